@@ -1,0 +1,1 @@
+"""What every service stands on: settings, logs, telemetry, gRPC, Postgres and the event log."""

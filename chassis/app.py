@@ -1,0 +1,99 @@
+"""The life of a service process: boot as a checklist, serve, drain, stop in reverse."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import grpc
+import structlog
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from chassis.failures import Misconfigured
+from chassis.settings import ServiceSettings
+
+_MISCONFIGURED = 2
+_logger = structlog.get_logger()
+
+
+Main = Callable[[asyncio.Event], Awaitable[None]]
+"""A process: it runs until the event is set, then stops cleanly."""
+
+
+def run(main: Main) -> None:
+    """Run a process until SIGTERM or SIGINT. A wrong setting ends it with the setting's name."""
+    try:
+        uvloop.run(_until_signal(main))
+    except* Misconfigured as group:
+        for error in _leaves(group):
+            print(f"Misconfigured: {error}", file=sys.stderr)  # noqa: T201 - its last words
+        sys.exit(_MISCONFIGURED)
+
+
+async def _until_signal(main: Main) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await main(stop)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    return [
+        leaf
+        for error in group.exceptions
+        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    ]
+
+
+@asynccontextmanager
+async def tasks(*runners: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run background work beside the block; a failure of one ends the block, its end ends them."""
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(_await(runner)) for runner in runners]
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
+
+
+async def _await(runner: Callable[[], Awaitable[None]]) -> None:
+    await runner()
+
+
+@asynccontextmanager
+async def serving(
+    server: grpc.aio.Server, settings: ServiceSettings, services: Sequence[str]
+) -> AsyncIterator[int]:
+    """Serve gRPC for as long as the block runs; yields the port.
+
+    Health says SERVING from the start of the block. At its end health says NOT_SERVING, calls are
+    still taken for `drain_s` while load balancers notice, and running ones have `grace_s`.
+    Raises `Misconfigured` naming the port when it is taken.
+    """
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    names = (*services, health.SERVICE_NAME)
+    if settings.reflection:
+        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+    address = f"{settings.grpc_host}:{settings.grpc_port}"
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        raise Misconfigured(
+            f"GRPC_PORT: {address} is taken; stop what listens there or choose another"
+        ) from None
+    await server.start()
+    for name in (*services, ""):
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    _logger.info("serving", port=port)
+    try:
+        yield port
+    finally:
+        await checks.enter_graceful_shutdown()
+        await asyncio.sleep(settings.drain_s)
+        await server.stop(settings.grace_s)
+        _logger.info("stopped")

@@ -1,0 +1,66 @@
+"""The closed vocabulary of failures. The class of a failure is its reason; its facts are metadata.
+
+A service derives its own: `class ContactNotFound(NotFound)`. `chassis.rpc` turns kinds into gRPC
+statuses in one place, and `chassis.streams` reads from them what is worth another try.
+"""
+
+import re
+from datetime import timedelta
+
+
+class Failure(Exception):
+    """Something that a caller can act on. The message says what to do next.
+
+    `facts` are the varying parts as strings; they travel to the caller as error metadata, so they
+    never hold anything personal or secret.
+    """
+
+    def __init__(self, message: str, **facts: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts = facts
+
+    @property
+    def reason(self) -> str:
+        """The class name as the contract's `ErrorReason` spells it: `CONTACT_NOT_FOUND`."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).upper()
+
+
+class NotFound(Failure):
+    """What was named does not exist."""
+
+
+class Invalid(Failure):
+    """The request can never succeed as it is."""
+
+
+class Conflict(Failure):
+    """Somebody else changed it first: read again and repeat the whole step."""
+
+
+class Refused(Failure):
+    """The state of things forbids it; change that first."""
+
+
+class Denied(Failure):
+    """The caller may not do this."""
+
+
+class Busy(Failure):
+    """A limit is reached; wait as told."""
+
+    def __init__(self, message: str, retry_after: timedelta, **facts: str) -> None:
+        super().__init__(message, **facts)
+        self.retry_after = retry_after
+
+
+class Unavailable(Failure):
+    """Something this depends on does not answer; the same call may succeed later."""
+
+
+class Unimplemented(Failure):
+    """The contract promises it, and it does not exist yet."""
+
+
+class Misconfigured(Exception):
+    """A setting is missing or wrong. The text names the setting; the process ends with it."""

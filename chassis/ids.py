@@ -1,0 +1,29 @@
+"""Ids derived from what happened, so that a repeat is recognised, and fresh ones for new things."""
+
+import base64
+import hashlib
+import secrets
+import time
+from uuid import UUID
+
+_SEPARATOR = b"\x1f"  # cannot be typed into an id, so ("ab", "c") and ("a", "bc") differ
+
+
+def derived_id(prefix: str, *parts: str) -> str:
+    """A stable id of what `parts` name: the same parts give the same id, on every machine.
+
+    26 characters of base 32 behind `prefix_`; 128 bits of BLAKE2b.
+    """
+    digest = hashlib.blake2b(_SEPARATOR.join(p.encode() for p in parts), digest_size=16).digest()
+    return f"{prefix}_{base64.b32encode(digest).decode().rstrip('=').lower()}"
+
+
+def fresh_id(prefix: str) -> str:
+    """A new id that sorts by the moment of its making (48 bits of milliseconds, 80 random bits)."""
+    raw = int(time.time() * 1000).to_bytes(6, "big") + secrets.token_bytes(10)
+    return f"{prefix}_{base64.b32hexencode(raw).decode().rstrip('=').lower()}"
+
+
+def fingerprint(event_id: str) -> UUID:
+    """128 bits of an event id, for the table of what was seen."""
+    return UUID(bytes=hashlib.blake2b(event_id.encode(), digest_size=16).digest())

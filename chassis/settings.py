@@ -1,0 +1,106 @@
+"""Settings: frozen, typed, read from the environment once, documented per field."""
+
+import socket
+from typing import Annotated, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from chassis.failures import Misconfigured
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseSettings):
+    """A service's settings; each field is the environment variable of the same name, upper case."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+class LogSettings(Settings):
+    """Where the event log is and how it behaves. All services share these values."""
+
+    redis_url: str
+    """Redis with `appendonly yes`, `appendfsync always`, `maxmemory-policy noeviction`:
+    `redis://host:6379/0`, `unix:///path.sock`, or `redis+cluster://host:6379` for a cluster."""
+
+    log_namespace: str = "log"
+    """Prefix of every key of the log, so that several suites can share one Redis."""
+
+    log_shards: Annotated[int, Field(ge=1, le=1024)] = 2
+    """Streams per topic and lane. Fixed when the log is first used."""
+
+    log_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 4.0
+    """How long an entry is filled before it is written, in milliseconds."""
+
+    log_pace_ms: Annotated[float, Field(ge=0, le=1000)] = 15.0
+    """Shortest time between two reads of a consumer under load, in milliseconds: the longer, the
+    larger its batches and the fewer its transactions."""
+
+    log_claim_idle_ms: Annotated[int, Field(ge=100)] = 15_000
+    """How long an entry may stay with a silent consumer before another takes it."""
+
+    log_wait_replicas: Annotated[int, Field(ge=0)] = 0
+    """Replicas that must have a write before it counts as durable (`WAIT`)."""
+
+    log_retention_s: Annotated[int, Field(ge=1)] = 7_200
+    """How long entries stay after every group has had them."""
+
+    instance: str = socket.gethostname()
+    """Name of this replica in logs, metrics and consumer groups."""
+
+
+class ServiceSettings(LogSettings):
+    """What every service needs."""
+
+    database_url: SecretStr
+    """Postgres: `postgresql://user:password@host:5432/merhaba`."""
+
+    database_pool_size: Annotated[int, Field(ge=1, le=200)] = 8
+    """Connections of this process at most; Postgres must allow the sum over all processes."""
+
+    api_token: SecretStr
+    """Every gRPC call must carry `authorization: Bearer <this>`."""
+
+    grpc_host: str = "0.0.0.0"  # noqa: S104 - a container listens on all of its own interfaces
+    """Address the gRPC server listens on."""
+
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] = 50051
+    """Port of the gRPC server; 0 takes a free one."""
+
+    reflection: bool = False
+    """Answer gRPC reflection: for laptops; production keeps its inventory to itself."""
+
+    drain_s: Annotated[float, Field(ge=0)] = 0.0
+    """How long to keep serving after the health check says no, while load balancers notice."""
+
+    grace_s: Annotated[float, Field(ge=0)] = 5.0
+    """How long running calls may take to finish when stopping."""
+
+    log_level: str = "INFO"
+    """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
+
+    otel_exporter_otlp_endpoint: str = ""
+    """Where traces and metrics go (OTLP over gRPC); empty: nowhere."""
+
+    trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of new traces that are recorded."""
+
+
+Listed = Annotated[tuple[str, ...], NoDecode]
+
+
+def from_env(kind: type[S]) -> S:
+    """Read the settings of `kind` from the environment.
+
+    Raises `Misconfigured`, naming each setting that is missing or wrong, never its value.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in e['loc']).upper()}: "
+            f"{'not set' if e['type'] == 'missing' else e['msg']}"
+            for e in error.errors(include_input=False, include_url=False)
+        ]
+        raise Misconfigured("; ".join(problems)) from None

@@ -1,0 +1,22 @@
+"""The event log on Redis Streams: durable before acknowledged, at least once, in batches.
+
+The only code of the suite that touches Redis Streams. It moves events as bytes and knows nothing
+of what is inside; `merhaba.event.v1.EventBatch` is the contract of an entry.
+"""
+
+from chassis.streams.consumer import Consumer
+from chassis.streams.dead_letters import DeadLetter, DeadLetters
+from chassis.streams.log import EventLog, Lag, Position, Record, event_log
+from chassis.streams.upkeep import Upkeep
+
+__all__ = [
+    "Consumer",
+    "DeadLetter",
+    "DeadLetters",
+    "EventLog",
+    "Lag",
+    "Position",
+    "Record",
+    "Upkeep",
+    "event_log",
+]

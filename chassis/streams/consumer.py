@@ -1,0 +1,199 @@
+"""Consuming the log: batches in, retries, isolation of the one bad event, claims from the dead."""
+
+import asyncio
+import os
+import secrets
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Final, TypeVar
+
+import structlog
+from redis.exceptions import ResponseError
+
+from chassis.failures import Failure
+from chassis.streams import framing
+from chassis.streams.dead_letters import DeadLetters
+from chassis.streams.log import FIELD, REDIS_TIMEOUT_S, Entry, EventLog
+from chassis.telemetry import counter, histogram
+from chassis.transient import transient
+
+T = TypeVar("T")
+
+Handle = Callable[[Sequence[bytes]], Awaitable[None]]
+"""Handles a batch of serialised events, wholly or not at all: when it raises, nothing happened."""
+
+_ENTRIES: Final = 200  # read at once, of each stream
+_EVENTS: Final = 1_000  # handled at once
+_BLOCK_MS: Final = 1_000  # also how long stopping may take when nothing comes
+_ATTEMPTS: Final = 3  # for one event alone
+_DEADLY: Final = 10  # deliveries after which an entry is held to kill its consumers
+_CLAIMS: Final = 100
+_BACKOFF_S: Final = (0.05, 0.2, 1.0, 3.0)
+
+_events = counter("merhaba.consumer.events", "{event}")
+_dead = counter("merhaba.consumer.dead_letters", "{event}")
+_claimed = counter("merhaba.consumer.claimed", "{entry}")
+_size = histogram("merhaba.consumer.batch.size", "{event}")
+_duration = histogram("merhaba.consumer.batch.duration", "s")
+
+_logger = structlog.get_logger()
+
+
+class Consumer:
+    """One member of a group, reading topics and handing their events over in batches.
+
+    All streams are read together where Redis allows it (one server), one by one on a cluster.
+    """
+
+    def __init__(self, log: EventLog, group: str, topics: Sequence[str], handle: Handle) -> None:
+        self._log = log
+        self._group = group
+        self._topics = topics
+        self._handle = handle
+        self._letters = DeadLetters(log)
+        self._name = f"{log.settings.instance}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._attributes = {"group": group}
+        self._held: set[tuple[str, bytes]] = set()
+
+    async def run(self) -> None:
+        """Consume until cancelled; what was taken is finished or left for another to claim."""
+        await self._forever(self._ensure)
+        streams = [s for topic in self._topics for s in self._log.streams(topic)]
+        parts = [[s] for s in streams] if self._log.clustered else [streams]
+        async with asyncio.TaskGroup() as tasks:
+            for part in parts:
+                tasks.create_task(self._read(part), name=f"{self._group} reads")
+            tasks.create_task(self._claim(streams), name=f"{self._group} claims")
+
+    async def _ensure(self) -> None:
+        await self._log.ensure_group(self._group, self._topics)
+
+    async def _read(self, streams: Sequence[str]) -> None:
+        pace = self._log.settings.log_pace_ms / 1000
+        while True:
+            started = monotonic()
+            entries = await self._forever(
+                lambda: self._log.read_group(self._group, self._name, streams, _ENTRIES, _BLOCK_MS)
+            )
+            if entries:
+                await self._process(entries)
+                await asyncio.sleep(max(started + pace - monotonic(), 0))
+
+    async def _process(self, entries: Sequence[Entry]) -> None:
+        started = perf_counter()
+        held = {(entry.stream, entry.id) for entry in entries}
+        self._held |= held
+        events: list[tuple[str, bytes]] = []
+        for entry in entries:
+            if entry.body is None:
+                continue  # trimmed meanwhile: nothing is left to do but to acknowledge it
+            try:
+                events += [(entry.stream, event) for event in framing.split(entry.body)]
+            except ValueError as error:
+                await self._give_up(entry.stream, entry.body, str(error))
+        for start in range(0, len(events), _EVENTS):
+            await self._attempt(events[start : start + _EVENTS])
+        await self._forever(lambda: self._log.acknowledge(self._group, entries))
+        self._held -= held
+        _events.add(len(events), self._attributes)
+        _size.record(len(events), self._attributes)
+        _duration.record(perf_counter() - started, self._attributes)
+
+    async def _attempt(self, events: list[tuple[str, bytes]]) -> None:
+        """Handle events; when they fail as a batch, find the ones to blame by halving."""
+        failures = waits = 0
+        while True:
+            try:
+                await self._handle([event for _, event in events])
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises is judged here
+                if transient(error):
+                    _logger.warning("waiting", group=self._group, error=type(error).__name__)
+                    await asyncio.sleep(_BACKOFF_S[min(waits, len(_BACKOFF_S) - 1)])
+                    waits += 1
+                    continue
+                if len(events) > 1:
+                    middle = len(events) // 2
+                    await self._attempt(events[:middle])
+                    await self._attempt(events[middle:])
+                    return
+                failures += 1
+                if failures >= _ATTEMPTS or isinstance(error, Failure):
+                    stream, event = events[0]
+                    await self._give_up(stream, event, _reason(error))
+                    return
+                await asyncio.sleep(_BACKOFF_S[failures - 1])
+            else:
+                return
+
+    async def _give_up(self, stream: str, event: bytes, reason: str) -> None:
+        await self._forever(lambda: self._letters.put(self._group, stream, reason, event))
+        _dead.add(1, self._attributes)
+        _logger.error("dead letter", group=self._group, reason=reason)
+
+    async def _claim(self, streams: Sequence[str]) -> None:
+        """Take over entries whose consumer has been silent for too long."""
+        idle = self._log.settings.log_claim_idle_ms
+        while True:
+            await asyncio.sleep(idle / 3000)
+            for stream in streams:
+                for entry, times in await self._forever(partial(self._stuck, stream, idle)):
+                    await self._reprocess(entry, times)
+
+    async def _stuck(self, stream: str, idle: int) -> list[tuple[Entry, int]]:
+        """Entries taken over, each with how often it was delivered before."""
+        redis = self._log.redis
+        pending = await redis.xpending_range(stream, self._group, "-", "+", _CLAIMS, idle=idle)
+        deliveries = {
+            one["message_id"]: one["times_delivered"]
+            for one in pending
+            if (stream, one["message_id"]) not in self._held
+        }
+        if not deliveries:
+            return []
+        taken = await redis.xclaim(stream, self._group, self._name, idle, list(deliveries))
+        bodies = {entry_id: fields[FIELD] for entry_id, fields in taken if fields}
+        for entry_id in deliveries.keys() - bodies.keys():
+            if not await redis.xrange(stream, entry_id, entry_id):
+                # Trimmed meanwhile. Redis 6 would keep it pending for ever.
+                await self._log.acknowledge(self._group, [Entry(stream, entry_id, None)])
+        _claimed.add(len(bodies), self._attributes)
+        return [(Entry(stream, i, body), deliveries[i]) for i, body in bodies.items()]
+
+    async def _reprocess(self, entry: Entry, times: int) -> None:
+        if times < _DEADLY:
+            await self._process([entry])
+            return
+        for event in framing.split(entry.body or b""):
+            await self._give_up(entry.stream, event, f"its consumer died {times} times")
+        await self._forever(partial(self._log.acknowledge, self._group, [entry]))
+
+    async def _forever(self, do: Callable[[], Awaitable[T]]) -> T:
+        """Do it, however long Redis stays away; make the group again when Redis lost it."""
+        attempt = 0
+        while True:
+            try:
+                async with asyncio.timeout(REDIS_TIMEOUT_S):
+                    return await do()
+            except Exception as error:
+                if isinstance(error, ResponseError) and str(error).startswith("NOGROUP"):
+                    _logger.warning("the log lost its groups; making them again")
+                    await self._log.ensure_group(self._group, self._topics)
+                    continue
+                if not transient(error):
+                    raise
+                _logger.warning("no event log", group=self._group, error=type(error).__name__)
+                await asyncio.sleep(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
+                attempt += 1
+
+
+def _reason(error: Exception) -> str:
+    """Why, for the dead letter: a failure's own words, of other errors only the kind and place."""
+    if isinstance(error, Failure):
+        return f"{error.reason}: {error.message}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {frame.name} ({Path(frame.filename).name}:{frame.lineno})"

@@ -1,0 +1,78 @@
+"""Events that a group could not handle: kept with the reason, listed, sent round again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from chassis.streams import framing
+from chassis.streams.log import FIELD, EventLog
+
+_MOST: Final = 100_000  # kept; beyond that the oldest go, and the counter of dead letters tells
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One event that was given up on."""
+
+    dead_letter_id: str
+    group: str
+    stream: str
+    reason: str
+    time: datetime
+    event: bytes
+
+
+class DeadLetters:
+    """The dead-letter topic of a log."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._stream = log.key("{dead}")
+
+    async def put(self, group: str, stream: str, reason: str, event: bytes) -> None:
+        """Keep an event that `group` could not handle. The reason holds nothing personal."""
+        fields = {b"group": group, b"stream": stream, b"reason": reason, FIELD: event}
+        await self._log.redis.xadd(self._stream, fields, maxlen=_MOST, approximate=True)
+
+    async def list(self, group: str, after: str, count: int) -> list[DeadLetter]:
+        """Dead letters of a group (empty: of all), oldest first, after an id (empty: from the
+        first)."""
+        found: list[DeadLetter] = []
+        start = after
+        while len(found) < count:
+            low = f"({start}" if start else "-"
+            entries = await self._log.redis.xrange(self._stream, low, "+", count=count)
+            if not entries:
+                break
+            for entry_id, fields in entries:
+                start = entry_id.decode()
+                letter = _letter(start, fields)
+                if not group or letter.group == group:
+                    found.append(letter)
+        return found[:count]
+
+    async def get(self, dead_letter_id: str) -> DeadLetter | None:
+        """One dead letter, or None."""
+        entries = await self._log.redis.xrange(self._stream, dead_letter_id, dead_letter_id)
+        return _letter(dead_letter_id, entries[0][1]) if entries else None
+
+    async def redrive(self, letters: Sequence[DeadLetter]) -> None:
+        """Put events back on the streams they came from, then forget their dead letters.
+
+        Other groups of that stream see them again and drop them by id.
+        """
+        for letter in letters:
+            await self._log.redis.xadd(letter.stream, {FIELD: framing.join([letter.event])})
+            await self._log.redis.xdel(self._stream, letter.dead_letter_id)
+
+
+def _letter(entry_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
+    return DeadLetter(
+        dead_letter_id=entry_id,
+        group=fields[b"group"].decode(),
+        stream=fields[b"stream"].decode(),
+        reason=fields[b"reason"].decode(),
+        time=datetime.fromtimestamp(int(entry_id.split("-", 1)[0]) / 1000, UTC),
+        event=fields[FIELD],
+    )

@@ -1,0 +1,302 @@
+"""Writing to the log and reading from it."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from time import perf_counter
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from chassis.failures import Busy, Misconfigured, Unavailable
+from chassis.settings import LogSettings
+from chassis.streams import framing
+from chassis.telemetry import counter, histogram
+
+FIELD: Final = b"e"  # the one field of an entry: an EventBatch
+_ENTRY_BYTES: Final = 256 * 1024
+_PENDING_BYTES: Final = 64 * 1024 * 1024  # of one process, waiting to be written
+_WAIT_TIMEOUT_MS: Final = 1000
+REDIS_TIMEOUT_S: Final = 15.0  # a Redis that is silent for longer is treated as gone
+_CLUSTER_SCHEME: Final = "redis+cluster://"
+
+_appended = counter("merhaba.log.appended", "{event}")
+_flushes = histogram("merhaba.log.flush.duration", "s")
+
+
+class Record(NamedTuple):
+    """One event on its way to the log."""
+
+    topic: str
+    """Topic, with its lane: `inbound.status`."""
+    key: str
+    """What keeps order within a shard: an identity or a contact id."""
+    event: bytes
+    """A serialised `merhaba.event.v1.Event` (or a webhook's envelope, on `raw`)."""
+
+
+class Entry(NamedTuple):
+    """One entry as a consumer sees it. `body` is None when it was trimmed meanwhile."""
+
+    stream: str
+    id: bytes
+    body: bytes | None
+
+
+class Position(NamedTuple):
+    """A place in one stream, to read on from."""
+
+    stream: str
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a group is behind on one stream."""
+
+    stream: str
+    group: str
+    behind: timedelta
+    """Age difference between the newest entry and the last one delivered to the group."""
+    pending: int
+    """Entries delivered and not yet acknowledged."""
+
+
+class EventLog:
+    """The log of one suite: topics, each in `shards` streams."""
+
+    def __init__(self, redis: "Redis | RedisCluster", settings: LogSettings) -> None:
+        self.redis: Any = redis
+        self.settings = settings
+        self.clustered = isinstance(redis, RedisCluster)
+        self._pending: dict[str, list[bytes]] = defaultdict(list)
+        self._pending_bytes = 0
+        self._flushed: asyncio.Future[None] | None = None
+        self._wake = asyncio.Event()
+
+    def streams(self, topic: str) -> list[str]:
+        """The Redis keys of a topic, one a shard; each has a hash tag of its own."""
+        return [self._stream(topic, shard) for shard in range(self.settings.log_shards)]
+
+    def key(self, name: str) -> str:
+        """A key of the log's own bookkeeping."""
+        return f"{self.settings.log_namespace}:{name}"
+
+    def _stream(self, topic: str, shard: int) -> str:
+        return f"{self.settings.log_namespace}:{{{topic}:{shard}}}"
+
+    async def check_shards(self) -> None:
+        """Refuse to start with another number of shards than the log was made with."""
+        key, wanted = self.key("shards"), self.settings.log_shards
+        await self.redis.set(key, wanted, nx=True)
+        found = int(await self.redis.get(key))
+        if found != wanted:
+            raise Misconfigured(f"LOG_SHARDS: is {wanted}, but this log was made with {found}")
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """Write events; they are durable when this returns.
+
+        Events of concurrent callers share entries. Raises `Busy` when too much waits to be
+        written already, `Unavailable` when Redis did not take them: then some may stand in the
+        log, and repeating the call is safe because consumers know events by their ids.
+        """
+        if not records:
+            return
+        size = sum(len(record.event) for record in records)
+        if self._pending_bytes + size > _PENDING_BYTES:
+            raise Busy("the event log is slower than what comes in", timedelta(seconds=2))
+        shards = self.settings.log_shards
+        for topic, key, event in records:
+            shard = crc32(key.encode()) % shards if shards > 1 else 0
+            self._pending[self._stream(topic, shard)].append(event)
+        self._pending_bytes += size
+        if self._flushed is None:
+            self._flushed = asyncio.get_running_loop().create_future()
+        flushed = self._flushed
+        self._wake.set()
+        await asyncio.shield(flushed)
+
+    async def run(self) -> None:
+        """Write what was appended, batch after batch, until cancelled."""
+        linger = self.settings.log_linger_ms / 1000
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(linger)
+            batch, flushed = self._pending, self._flushed
+            size = self._pending_bytes
+            self._pending, self._flushed = defaultdict(list), None
+            self._wake.clear()
+            assert flushed is not None
+            started = perf_counter()
+            try:
+                async with asyncio.timeout(REDIS_TIMEOUT_S):
+                    await self._write(batch)
+            except (RedisError, OSError, TimeoutError) as error:
+                failure = Unavailable(f"the event log did not take it: {type(error).__name__}")
+                failure.__cause__ = error
+                flushed.set_exception(failure)
+                flushed.exception()  # seen: a caller that was cancelled leaves nobody to see it
+            except asyncio.CancelledError:
+                flushed.cancel()
+                raise
+            else:
+                flushed.set_result(None)
+                _flushes.record(perf_counter() - started)
+                _appended.add(sum(len(events) for events in batch.values()))
+            finally:
+                self._pending_bytes -= size
+
+    async def _write(self, batch: Mapping[str, list[bytes]]) -> None:
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for stream, events in batch.items():
+                for chunk in _chunks(events):
+                    pipe.xadd(stream, {FIELD: framing.join(chunk)})
+            replicas = self.settings.log_wait_replicas
+            if replicas:
+                pipe.execute_command("WAIT", replicas, _WAIT_TIMEOUT_MS)
+            results = await pipe.execute()
+        if replicas and results[-1] < replicas:
+            raise TimeoutError(f"{results[-1]} of {replicas} replicas have it")
+
+    async def ensure_group(self, group: str, topics: Sequence[str]) -> None:
+        """Make the group on every stream, from the beginning: an entry before it is not lost."""
+        for stream in (s for topic in topics for s in self.streams(topic)):
+            try:
+                await self.redis.xgroup_create(stream, group, id="0", mkstream=True)
+            except ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+    async def read_group(
+        self, group: str, consumer: str, streams: Sequence[str], count: int, block_ms: int | None
+    ) -> list[Entry]:
+        """New entries for a consumer of a group; waits up to `block_ms` for the first."""
+        found = await self.redis.xreadgroup(
+            group, consumer, dict.fromkeys(streams, ">"), count=count, block=block_ms
+        )
+        return [
+            Entry(_text(stream), entry_id, fields.get(FIELD) if fields else None)
+            for stream, entries in found or ()
+            for entry_id, fields in entries
+        ]
+
+    async def read(
+        self, positions: Sequence[Position], count: int, block_ms: int
+    ) -> list[tuple[Position, list[bytes]]]:
+        """Entries after `positions`, without a group: for watching, not for work."""
+        found = await self.redis.xread(dict(positions), count=count, block=block_ms)
+        return [
+            (Position(_text(stream), entry_id), framing.split(fields[FIELD]))
+            for stream, entries in found or ()
+            for entry_id, fields in entries
+        ]
+
+    async def end(self, topic: str) -> list[Position]:
+        """The present end of each stream of a topic."""
+        return [
+            Position(stream, newest[0][0] if newest else b"0-0")
+            for stream in self.streams(topic)
+            for newest in [await self.redis.xrevrange(stream, count=1)]
+        ]
+
+    async def acknowledge(self, group: str, entries: Sequence[Entry]) -> None:
+        """Tell the log that a group is done with `entries`."""
+        ids: dict[str, list[bytes]] = defaultdict(list)
+        for entry in entries:
+            ids[entry.stream].append(entry.id)
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for stream, which in ids.items():
+                pipe.xack(stream, group, *which)
+            await pipe.execute()
+
+    async def lag(self, topics: Sequence[str]) -> list[Lag]:
+        """How far every group of `topics` is behind.
+
+        Told from entry ids, which are milliseconds: `lag` of XINFO is missing in Redis 6 and
+        wrong after trimming in 7.
+        """
+        lags: list[Lag] = []
+        for stream in (s for topic in topics for s in self.streams(topic)):
+            if not await self.redis.exists(stream):
+                continue
+            last = _milliseconds((await self.redis.xinfo_stream(stream))["last-generated-id"])
+            for group in await self.redis.xinfo_groups(stream):
+                seen = _milliseconds(group["last-delivered-id"])
+                behind = timedelta(milliseconds=max(last - seen, 0) if seen else 0)
+                if not seen and last:
+                    first = await self.redis.xrange(stream, count=1)
+                    start = _milliseconds(first[0][0]) if first else last
+                    behind = timedelta(milliseconds=last - start + 1)
+                lags.append(Lag(stream, _text(group["name"]), behind, group["pending"]))
+        return lags
+
+    async def memory_pressure(self) -> float:
+        """Share of Redis' `maxmemory` in use, 0 to 1; 0 where there is no maximum."""
+        info = await self.redis.info("memory")
+        shards = info.values() if self.clustered else [info]
+        return max((i["used_memory"] / i["maxmemory"] if i["maxmemory"] else 0.0) for i in shards)
+
+
+def _chunks(events: list[bytes]) -> list[list[bytes]]:
+    """`events` in runs of at most `_ENTRY_BYTES` (one larger event stands alone)."""
+    chunks: list[list[bytes]] = [[]]
+    size = 0
+    for event in events:
+        if chunks[-1] and size + len(event) > _ENTRY_BYTES:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(event)
+        size += len(event)
+    return chunks
+
+
+def _milliseconds(entry_id: bytes | str) -> int:
+    return int(_text(entry_id).split("-", 1)[0])
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def connect(url: str) -> "Redis | RedisCluster":
+    """A client of one Redis or of a cluster, by the URL's scheme.
+
+    Commands are not retried here: who writes twice must know it. Nor have they a time-out here:
+    the client's own goes through `asyncio.wait_for`, which before Python 3.12 can swallow a
+    cancellation (and costs a task a command); callers use `asyncio.timeout`.
+    """
+    options: dict[str, Any] = {"protocol": 2, "socket_connect_timeout": 5, "socket_timeout": None}
+    if url.startswith(_CLUSTER_SCHEME):
+        return RedisCluster.from_url("redis://" + url.removeprefix(_CLUSTER_SCHEME), **options)
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+
+
+@asynccontextmanager
+async def event_log(settings: LogSettings) -> AsyncIterator[EventLog]:
+    """The log, connected and writing, for as long as the block runs."""
+    redis = connect(settings.redis_url)
+    if settings.log_wait_replicas and isinstance(redis, RedisCluster):
+        raise Misconfigured("LOG_WAIT_REPLICAS: needs a single Redis, not a cluster; leave it at 0")
+    log = EventLog(redis, settings)
+    try:
+        await log.check_shards()
+    except (RedisError, OSError) as error:
+        await redis.aclose()
+        raise Misconfigured(f"REDIS_URL: no Redis answers there ({type(error).__name__})") from None
+    except Misconfigured:
+        await redis.aclose()
+        raise
+    writer = asyncio.create_task(log.run(), name="event log writer")
+    try:
+        yield log
+    finally:
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
+        await redis.aclose()

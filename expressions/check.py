@@ -1,0 +1,461 @@
+"""Types, names and dependencies: a syntax tree becomes one closure, or a helpful error."""
+
+from dataclasses import replace
+from typing import Any, NoReturn
+
+from expressions import calls, closures, values, windows
+from expressions.closures import EVENT, SLOTS, Run
+from expressions.errors import ExpressionError, did_you_mean
+from expressions.localtime import FIELDS
+from expressions.registry import Registry
+from expressions.schema import (
+    BOOL,
+    DOUBLE,
+    DURATION,
+    DYN,
+    INT,
+    NULL,
+    NUMBERS,
+    STRING,
+    TIMESTAMP,
+    Type,
+    list_of,
+    reader,
+)
+from expressions.syntax import (
+    AllOf,
+    AnyOf,
+    Binary,
+    Call,
+    Conditional,
+    Index,
+    ListOf,
+    Literal,
+    Name,
+    Node,
+    Select,
+    Unary,
+)
+from expressions.terms import (
+    NO_VALUE,
+    Clock,
+    Reading,
+    Record,
+    Term,
+    Thing,
+    Uses,
+    comparable,
+    conversion,
+    result_of,
+)
+
+_FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_LITERALS = {str: STRING, bool: BOOL, int: INT, float: DOUBLE, type(None): NULL}
+_UNORDERED = frozenset({"bool", "list", "map"})
+_KEYWORDS = ("profile", "traits", "event")
+
+
+class Checker:
+    """Compiles the nodes of one source. `event` names the event that triggers, if one does."""
+
+    def __init__(self, source: str, registry: Registry, event: str | None = None) -> None:
+        self.source = source
+        self.registry = registry
+        self.uses = Uses()
+        self.readings: list[Reading] = []
+        self.slots = SLOTS
+        self.scope: dict[str, Term | Record] = {}
+        self.event = None if event is None else self.event_type(event, 0, len(source))
+
+    # Errors
+
+    def fail(self, node: Node, message: str) -> NoReturn:
+        raise ExpressionError(self.source, node.start, node.end, message)
+
+    def fail_name(self, call: Call, message: str) -> NoReturn:
+        start = call.name_start
+        raise ExpressionError(self.source, start, start + len(call.name), message)
+
+    def event_type(self, name: str, start: int, end: int) -> Type:
+        found = self.registry.event(name)
+        if found is None:
+            hint = did_you_mean(name, self.registry.events)
+            raise ExpressionError(self.source, start, end, f"unknown event `{name}`{hint}")
+        return found
+
+    # Values
+
+    def value(self, node: Node) -> Term:
+        """The node as a value that can be used anywhere."""
+        return self.settle(node, self.visit(node))
+
+    def settle(self, node: Node, thing: Thing) -> Term:
+        term = self.moving(node, thing)
+        if term.slope:
+            self.fail(
+                node,
+                "now() changes every moment, so it can only be compared with a time,"
+                ' as in `now() - profile.since > duration("24h")`; for the hour of the day use'
+                " localTime().hour",
+            )
+        if term.settle:
+            term.settle()
+        return term
+
+    def moving(self, node: Node, thing: Thing) -> Term:
+        """A value that may still move with the time, for comparing and adding."""
+        if not isinstance(thing, Term):
+            self.fail(node, NO_VALUE[type(thing)])
+        return thing
+
+    def expect(self, node: Node, *kinds: Type) -> Term:
+        """The node as a value of one of `kinds`; a dynamic one is read as the first of them."""
+        return self.fit(node, self.value(node), *kinds)
+
+    def fit(self, node: Node, term: Term, *kinds: Type) -> Term:
+        if term.type in kinds:
+            return term
+        if term.type == DYN:
+            return replace(term, type=kinds[0], run=closures.apply(reader(kinds[0]), term.run))
+        if term.type == INT and DOUBLE in kinds:
+            constant = None if term.constant is None else float(term.constant)
+            run = closures.apply(float, term.run)
+            return replace(term, type=DOUBLE, run=run, constant=constant, against=None)
+        wanted = " or ".join(str(kind) for kind in kinds)
+        self.fail(node, f"expected {wanted}, this is {term.type}{conversion(term.type, kinds[0])}")
+
+    def condition(self, node: Node) -> Term:
+        return self.expect(node, BOOL)
+
+    def literal(self, node: Node, what: str) -> str:
+        """A text that is written out, because what depends on it must be known beforehand."""
+        if isinstance(node, Literal) and isinstance(node.value, str) and node.value:
+            return node.value
+        self.fail(node, f'write the {what} out as a text, in quotes: "…"')
+
+    def duration(self, node: Node) -> int:
+        text = self.literal(node, "time")
+        try:
+            span = values.parse_duration(text)
+        except ValueError as error:
+            self.fail(node, f"`{text}`: {error}")
+        if span <= 0:
+            self.fail(node, f"`{text}` is no time; it must be more than nothing")
+        return span
+
+    def read(self, node: Node, term: Term, last: Run | None = None) -> Term:
+        """Remembers a term as one that explains the result."""
+        if not self.scope:
+            self.readings.append(Reading(node, term.run, last))
+        return term
+
+    def new_slots(self) -> int:
+        self.slots += 2
+        return self.slots - 2
+
+    def bind(self, node: Node, thing: Term | Record) -> str:
+        """Brings a variable into scope; take it out with `del checker.scope[name]`."""
+        if not isinstance(node, Name):
+            self.fail(node, "name the variable first, as in `.where(e, e.price > 10)`")
+        if node.name in self.scope or node.name in _KEYWORDS:
+            self.fail(node, f"`{node.name}` is taken; choose another name")
+        self.scope[node.name] = thing
+        return node.name
+
+    # Nodes
+
+    def visit(self, node: Node) -> Thing:
+        match node:
+            case Literal(value=value):
+                kind = _LITERALS[type(value)]
+                return Term(kind, closures.constant(value), constant=value)
+            case Name():
+                return self.name(node)
+            case Select():
+                return self.select(node)
+            case Index():
+                return self.index(node)
+            case Call():
+                return calls.call(self, node)
+            case ListOf():
+                return self.list_of(node)
+            case Unary():
+                return self.unary(node)
+            case Binary():
+                return self.binary(node)
+            case AllOf() | AnyOf():
+                terms = [self.condition(part) for part in node.parts]
+                # Parts have no effects and the order decides nothing, so what the clock cannot
+                # change goes first: it is quicker, and decides without a timer.
+                terms.sort(key=lambda term: term.timed)
+                timed = any(term.timed for term in terms)
+                decisive = isinstance(node, AnyOf)
+                return Term(
+                    BOOL, closures.junction([t.run for t in terms], decisive, timed), timed
+                )
+            case Conditional():
+                return self.conditional(node)
+
+    def name(self, node: Name) -> Term | Record:
+        if node.name in self.scope:
+            return self.scope[node.name]
+        if node.name == "event":
+            if self.event is None:
+                self.fail(node, "`event` is known only in the conditions of a trigger")
+            return Record(self.event, EVENT, recorded=False)
+        if node.name in _KEYWORDS:
+            self.fail(node, f"`{node.name}` is no value by itself; write `{node.name}.<name>`")
+        hint = did_you_mean(node.name, [*_KEYWORDS, *self.scope])
+        if node.name in self.registry.attributes:
+            hint = f"; did you mean `profile.{node.name}`?"
+        self.fail(node, f"unknown name `{node.name}`{hint}")
+
+    def select(self, node: Select) -> Term:
+        match node.operand:
+            case Name(name="profile" | "traits" as space) if space not in self.scope:
+                return self.attribute(node, space)
+        operand = self.visit(node.operand)
+        match operand:
+            case Record():
+                return self.property(node, operand, node.field, node.field_start)
+            case Clock():
+                return self.clock(node, operand)
+            case Term(type=Type(name="map") as kind):
+                inner = self.field_type(kind, node.field, node.field_start, node.end, "field")
+                return replace(
+                    operand,
+                    type=inner,
+                    run=closures.field(operand.run, node.field, inner),
+                    against=None,
+                )
+            case Term(type=kind) if kind == DYN:
+                return replace(operand, run=closures.field(operand.run, node.field, DYN))
+            case Term(type=kind):
+                self.fail_field(node, f"{kind} has no field `{node.field}`")
+            case _:
+                methods = NO_VALUE[type(operand)]
+                self.fail_field(node, f"`{node.field}` cannot stand here: {methods}")
+
+    def fail_field(self, node: Select, message: str) -> NoReturn:
+        raise ExpressionError(self.source, node.field_start, node.end, message)
+
+    def attribute(self, node: Select, space: str) -> Term:
+        name = node.field if space == "profile" else f"traits.{node.field}"
+        kind = self.registry.attributes.get(name)
+        if kind is None:
+            if not self.registry.open:
+                prefix = "" if space == "profile" else "traits."
+                known = [
+                    other.removeprefix(prefix)
+                    for other in self.registry.attributes
+                    if other.startswith("traits.") == bool(prefix)
+                ]
+                what = "attribute" if space == "profile" else "trait"
+                self.fail_field(
+                    node, f"unknown {what} `{node.field}`{did_you_mean(node.field, known)}"
+                )
+            kind = DYN
+        self.uses.attributes.add(name)
+        return self.read(node, Term(kind, closures.attribute(name, kind)))
+
+    def property(self, node: Node, record: Record, name: str, name_start: int) -> Term:
+        if name == "time":
+            run = (
+                windows.row_time(record.run)
+                if record.run
+                else closures.slot(record.slot + 1, TIMESTAMP)
+            )
+            kind = TIMESTAMP
+        else:
+            kind = self.field_type(record.type, name, name_start, node.end, "property")
+            if record.recorded:
+                self.uses.need(record.type.name, properties=frozenset({name}))
+            run = (
+                windows.row_field(record.run, name, reader(kind))
+                if record.run
+                else closures.slot_field(record.slot, name, kind)
+            )
+        term = Term(kind, run, timed=record.run is not None)
+        return self.read(node, term) if record.run or not record.recorded else term
+
+    def field_type(self, record: Type, name: str, start: int, end: int, what: str) -> Type:
+        if name in record.fields:
+            return record.fields[name]
+        if record.open:
+            return DYN
+        known = [*record.fields, "time"] if what == "property" else list(record.fields)
+        owner = f" of `{record.name}`" if what == "property" else ""
+        message = f"unknown {what} `{name}`{owner}{did_you_mean(name, known)}"
+        raise ExpressionError(self.source, start, end, message)
+
+    def clock(self, node: Select, clock: Clock) -> Term:
+        name = node.field
+        if name not in FIELDS:
+            hint = did_you_mean(name, FIELDS)
+            self.fail_field(node, f"local time has no field `{name}`{hint}")
+        self.uses.attributes.add("zone")
+        if clock.moment:
+            run = closures.clock_field_of(clock.moment.run, name)
+            return Term(INT, run, timed=clock.moment.timed)
+
+        def against(sign: str, known: Any) -> Run:
+            if sign == "in":
+                return closures.clock_test(name, lambda shown: shown in known)
+            test = closures.COMPARE[sign]
+            return closures.clock_test(name, lambda shown: test(shown, known))
+
+        return self.read(
+            node, Term(INT, closures.clock_field(name), timed=True, against=against)
+        )
+
+    def index(self, node: Index) -> Term:
+        operand = self.visit(node.operand)
+        if isinstance(operand, Record):
+            return self.property(
+                node, operand, self.literal(node.key, "property"), node.key.start
+            )
+        container = self.settle(node.operand, operand)
+        kind = container.type
+        if kind.item:
+            key = self.expect(node.key, INT)
+            inner = kind.item
+        elif kind.name == "map":
+            key = self.expect(node.key, STRING)
+            inner = DYN
+            if isinstance(node.key, Literal):
+                inner = self.field_type(
+                    kind, str(node.key.value), node.key.start, node.key.end, "field"
+                )
+        elif kind == DYN:
+            key, inner = self.value(node.key), DYN
+        else:
+            self.fail(node, f"{kind} has no parts that [ ] could choose from")
+        timed = container.timed or key.timed
+        return Term(inner, closures.item(container.run, key.run, inner), timed)
+
+    def list_of(self, node: ListOf) -> Term:
+        terms = [self.value(item) for item in node.items]
+        kinds = [term.type for term in terms]
+        item = kinds[0] if kinds and all(kind == kinds[0] for kind in kinds) else DYN
+        constant = [term.constant for term in terms]
+        return Term(
+            list_of(item),
+            closures.build_list([term.run for term in terms]),
+            timed=any(term.timed for term in terms),
+            constant=None if any(value is None for value in constant) else constant,
+        )
+
+    def unary(self, node: Unary) -> Term:
+        if node.operator == "!":
+            term = self.condition(node.operand)
+            return Term(BOOL, closures.negate(term.run), term.timed)
+        term = self.value(node.operand)
+        if term.type not in (*NUMBERS, DURATION, DYN):
+            self.fail(node, f"`-` needs a number or a duration, this is {term.type}")
+        minus = values.arithmetic("-")
+        run = closures.apply(lambda value: minus(0, value), term.run)
+        return Term(term.type, run, term.timed)
+
+    def conditional(self, node: Conditional) -> Term:
+        condition = self.condition(node.condition)
+        then, otherwise = self.value(node.then), self.value(node.otherwise)
+        kind = then.type
+        if then.type != otherwise.type:
+            if NULL in (then.type, otherwise.type):
+                kind = otherwise.type if then.type == NULL else then.type
+            elif DYN in (then.type, otherwise.type):
+                kind = DYN
+            else:
+                self.fail(
+                    node.otherwise,
+                    f"both sides of `:` must have one type: {then.type} and {otherwise.type}"
+                    f"{conversion(otherwise.type, then.type)}",
+                )
+        run = closures.choose(condition.run, then.run, otherwise.run)
+        return Term(kind, run, condition.timed or then.timed or otherwise.timed)
+
+    def binary(self, node: Binary) -> Term:
+        if node.operator == "in":
+            return self.membership(node)
+        if node.operator in closures.COMPARE:
+            return self.comparison(node)
+        return self.arithmetic(node)
+
+    def arithmetic(self, node: Binary) -> Term:
+        sign = node.operator
+        left = self.moving(node.left, self.visit(node.left))
+        right = self.moving(node.right, self.visit(node.right))
+        kind = result_of(sign, left.type, right.type)
+        if kind is None:
+            self.fail(
+                node,
+                f"`{sign}` does not go with {left.type} and {right.type}"
+                f"{conversion(right.type, left.type)}",
+            )
+        for term in (left, right):
+            if term.settle:
+                term.settle()
+        slope = left.slope + right.slope if sign == "+" else left.slope - right.slope
+        run = closures.apply(values.arithmetic(sign), left.run, right.run)
+        return Term(kind, run, left.timed or right.timed, slope)
+
+    def comparison(self, node: Binary) -> Term:
+        sign = node.operator
+        left = self.moving(node.left, self.visit(node.left))
+        right = self.moving(node.right, self.visit(node.right))
+        if left.type == NULL and right.type != NULL:
+            left, right = right, left
+        elif left.constant is not None and right.constant is None:
+            left, right, sign = right, left, _FLIPPED[sign]
+        timed = left.timed or right.timed
+        if right.type == NULL:
+            if sign not in ("==", "!="):
+                self.fail(node, f"null has no order; `{sign}` needs a value on both sides")
+            if left.settle:
+                left.settle()
+            ask = closures.absent if sign == "==" else closures.present
+            return Term(BOOL, ask(left.run), timed)
+        if not comparable(left.type, right.type):
+            self.fail(
+                node,
+                f"`{sign}` compares like with like: the left side is {left.type}, the right side"
+                f" is {right.type}{conversion(right.type, left.type)}",
+            )
+        ordered = sign not in ("==", "!=")
+        if ordered and {left.type.name, right.type.name} & _UNORDERED:
+            self.fail(node, f"{left.type} has no order; use == or !=")
+        if (slope := left.slope - right.slope) != 0:
+            run = closures.compare_moving(sign, left.run, right.run, slope)
+            return Term(BOOL, run, timed=True)
+        if left.against and right.constant is not None:
+            better = left.against(sign, right.constant)
+            if better:
+                return Term(BOOL, better, timed)
+        for term in (left, right):
+            if term.settle:
+                term.settle()
+        if {left.type.name, right.type.name} & {"dyn", "list", "map"}:
+            return Term(BOOL, closures.compare_dynamic(sign, left.run, right.run), timed)
+        return Term(BOOL, closures.compare(sign, left.run, right.run, right.constant), timed)
+
+    def membership(self, node: Binary) -> Term:
+        left = self.moving(node.left, self.visit(node.left))
+        container = self.value(node.right)
+        kind = container.type
+        timed = left.timed or container.timed
+        if left.against and kind == list_of(left.type) and container.constant is not None:
+            better = left.against("in", container.constant)
+            if better:
+                return Term(BOOL, better, timed)
+        value = self.settle(node.left, left)
+        if kind.item:
+            if kind.item != DYN and not comparable(value.type, kind.item):
+                self.fail(node.left, f"a {value.type} cannot be in a {kind}")
+        elif kind.name == "map":
+            value = self.fit(node.left, value, STRING)
+        elif kind != DYN:
+            self.fail(node.right, f"`in` needs a list on its right, this is {kind}")
+        if kind.item == STRING and value.type == STRING and container.constant is not None:
+            known = frozenset(container.constant)
+            return Term(BOOL, closures.contained_in(value.run, known), timed)
+        return Term(BOOL, closures.contained(value.run, container.run), timed)

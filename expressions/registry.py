@@ -1,0 +1,73 @@
+"""What can be named in an expression: attributes, traits, events with their properties."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from expressions.schema import DYN, STRING, Spec, Type, normalise, type_of
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """An event's properties. `open`: it may have others, whose type is looked at when evaluating.
+
+    Every event also has `time`, a timestamp; a property of that name cannot be reached.
+    """
+
+    properties: Mapping[str, Spec] = field(default_factory=dict)
+    open: bool = False
+
+
+class Registry:
+    """The names that expressions may use, with their types.
+
+    `attributes`: name → type (`{"city": "string", "traits.orders": "int"}`). `events`: name →
+    EventType, or just its properties (`{"order_completed": {"total": "double", "products":
+    [{"sku": "string"}]}}`). `purposes` and `segments`: what `consent` and `segment` accept; None
+    is anything. `open`: unknown attributes and events are allowed too, with dynamic values.
+
+    The attributes `stage` (read by `stage()`) and `zone` (local time) are always there.
+    """
+
+    def __init__(
+        self,
+        attributes: Mapping[str, Spec] | None = None,
+        events: Mapping[str, EventType | Mapping[str, Spec]] | None = None,
+        *,
+        purposes: Iterable[str] | None = None,
+        segments: Iterable[str] | None = None,
+        open: bool = False,  # noqa: A002 # the word of the field for types that allow more
+    ) -> None:
+        self.attributes: dict[str, Type] = {"stage": STRING, "zone": STRING}
+        for name, spec in (attributes or {}).items():
+            self.attributes[name] = type_of(spec)
+        self.events: dict[str, Type] = {}
+        for name, event in (events or {}).items():
+            kind = event if isinstance(event, EventType) else EventType(event)
+            fields = {prop: type_of(spec) for prop, spec in kind.properties.items()}
+            self.events[name] = Type(name, fields=fields, open=kind.open)
+        self.purposes = None if purposes is None else frozenset(purposes)
+        self.segments = None if segments is None else frozenset(segments)
+        self.open = open
+
+    def event(self, name: str) -> Type | None:
+        """The record type of an event, None when it is unknown."""
+        if name in self.events:
+            return self.events[name]
+        return Type(name, open=True) if self.open else None
+
+    def attribute_value(self, name: str, value: Any) -> Any:
+        """A JSON value of an attribute as facts hold it; None when it is not of its type."""
+        return normalise(self.attributes.get(name, DYN), value)
+
+    def event_properties(
+        self, name: str, properties: Mapping[str, Any], needed: Iterable[str]
+    ) -> dict[str, Any]:
+        """Those of an event's JSON `properties` that are `needed`, as facts hold them."""
+        fields = self.events[name].fields if name in self.events else {}
+        kept = {}
+        for prop in needed:
+            value = normalise(fields.get(prop, DYN), properties.get(prop))
+            if value is not None:
+                kept[prop] = value
+        return kept
