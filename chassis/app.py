@@ -4,16 +4,26 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 
 import grpc
 import structlog
 import uvloop
+from aiohttp import web
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from pydantic import SecretStr
 
+from chassis.clock import Clock, SystemClock
 from chassis.failures import Misconfigured
-from chassis.settings import ServiceSettings
+from chassis.logs import setup_logs
+from chassis.postgres import Effects, Pool, database, migrate
+from chassis.settings import HttpSettings, ServiceSettings, Settings, from_env
+from chassis.streams import EventLog, event_log
+from chassis.telemetry import telemetry
 
 _MISCONFIGURED = 2
 _logger = structlog.get_logger()
@@ -21,6 +31,79 @@ _logger = structlog.get_logger()
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
 """A process: it runs until the event is set, then stops cleanly."""
+
+
+class DatabaseSettings(Settings):
+    """What migrating needs."""
+
+    database_url: SecretStr
+    """Postgres: `postgresql://user:password@host:5432/merhaba`."""
+
+
+def command(schema: str, migrations: Path, main: Main) -> None:
+    """`python -m services.x` runs a service; with `migrate` it brings its schema up to date."""
+    if sys.argv[1:] != ["migrate"]:
+        run(main)
+        return
+    try:
+        settings = from_env(DatabaseSettings)
+        steps = migrate(settings.database_url.get_secret_value(), schema, migrations)
+    except Misconfigured as error:
+        sys.exit(f"Misconfigured: {error}")
+    print(f"{schema}: {steps} migrations applied", file=sys.stderr)  # noqa: T201 - a command's answer
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What a service stands on while it runs."""
+
+    clock: Clock
+    pool: Pool
+    log: EventLog
+    effects: Effects
+
+
+@asynccontextmanager
+async def platform(schema: str, settings: ServiceSettings) -> AsyncIterator[Platform]:
+    """Logs, telemetry, Postgres, the event log and effects, for as long as the block runs."""
+    setup_logs(schema, settings.log_level)
+    clock = SystemClock()
+    dsn = settings.database_url.get_secret_value()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(telemetry(schema, settings))
+        pool = await stack.enter_async_context(database(dsn, schema, settings.database_pool_size))
+        log = await stack.enter_async_context(event_log(settings))
+        effects = Effects(pool, log, clock, timedelta(days=settings.remember_days))
+        await stack.enter_async_context(tasks(effects.run))
+        yield Platform(clock, pool, log, effects)
+
+
+@asynccontextmanager
+async def serving_http(app: web.Application, settings: HttpSettings) -> AsyncIterator[int]:
+    """Serve HTTP for as long as the block runs; yields the port. Running requests are finished.
+
+    Raises `Misconfigured` naming the port when it is taken.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.grace_s)
+    await runner.setup()
+    site = web.TCPSite(
+        runner,
+        settings.http_host,
+        settings.http_port,
+        backlog=1024,
+        reuse_port=settings.http_reuse_port or None,
+    )
+    try:
+        try:
+            await site.start()
+        except OSError:
+            raise Misconfigured(
+                f"HTTP_PORT: {settings.http_host}:{settings.http_port} is taken; stop what listens"
+                " there or choose another"
+            ) from None
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
 
 
 def run(main: Main) -> None:

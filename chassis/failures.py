@@ -42,6 +42,10 @@ class Refused(Failure):
     """The state of things forbids it; change that first."""
 
 
+class AlreadyExists(Failure):
+    """What was to be made is there already."""
+
+
 class Denied(Failure):
     """The caller may not do this."""
 

@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from chassis import names
 from chassis.failures import (
+    AlreadyExists,
     Busy,
     Conflict,
     Denied,
@@ -34,6 +35,7 @@ _CODES: Final[dict[type[Failure], int]] = {
     NotFound: code_pb2.NOT_FOUND,
     Invalid: code_pb2.INVALID_ARGUMENT,
     Conflict: code_pb2.ABORTED,
+    AlreadyExists: code_pb2.ALREADY_EXISTS,
     Refused: code_pb2.FAILED_PRECONDITION,
     Denied: code_pb2.PERMISSION_DENIED,
     Busy: code_pb2.RESOURCE_EXHAUSTED,
@@ -151,6 +153,9 @@ class Guard(grpc.aio.ServerInterceptor):
                 await context.abort_with_status(rpc_status.to_status(status))
 
     def _unexpected(self, error: Exception, method: str) -> status_pb2.Status:
+        if isinstance(error, NotImplementedError):  # what generated servicers raise
+            failure: Failure = Unimplemented("promised by the contract, not there in this version")
+            return status_of(failure, self._domain)
         if transient(error):
             _logger.warning("a part does not answer", method=method, error=type(error).__name__)
             failure = Unavailable("a part this depends on does not answer; try again")

@@ -4,7 +4,7 @@ import socket
 from typing import Annotated, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.failures import Misconfigured
 
@@ -86,8 +86,21 @@ class ServiceSettings(LogSettings):
     trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of new traces that are recorded."""
 
+    remember_days: Annotated[int, Field(ge=8)] = 30
+    """How long a repeat of an event is recognised, in days; Meta repeats for seven."""
 
-Listed = Annotated[tuple[str, ...], NoDecode]
+
+class HttpSettings(ServiceSettings):
+    """What a service with an HTTP door needs besides."""
+
+    http_host: str = "0.0.0.0"  # noqa: S104 - a container listens on all of its own interfaces
+    """Address the HTTP server listens on."""
+
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port of the HTTP server; 0 takes a free one."""
+
+    http_reuse_port: bool = False
+    """Share the port with other processes of the same service on this machine."""
 
 
 def from_env(kind: type[S]) -> S:

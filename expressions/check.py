@@ -1,9 +1,9 @@
 """Types, names and dependencies: a syntax tree becomes one closure, or a helpful error."""
 
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any
 
-from expressions import calls, closures, values, windows
+from expressions import calls, closures, operators, values, windows
 from expressions.closures import EVENT, SLOTS, Run
 from expressions.errors import ExpressionError, did_you_mean
 from expressions.localtime import FIELDS
@@ -11,11 +11,9 @@ from expressions.registry import Registry
 from expressions.schema import (
     BOOL,
     DOUBLE,
-    DURATION,
     DYN,
     INT,
     NULL,
-    NUMBERS,
     STRING,
     TIMESTAMP,
     Type,
@@ -44,14 +42,10 @@ from expressions.terms import (
     Term,
     Thing,
     Uses,
-    comparable,
     conversion,
-    result_of,
 )
 
-_FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _LITERALS = {str: STRING, bool: BOOL, int: INT, float: DOUBLE, type(None): NULL}
-_UNORDERED = frozenset({"bool", "list", "map"})
 _KEYWORDS = ("profile", "traits", "event")
 
 
@@ -69,12 +63,12 @@ class Checker:
 
     # Errors
 
-    def fail(self, node: Node, message: str) -> NoReturn:
-        raise ExpressionError(self.source, node.start, node.end, message)
+    def error(self, node: Node, message: str) -> ExpressionError:
+        return ExpressionError(self.source, node.start, node.end, message)
 
-    def fail_name(self, call: Call, message: str) -> NoReturn:
+    def name_error(self, call: Call, message: str) -> ExpressionError:
         start = call.name_start
-        raise ExpressionError(self.source, start, start + len(call.name), message)
+        return ExpressionError(self.source, start, start + len(call.name), message)
 
     def event_type(self, name: str, start: int, end: int) -> Type:
         found = self.registry.event(name)
@@ -92,7 +86,7 @@ class Checker:
     def settle(self, node: Node, thing: Thing) -> Term:
         term = self.moving(node, thing)
         if term.slope:
-            self.fail(
+            raise self.error(
                 node,
                 "now() changes every moment, so it can only be compared with a time,"
                 ' as in `now() - profile.since > duration("24h")`; for the hour of the day use'
@@ -105,7 +99,7 @@ class Checker:
     def moving(self, node: Node, thing: Thing) -> Term:
         """A value that may still move with the time, for comparing and adding."""
         if not isinstance(thing, Term):
-            self.fail(node, NO_VALUE[type(thing)])
+            raise self.error(node, NO_VALUE[type(thing)])
         return thing
 
     def expect(self, node: Node, *kinds: Type) -> Term:
@@ -117,12 +111,10 @@ class Checker:
             return term
         if term.type == DYN:
             return replace(term, type=kinds[0], run=closures.apply(reader(kinds[0]), term.run))
-        if term.type == INT and DOUBLE in kinds:
-            constant = None if term.constant is None else float(term.constant)
-            run = closures.apply(float, term.run)
-            return replace(term, type=DOUBLE, run=run, constant=constant, against=None)
         wanted = " or ".join(str(kind) for kind in kinds)
-        self.fail(node, f"expected {wanted}, this is {term.type}{conversion(term.type, kinds[0])}")
+        raise self.error(
+            node, f"expected {wanted}, this is {term.type}{conversion(term.type, kinds[0])}"
+        )
 
     def condition(self, node: Node) -> Term:
         return self.expect(node, BOOL)
@@ -131,17 +123,22 @@ class Checker:
         """A text that is written out, because what depends on it must be known beforehand."""
         if isinstance(node, Literal) and isinstance(node.value, str) and node.value:
             return node.value
-        self.fail(node, f'write the {what} out as a text, in quotes: "…"')
+        raise self.error(node, f'write the {what} out as a text, in quotes: "…"')
 
     def duration(self, node: Node) -> int:
         text = self.literal(node, "time")
         try:
             span = values.parse_duration(text)
         except ValueError as error:
-            self.fail(node, f"`{text}`: {error}")
+            raise self.error(node, f"`{text}`: {error}") from None
         if span <= 0:
-            self.fail(node, f"`{text}` is no time; it must be more than nothing")
+            raise self.error(node, f"`{text}` is no time; it must be more than nothing")
         return span
+
+    def arity(self, node: Call, usage: str, *counts: int) -> None:
+        """Refuses a call with another number of arguments than one of `counts` (none: 0)."""
+        if len(node.args) not in (counts or (0,)):
+            raise self.error(node, f"write `{usage}`")
 
     def read(self, node: Node, term: Term, last: Run | None = None) -> Term:
         """Remembers a term as one that explains the result."""
@@ -156,9 +153,9 @@ class Checker:
     def bind(self, node: Node, thing: Term | Record) -> str:
         """Brings a variable into scope; take it out with `del checker.scope[name]`."""
         if not isinstance(node, Name):
-            self.fail(node, "name the variable first, as in `.where(e, e.price > 10)`")
+            raise self.error(node, "name the variable first, as in `.where(e, e.price > 10)`")
         if node.name in self.scope or node.name in _KEYWORDS:
-            self.fail(node, f"`{node.name}` is taken; choose another name")
+            raise self.error(node, f"`{node.name}` is taken; choose another name")
         self.scope[node.name] = thing
         return node.name
 
@@ -180,9 +177,9 @@ class Checker:
             case ListOf():
                 return self.list_of(node)
             case Unary():
-                return self.unary(node)
+                return operators.unary(self, node)
             case Binary():
-                return self.binary(node)
+                return operators.binary(self, node)
             case AllOf() | AnyOf():
                 terms = [self.condition(part) for part in node.parts]
                 # Parts have no effects and the order decides nothing, so what the clock cannot
@@ -190,9 +187,7 @@ class Checker:
                 terms.sort(key=lambda term: term.timed)
                 timed = any(term.timed for term in terms)
                 decisive = isinstance(node, AnyOf)
-                return Term(
-                    BOOL, closures.junction([t.run for t in terms], decisive, timed), timed
-                )
+                return Term(BOOL, closures.junction([t.run for t in terms], decisive, timed), timed)
             case Conditional():
                 return self.conditional(node)
 
@@ -201,14 +196,16 @@ class Checker:
             return self.scope[node.name]
         if node.name == "event":
             if self.event is None:
-                self.fail(node, "`event` is known only in the conditions of a trigger")
+                raise self.error(node, "`event` is known only in the conditions of a trigger")
             return Record(self.event, EVENT, recorded=False)
         if node.name in _KEYWORDS:
-            self.fail(node, f"`{node.name}` is no value by itself; write `{node.name}.<name>`")
+            raise self.error(
+                node, f"`{node.name}` is no value by itself; write `{node.name}.<name>`"
+            )
         hint = did_you_mean(node.name, [*_KEYWORDS, *self.scope])
         if node.name in self.registry.attributes:
             hint = f"; did you mean `profile.{node.name}`?"
-        self.fail(node, f"unknown name `{node.name}`{hint}")
+        raise self.error(node, f"unknown name `{node.name}`{hint}")
 
     def select(self, node: Select) -> Term:
         match node.operand:
@@ -231,13 +228,13 @@ class Checker:
             case Term(type=kind) if kind == DYN:
                 return replace(operand, run=closures.field(operand.run, node.field, DYN))
             case Term(type=kind):
-                self.fail_field(node, f"{kind} has no field `{node.field}`")
+                raise self.field_error(node, f"{kind} has no field `{node.field}`")
             case _:
                 methods = NO_VALUE[type(operand)]
-                self.fail_field(node, f"`{node.field}` cannot stand here: {methods}")
+                raise self.field_error(node, f"`{node.field}` cannot stand here: {methods}")
 
-    def fail_field(self, node: Select, message: str) -> NoReturn:
-        raise ExpressionError(self.source, node.field_start, node.end, message)
+    def field_error(self, node: Select, message: str) -> ExpressionError:
+        return ExpressionError(self.source, node.field_start, node.end, message)
 
     def attribute(self, node: Select, space: str) -> Term:
         name = node.field if space == "profile" else f"traits.{node.field}"
@@ -251,7 +248,7 @@ class Checker:
                     if other.startswith("traits.") == bool(prefix)
                 ]
                 what = "attribute" if space == "profile" else "trait"
-                self.fail_field(
+                raise self.field_error(
                     node, f"unknown {what} `{node.field}`{did_you_mean(node.field, known)}"
                 )
             kind = DYN
@@ -292,7 +289,7 @@ class Checker:
         name = node.field
         if name not in FIELDS:
             hint = did_you_mean(name, FIELDS)
-            self.fail_field(node, f"local time has no field `{name}`{hint}")
+            raise self.field_error(node, f"local time has no field `{name}`{hint}")
         self.uses.attributes.add("zone")
         if clock.moment:
             run = closures.clock_field_of(clock.moment.run, name)
@@ -304,16 +301,12 @@ class Checker:
             test = closures.COMPARE[sign]
             return closures.clock_test(name, lambda shown: test(shown, known))
 
-        return self.read(
-            node, Term(INT, closures.clock_field(name), timed=True, against=against)
-        )
+        return self.read(node, Term(INT, closures.clock_field(name), timed=True, against=against))
 
     def index(self, node: Index) -> Term:
         operand = self.visit(node.operand)
         if isinstance(operand, Record):
-            return self.property(
-                node, operand, self.literal(node.key, "property"), node.key.start
-            )
+            return self.property(node, operand, self.literal(node.key, "property"), node.key.start)
         container = self.settle(node.operand, operand)
         kind = container.type
         if kind.item:
@@ -329,7 +322,7 @@ class Checker:
         elif kind == DYN:
             key, inner = self.value(node.key), DYN
         else:
-            self.fail(node, f"{kind} has no parts that [ ] could choose from")
+            raise self.error(node, f"{kind} has no parts that [ ] could choose from")
         timed = container.timed or key.timed
         return Term(inner, closures.item(container.run, key.run, inner), timed)
 
@@ -345,17 +338,6 @@ class Checker:
             constant=None if any(value is None for value in constant) else constant,
         )
 
-    def unary(self, node: Unary) -> Term:
-        if node.operator == "!":
-            term = self.condition(node.operand)
-            return Term(BOOL, closures.negate(term.run), term.timed)
-        term = self.value(node.operand)
-        if term.type not in (*NUMBERS, DURATION, DYN):
-            self.fail(node, f"`-` needs a number or a duration, this is {term.type}")
-        minus = values.arithmetic("-")
-        run = closures.apply(lambda value: minus(0, value), term.run)
-        return Term(term.type, run, term.timed)
-
     def conditional(self, node: Conditional) -> Term:
         condition = self.condition(node.condition)
         then, otherwise = self.value(node.then), self.value(node.otherwise)
@@ -366,96 +348,10 @@ class Checker:
             elif DYN in (then.type, otherwise.type):
                 kind = DYN
             else:
-                self.fail(
+                raise self.error(
                     node.otherwise,
                     f"both sides of `:` must have one type: {then.type} and {otherwise.type}"
                     f"{conversion(otherwise.type, then.type)}",
                 )
         run = closures.choose(condition.run, then.run, otherwise.run)
         return Term(kind, run, condition.timed or then.timed or otherwise.timed)
-
-    def binary(self, node: Binary) -> Term:
-        if node.operator == "in":
-            return self.membership(node)
-        if node.operator in closures.COMPARE:
-            return self.comparison(node)
-        return self.arithmetic(node)
-
-    def arithmetic(self, node: Binary) -> Term:
-        sign = node.operator
-        left = self.moving(node.left, self.visit(node.left))
-        right = self.moving(node.right, self.visit(node.right))
-        kind = result_of(sign, left.type, right.type)
-        if kind is None:
-            self.fail(
-                node,
-                f"`{sign}` does not go with {left.type} and {right.type}"
-                f"{conversion(right.type, left.type)}",
-            )
-        for term in (left, right):
-            if term.settle:
-                term.settle()
-        slope = left.slope + right.slope if sign == "+" else left.slope - right.slope
-        run = closures.apply(values.arithmetic(sign), left.run, right.run)
-        return Term(kind, run, left.timed or right.timed, slope)
-
-    def comparison(self, node: Binary) -> Term:
-        sign = node.operator
-        left = self.moving(node.left, self.visit(node.left))
-        right = self.moving(node.right, self.visit(node.right))
-        if left.type == NULL and right.type != NULL:
-            left, right = right, left
-        elif left.constant is not None and right.constant is None:
-            left, right, sign = right, left, _FLIPPED[sign]
-        timed = left.timed or right.timed
-        if right.type == NULL:
-            if sign not in ("==", "!="):
-                self.fail(node, f"null has no order; `{sign}` needs a value on both sides")
-            if left.settle:
-                left.settle()
-            ask = closures.absent if sign == "==" else closures.present
-            return Term(BOOL, ask(left.run), timed)
-        if not comparable(left.type, right.type):
-            self.fail(
-                node,
-                f"`{sign}` compares like with like: the left side is {left.type}, the right side"
-                f" is {right.type}{conversion(right.type, left.type)}",
-            )
-        ordered = sign not in ("==", "!=")
-        if ordered and {left.type.name, right.type.name} & _UNORDERED:
-            self.fail(node, f"{left.type} has no order; use == or !=")
-        if (slope := left.slope - right.slope) != 0:
-            run = closures.compare_moving(sign, left.run, right.run, slope)
-            return Term(BOOL, run, timed=True)
-        if left.against and right.constant is not None:
-            better = left.against(sign, right.constant)
-            if better:
-                return Term(BOOL, better, timed)
-        for term in (left, right):
-            if term.settle:
-                term.settle()
-        if {left.type.name, right.type.name} & {"dyn", "list", "map"}:
-            return Term(BOOL, closures.compare_dynamic(sign, left.run, right.run), timed)
-        return Term(BOOL, closures.compare(sign, left.run, right.run, right.constant), timed)
-
-    def membership(self, node: Binary) -> Term:
-        left = self.moving(node.left, self.visit(node.left))
-        container = self.value(node.right)
-        kind = container.type
-        timed = left.timed or container.timed
-        if left.against and kind == list_of(left.type) and container.constant is not None:
-            better = left.against("in", container.constant)
-            if better:
-                return Term(BOOL, better, timed)
-        value = self.settle(node.left, left)
-        if kind.item:
-            if kind.item != DYN and not comparable(value.type, kind.item):
-                self.fail(node.left, f"a {value.type} cannot be in a {kind}")
-        elif kind.name == "map":
-            value = self.fit(node.left, value, STRING)
-        elif kind != DYN:
-            self.fail(node.right, f"`in` needs a list on its right, this is {kind}")
-        if kind.item == STRING and value.type == STRING and container.constant is not None:
-            known = frozenset(container.constant)
-            return Term(BOOL, closures.contained_in(value.run, known), timed)
-        return Term(BOOL, closures.contained(value.run, container.run), timed)

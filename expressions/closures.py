@@ -1,3 +1,6 @@
+# ruff: noqa: ARG001, ARG005, PLR1730
+# Every closure takes (facts, frame), whether it needs both or not; and a comparison costs a third
+# of min(), in code that runs for every event of every contact.
 """Operators as Python closures.
 
 A compiled part is `run(facts, frame)`. The frame is a list, made anew for each evaluation:
@@ -61,6 +64,18 @@ def attribute(name: str, kind: Type) -> Run:
     return run
 
 
+def now(facts: Facts, frame: Frame) -> int:
+    return frame[NOW]  # type: ignore[no-any-return] # a frame is a list of anything, for speed
+
+
+def consented(purpose: str) -> Run:
+    return lambda facts, frame: facts.consents.get(purpose, False) is True
+
+
+def in_segment(segment: str) -> Run:
+    return lambda facts, frame: segment in facts.segments
+
+
 def slot(index: int, kind: Type) -> Run:
     read = reader(kind)
     return lambda facts, frame: read(frame[index])
@@ -114,7 +129,7 @@ def absent(part: Run) -> Run:
 
 
 def negate(part: Run) -> Run:
-    def run(facts: Facts, frame: Frame) -> bool | None:
+    def run(facts: Facts, frame: Frame) -> Any:
         value = part(facts, frame)
         return None if value is None else not value
 
@@ -126,7 +141,7 @@ def junction(parts: list[Run], decisive: bool, timed: bool) -> Run:
     every = tuple(parts)
     if not timed:
 
-        def plain(facts: Facts, frame: Frame) -> bool | None:
+        def plain(facts: Facts, frame: Frame) -> Any:
             result: bool | None = not decisive
             for part in every:
                 value = part(facts, frame)
@@ -138,7 +153,7 @@ def junction(parts: list[Run], decisive: bool, timed: bool) -> Run:
 
         return plain
 
-    def run(facts: Facts, frame: Frame) -> bool | None:
+    def run(facts: Facts, frame: Frame) -> Any:
         outer = nearest = frame[NEXT]
         result: bool | None = not decisive
         for part in every:
@@ -171,19 +186,19 @@ def compare(sign: str, left: Run, right: Run, known: Any = None) -> Run:
     if known is not None:
         if sign == "==":
 
-            def equals(facts: Facts, frame: Frame) -> bool | None:
+            def equals(facts: Facts, frame: Frame) -> Any:
                 value = left(facts, frame)
                 return None if value is None else value == known
 
             return equals
 
-        def against(facts: Facts, frame: Frame) -> bool | None:
+        def against(facts: Facts, frame: Frame) -> Any:
             value = left(facts, frame)
             return None if value is None else test(value, known)
 
         return against
 
-    def run(facts: Facts, frame: Frame) -> bool | None:
+    def run(facts: Facts, frame: Frame) -> Any:
         first = left(facts, frame)
         if first is None:
             return None
@@ -197,7 +212,7 @@ def compare_dynamic(sign: str, left: Run, right: Run) -> Run:
     """Comparison of any JSON values: unequal, and not ordered, when their types differ."""
     test = _ORDER.get(sign)
 
-    def run(facts: Facts, frame: Frame) -> bool | None:
+    def run(facts: Facts, frame: Frame) -> Any:
         first, second = left(facts, frame), right(facts, frame)
         if first is None or second is None:
             return None
@@ -212,7 +227,7 @@ def compare_moving(sign: str, left: Run, right: Run, slope: int) -> Run:
     """Comparison whose difference grows by `slope` ms with every ms that passes."""
     test = COMPARE[sign]
 
-    def run(facts: Facts, frame: Frame) -> bool | None:
+    def run(facts: Facts, frame: Frame) -> Any:
         first = left(facts, frame)
         second = right(facts, frame)
         if first is None or second is None:
@@ -228,7 +243,7 @@ def compare_moving(sign: str, left: Run, right: Run, slope: int) -> Run:
 
 
 def contained(value: Run, container: Run) -> Run:
-    def run(facts: Facts, frame: Frame) -> bool | None:
+    def run(facts: Facts, frame: Frame) -> Any:
         wanted, among = value(facts, frame), container(facts, frame)
         if wanted is None:
             return None
@@ -244,7 +259,7 @@ def contained(value: Run, container: Run) -> Run:
 def contained_in(value: Run, known: frozenset[str]) -> Run:
     """`in` a list of texts that is written out."""
 
-    def run(facts: Facts, frame: Frame) -> bool | None:
+    def run(facts: Facts, frame: Frame) -> Any:
         wanted = value(facts, frame)
         return None if wanted is None else wanted in known
 
@@ -359,7 +374,7 @@ def clock_field_of(moment: Run, name: str) -> Run:
 def is_today(day: Run) -> Run:
     """Whether the contact's wall clock shows that day and month, in whatever year."""
 
-    def run(facts: Facts, frame: Frame) -> bool | None:
+    def run(facts: Facts, frame: Frame) -> Any:
         text = day(facts, frame)
         moment = None if text is None else localtime.local(facts.zone, frame[NOW])
         if text is None or moment is None:

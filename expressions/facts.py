@@ -86,9 +86,8 @@ class Timeline(msgspec.Struct, array_like=True):
                     at -= 1
         times.insert(at, time)
         self.properties.insert(at, properties)
-        if over := len(times) - limit:
-            if over > 0:
-                del times[:over], self.properties[:over]
+        if len(times) > limit:
+            del times[:-limit], self.properties[:-limit]
 
     def keep(self, indexes: Collection[int]) -> None:
         """Forgets every event that does not stand at one of the ascending `indexes`."""
@@ -118,9 +117,7 @@ class Facts(msgspec.Struct):
             self.timelines[name] = Timeline()
         self.timelines[name].insert(time, properties, limit)
 
-    def prune(
-        self, now: int, history: Mapping[str, History], lateness: int = LATENESS
-    ) -> None:
+    def prune(self, now: int, history: Mapping[str, History], lateness: int = LATENESS) -> None:
         """Drops what no expression of `history` can look at any more, at `now` or later.
 
         Events that are yet to come (time > now) stay. After this, evaluate at `now` or later only.

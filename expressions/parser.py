@@ -48,8 +48,18 @@ _BINARY = {
     "multiplication_mod": "%",
 }
 _TRANSPARENT = frozenset(
-    "expr conditionalor conditionaland relation addition multiplication unary member primary"
-    " paren_expr".split()
+    {
+        "expr",
+        "conditionalor",
+        "conditionaland",
+        "relation",
+        "addition",
+        "multiplication",
+        "unary",
+        "member",
+        "primary",
+        "paren_expr",
+    }
 )
 _ESCAPE = re.compile(
     r"""\\(?:([abfnrtv\\'"`?])|[xX]([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.?))""",
@@ -172,10 +182,10 @@ class _Builder:
                 args = self.args(children[1:], depth)
                 return Call(start, end, None, str(name), _start(name), args)
             case "ident":
-                name = str(children[0])
-                if name in {"true", "false"}:
-                    return Literal(start, end, name == "true")
-                return Name(start, end, name)
+                ident = str(children[0])
+                if ident in {"true", "false"}:
+                    return Literal(start, end, ident == "true")
+                return Name(start, end, ident)
             case "list_lit":
                 return ListOf(start, end, self.args(children, depth))
             case "literal":
@@ -212,8 +222,6 @@ class _Builder:
                 return Literal(start, end, float(token))
             case "STRING_LIT" | "MLSTRING_LIT":
                 return Literal(start, end, self.text(token, start, end))
-            case "BOOL_LIT":
-                return Literal(start, end, token == "true")
             case "NULL_LIT":
                 return Literal(start, end, None)
             case _:
@@ -223,7 +231,7 @@ class _Builder:
 
     def text(self, token: str, start: int, end: int) -> str:
         raw = token[0] in "rR"
-        body = token[1:] if raw else token
+        body: str = token[1:] if raw else token
         quotes = 3 if body[:3] in {'"""', "'''"} else 1
         body = body[quotes:-quotes]
         return body if raw else _ESCAPE.sub(lambda found: self.escape(found, start, end), body)

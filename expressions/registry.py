@@ -36,7 +36,7 @@ class Registry:
         *,
         purposes: Iterable[str] | None = None,
         segments: Iterable[str] | None = None,
-        open: bool = False,  # noqa: A002 # the word of the field for types that allow more
+        open: bool = False,
     ) -> None:
         self.attributes: dict[str, Type] = {"stage": STRING, "zone": STRING}
         for name, spec in (attributes or {}).items():

@@ -118,7 +118,7 @@ def _exactly(cls: type) -> Callable[[Any], Any]:
 
 def _int(value: Any) -> int | None:
     if value.__class__ is int:
-        return value if value in _INT64 else None  # type: ignore[no-any-return] # narrowed above
+        return value if value in _INT64 else None
     if value.__class__ is float and value.is_integer() and int(value) in _INT64:
         return int(value)
     return None
@@ -126,7 +126,7 @@ def _int(value: Any) -> int | None:
 
 def _double(value: Any) -> float | None:
     if value.__class__ is float:
-        return value  # type: ignore[no-any-return] # narrowed above
+        return value
     return float(value) if value.__class__ is int and value in _INT64 else None
 
 
@@ -137,7 +137,7 @@ def _date(value: Any) -> str | None:
         date.fromisoformat(value)
     except ValueError:
         return None
-    return value  # type: ignore[no-any-return] # narrowed above
+    return value
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {

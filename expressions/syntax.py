@@ -108,15 +108,5 @@ class Conditional:
 
 
 Node: TypeAlias = (
-    Literal
-    | Name
-    | Select
-    | Index
-    | Call
-    | ListOf
-    | Unary
-    | Binary
-    | AllOf
-    | AnyOf
-    | Conditional
+    Literal | Name | Select | Index | Call | ListOf | Unary | Binary | AllOf | AnyOf | Conditional
 )

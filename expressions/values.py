@@ -90,7 +90,7 @@ def duration_text(time: int) -> str:
 def text(value: Any) -> str | None:
     """`string(value)` for JSON scalars: a whole double is written without a fraction."""
     if value.__class__ is str:
-        return value  # type: ignore[no-any-return] # narrowed above
+        return value
     if value.__class__ is bool:
         return "true" if value else "false"
     if value.__class__ is float and value.is_integer() and abs(value) < 1e15:
@@ -122,6 +122,10 @@ def real(value: Any) -> float | None:
 
 def is_number(value: Any) -> bool:
     return value.__class__ is int or value.__class__ is float
+
+
+def number(value: Any) -> Any:
+    return value if is_number(value) else None
 
 
 def equal(left: Any, right: Any) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from expressions import values
 from expressions.closures import NEXT, NOW, Frame, Run
 from expressions.facts import Facts, Timeline
 
@@ -127,8 +126,10 @@ AGGREGATES: Mapping[str, Callable[[list[Any]], Any]] = {
 }
 
 
-def aggregate(selection: Selection, name: str, value: Run, usable: Callable[[Any], Any]) -> Run:
-    """An aggregate of `value` over the events; those where `usable` makes None of it are left."""
+def aggregate(
+    selection: Selection, name: str, value: Run, usable: Callable[[Any], Any] | None
+) -> Run:
+    """An aggregate of `value`, put through `usable`, over the events where it is not missing."""
     fold = AGGREGATES[name]
 
     def run(facts: Facts, frame: Frame) -> Any:
@@ -138,7 +139,9 @@ def aggregate(selection: Selection, name: str, value: Run, usable: Callable[[Any
             frame[selection.slot] = timeline.properties[at]
             frame[selection.slot + 1] = timeline.times[at]
             result = value(facts, frame)
-            if result is not None and (result := usable(result)) is not None:
+            if usable is not None and result is not None:
+                result = usable(result)
+            if result is not None:
                 found.append(result)
         return fold(found)
 

@@ -253,10 +253,12 @@ class Control:
         given = await _decode(request, Drain)
         deadline = self._clock() + given.timeout_s
         self._pipeline.hurry(given.hurry)
-        # Three parts come to rest each on its own, and are rarely asked: a look is enough.
-        while any(self._waiting().values()) and self._clock() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(_POLL_S)
-        self._pipeline.hurry(False)
+        try:
+            # Three parts come to rest each on its own, and are rarely asked: a look is enough.
+            while any(self._waiting().values()) and self._clock() < deadline:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_S)
+        finally:
+            self._pipeline.hurry(False)
         waiting = self._waiting()
         return _json({"drained": not any(waiting.values()), "waiting": waiting})
 
