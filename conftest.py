@@ -1,3 +1,16 @@
-"""Fixtures of every test: real servers, a manual clock."""
+"""Fixtures of every test: real servers, a manual clock. In CI a skipped test fails the run."""
+
+import os
+
+import pytest
 
 pytest_plugins = ["chassis.testing"]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A part that is missing is to be installed: in CI nothing may be skipped for it."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if os.environ.get("CI") == "true" and skipped:
+        reporter.write_line(f"{len(skipped)} skipped, and in CI nothing may be", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -41,35 +41,36 @@ def compile_all(files: list[Path], descriptors: Path) -> None:
 
 
 def export_names(descriptors: Path) -> None:
-    """Write each package's `__init__`, and drop the gRPC files of protos without a service."""
+    """Write each package's `__init__`, and drop the gRPC files of protos without a service.
+
+    For type checkers a stub is its asyncio form: this suite has no other.
+    """
     found = FileDescriptorSet.FromString(descriptors.read_bytes())
-    exports: dict[Path, list[tuple[str, list[str]]]] = defaultdict(list)
+    exports: dict[Path, list[tuple[str, str, str]]] = defaultdict(list)
     for file in found.file:
         package, stem = GEN / Path(file.name).parent, Path(file.name).stem
-        plain = [m.name for m in file.message_type] + [e.name for e in file.enum_type]
-        exports[package].append((f"{stem}_pb2", plain))
-        if file.service:
-            rpc = [
-                name
-                for service in file.service
-                for name in (
-                    f"{service.name}Stub",
-                    f"{service.name}Servicer",
-                    f"add_{service.name}Servicer_to_server",
-                )
+        exports[package] += [
+            (f"{stem}_pb2", noun.name, noun.name) for noun in (*file.message_type, *file.enum_type)
+        ]
+        for service in (s.name for s in file.service):
+            module = f"{stem}_pb2_grpc"
+            exports[package] += [
+                (module, f"{service}Stub", f"{service}AsyncStub"),
+                (module, f"{service}Servicer", f"{service}Servicer"),
+                (module, f"add_{service}Servicer_to_server", f"add_{service}Servicer_to_server"),
             ]
-            exports[package].append((f"{stem}_pb2_grpc", rpc))
-        else:
+        if not file.service:
             for suffix in (".py", ".pyi"):
                 (package / f"{stem}_pb2_grpc{suffix}").unlink(missing_ok=True)
-    for package, modules in exports.items():
+    for package, names in exports.items():
         dotted = ".".join(package.relative_to(GEN).parts)
-        lines = [
-            f"from {dotted}.{module} import {name} as {name}\n"
-            for module, names in sorted(modules)
-            for name in sorted(names)
-        ]
-        (package / "__init__.py").write_text("".join(lines))
+        exported = f"\n__all__ = {[name for _, name, _ in sorted(names)]!r}\n"
+        for suffix, column in ((".py", 1), (".pyi", 2)):
+            lines = [
+                f"from {dotted}.{export[0]} import {export[column]} as {export[1]}\n"
+                for export in sorted(names)
+            ]
+            (package / f"__init__{suffix}").write_text("".join(lines) + exported)
     (GEN / "merhaba" / "py.typed").touch()
 
 

@@ -1,0 +1,47 @@
+"""What the command line calls: every service, over gRPC only."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from chassis.rpc import channel
+from cli.stack import Addresses
+from merhaba.ingest.v1 import IngestAdminServiceStub
+from merhaba.profile.v1 import ProfileServiceStub
+from merhaba.reports.v1 import ReportServiceStub
+from merhaba.segment.v1 import SegmentServiceStub, TriggerServiceStub
+from merhaba.sender.v1 import CampaignServiceStub, NumberServiceStub, TemplateServiceStub
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """One stub a contract service."""
+
+    ingest: IngestAdminServiceStub
+    profile: ProfileServiceStub
+    segments: SegmentServiceStub
+    triggers: TriggerServiceStub
+    campaigns: CampaignServiceStub
+    templates: TemplateServiceStub
+    numbers: NumberServiceStub
+    reports: ReportServiceStub
+
+
+@asynccontextmanager
+async def clients(addresses: Addresses) -> AsyncIterator[Clients]:
+    """Stubs of a running stack, for as long as the block runs."""
+    async with AsyncExitStack() as stack:
+        opened = {
+            name: await stack.enter_async_context(channel(target, addresses.api_token))
+            for name, target in addresses.grpc.items()
+        }
+        yield Clients(
+            IngestAdminServiceStub(opened["ingest"]),
+            ProfileServiceStub(opened["profile"]),
+            SegmentServiceStub(opened["segment"]),
+            TriggerServiceStub(opened["segment"]),
+            CampaignServiceStub(opened["sender"]),
+            TemplateServiceStub(opened["sender"]),
+            NumberServiceStub(opened["sender"]),
+            ReportServiceStub(opened["reports"]),
+        )
