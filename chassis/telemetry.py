@@ -25,7 +25,7 @@ from chassis import names
 from chassis.settings import ServiceSettings
 
 _MOST_LINKS = 128  # the SDK keeps no more
-_VERSION_PARTS = 4
+_LENGTHS = [2, 32, 16, 2]  # version, trace id, span id, flags: W3C Trace Context
 
 tracer = trace.get_tracer("merhaba")
 _meter = metrics.get_meter("merhaba")
@@ -129,7 +129,7 @@ def _write(context: SpanContext) -> str:
 
 def _read(value: str) -> SpanContext | None:
     parts = value.split("-")
-    if len(parts) != _VERSION_PARTS:
+    if [len(part) for part in parts] != _LENGTHS:
         return None
     try:
         context = SpanContext(

@@ -239,9 +239,10 @@ class EventLog:
 
     async def memory_pressure(self) -> float:
         """Share of Redis' `maxmemory` in use, 0 to 1; 0 where there is no maximum."""
-        info = await self.redis.info("memory")
-        shards = info.values() if self.clustered else [info]
-        return max((i["used_memory"] / i["maxmemory"] if i["maxmemory"] else 0.0) for i in shards)
+        where = {"target_nodes": RedisCluster.PRIMARIES} if self.clustered else {}
+        info = await self.redis.info("memory", **where)
+        nodes = [info] if "used_memory" in info else info.values()
+        return max(n["used_memory"] / n["maxmemory"] if n["maxmemory"] else 0.0 for n in nodes)
 
 
 def _chunks(events: list[bytes]) -> list[list[bytes]]:
