@@ -86,7 +86,7 @@ def of_events(checker: Checker, node: Call, chain: Chain) -> Thing:
         windows.count(selection),
         timed=True,
         against=against,
-        settle=lambda: checker.uses.need(chain.name, **needs),
+        register=lambda: checker.uses.need(chain.name, **needs),
     )
     return checker.read(node, counted, last)
 

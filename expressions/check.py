@@ -92,8 +92,8 @@ class Checker:
                 ' as in `now() - profile.since > duration("24h")`; for the hour of the day use'
                 " localTime().hour",
             )
-        if term.settle:
-            term.settle()
+        if term.register:
+            term.register()
         return term
 
     def moving(self, node: Node, thing: Thing) -> Term:
@@ -209,8 +209,8 @@ class Checker:
 
     def select(self, node: Select) -> Term:
         match node.operand:
-            case Name(name="profile" | "traits" as space) if space not in self.scope:
-                return self.attribute(node, space)
+            case Name(name="profile" | "traits" as space):
+                return self.attribute(node, space, node.field, node.field_start, node.end)
         operand = self.visit(node.operand)
         match operand:
             case Record():
@@ -236,21 +236,20 @@ class Checker:
     def field_error(self, node: Select, message: str) -> ExpressionError:
         return ExpressionError(self.source, node.field_start, node.end, message)
 
-    def attribute(self, node: Select, space: str) -> Term:
-        name = node.field if space == "profile" else f"traits.{node.field}"
+    def attribute(self, node: Node, space: str, field: str, start: int, end: int) -> Term:
+        prefix = "" if space == "profile" else "traits."
+        name = prefix + field
         kind = self.registry.attributes.get(name)
         if kind is None:
             if not self.registry.open:
-                prefix = "" if space == "profile" else "traits."
                 known = [
                     other.removeprefix(prefix)
                     for other in self.registry.attributes
                     if other.startswith("traits.") == bool(prefix)
                 ]
-                what = "attribute" if space == "profile" else "trait"
-                raise self.field_error(
-                    node, f"unknown {what} `{node.field}`{did_you_mean(node.field, known)}"
-                )
+                what = "trait" if prefix else "attribute"
+                message = f"unknown {what} `{field}`{did_you_mean(field, known)}"
+                raise ExpressionError(self.source, start, end, message)
             kind = DYN
         self.uses.attributes.add(name)
         return self.read(node, Term(kind, closures.attribute(name, kind)))
@@ -304,6 +303,10 @@ class Checker:
         return self.read(node, Term(INT, closures.clock_field(name), timed=True, against=against))
 
     def index(self, node: Index) -> Term:
+        match node.operand:
+            case Name(name="profile" | "traits" as space):
+                name = self.literal(node.key, "attribute")
+                return self.attribute(node, space, name, node.key.start, node.key.end)
         operand = self.visit(node.operand)
         if isinstance(operand, Record):
             return self.property(node, operand, self.literal(node.key, "property"), node.key.start)

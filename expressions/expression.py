@@ -43,10 +43,28 @@ class Clause:
     readings: tuple[Reading, ...]
 
 
-class _Program(NamedTuple):
-    run: Run
-    slots: int
-    condition: bool
+class _Program:
+    """A closure, with the frame it needs."""
+
+    __slots__ = ("condition", "frame", "run")
+
+    def __init__(self, run: Run, slots: int, condition: bool) -> None:
+        self.run = run
+        self.condition = condition
+        self.frame: list[Any] = [None] * slots
+        self.frame[NEXT] = FOREVER
+
+    def decide(self, facts: Facts, now: int, event: Event | None) -> tuple[Any, int | None]:
+        frame = self.frame.copy()
+        frame[NOW] = now
+        if event is not None:
+            frame[EVENT : EVENT + 2] = event.properties, event.time
+        value = self.run(facts, frame)
+        change = frame[NEXT]
+        return (
+            value is True if self.condition else value,
+            None if change == FOREVER else change,
+        )
 
 
 class Expression:
@@ -55,6 +73,9 @@ class Expression:
     All times are ints, milliseconds since 1970 UTC. Evaluating never raises: a part that is
     missing, or cannot be computed, makes what is made of it missing, and a condition that is
     missing is false. Of any other type, the value is then None.
+
+    `is_condition` says that it is a yes or no, as rules and conditions must be; otherwise it is a
+    value of `result_type`.
 
     `events`, `attributes` (traits as `traits.<name>`, and `zone` where local time is used),
     `segments` and `consents` name what can change the value; nothing else can but time.
@@ -70,6 +91,7 @@ class Expression:
         self._program = _Program(term.run, checker.slots, term.type == BOOL)
         self.source = source
         self.result_type = term.type
+        self.is_condition = term.type == BOOL
         self.history = MappingProxyType(dict(checker.uses.history))
         self.events = frozenset(self.history)
         self.attributes = frozenset(checker.uses.attributes)
@@ -81,15 +103,15 @@ class Expression:
 
     def evaluate(self, facts: Facts, now: int, event: Event | None = None) -> Any:
         """The value at `now`; `event` is the one that triggered, where `event.…` is used."""
-        return self.decide(facts, now, event).value
+        return self._program.decide(facts, now, event)[0]
 
     def next_change(self, facts: Facts, now: int, event: Event | None = None) -> int | None:
         """`decide(…).next_change`."""
-        return self.decide(facts, now, event).next_change
+        return self._program.decide(facts, now, event)[1]
 
     def decide(self, facts: Facts, now: int, event: Event | None = None) -> Decision:
         """The value at `now` and the earliest instant after it at which it could change."""
-        return _decide(self._program, facts, now, event)
+        return Decision._make(self._program.decide(facts, now, event))
 
     def explain(self, facts: Facts, now: int, event: Event | None = None) -> list[Clause]:
         """Each condition of the outermost `&&` or `||`, all evaluated; the whole, if neither.
@@ -105,7 +127,8 @@ class Expression:
         term = checker.value(node)
 
         def value(run: Run, condition: bool = False) -> Decision:
-            return _decide(_Program(run, checker.slots, condition), facts, now, event)
+            program = _Program(run, checker.slots, condition)
+            return Decision._make(program.decide(facts, now, event))
 
         decision = value(term.run, term.type == BOOL)
         readings = tuple(
@@ -125,15 +148,3 @@ def compile(source: str, registry: Registry, event: str | None = None) -> Expres
     `event` is the name of the event whose arrival triggers: its properties are `event.<name>`.
     """
     return Expression(source, registry, event)
-
-
-def _decide(program: _Program, facts: Facts, now: int, event: Event | None) -> Decision:
-    run, slots, condition = program
-    frame: list[Any] = [None] * slots
-    frame[NOW] = now
-    frame[NEXT] = FOREVER
-    if event is not None:
-        frame[EVENT : EVENT + 2] = event.properties, event.time
-    value = run(facts, frame)
-    change = frame[NEXT]
-    return Decision(value is True if condition else value, None if change == FOREVER else change)

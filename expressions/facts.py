@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,16 @@ LATENESS = 7 * 86_400_000
 """How late (ms) an event may come and still be judged exactly: Meta retries webhooks for days."""
 
 _FORMAT = 1
+_DECODER = msgspec.msgpack.Decoder(
+    tuple[
+        Literal[1],  # _FORMAT
+        dict[str, Any],
+        dict[str, bool],
+        set[str],
+        str,
+        dict[str, tuple[list[int], list[dict[str, Any]] | None]],
+    ]
+)
 
 
 class Event(NamedTuple):
@@ -150,22 +160,12 @@ class Facts(msgspec.Struct):
     @classmethod
     def from_bytes(cls, data: bytes) -> Facts:
         """What `to_bytes` wrote; raises msgspec.DecodeError when it is something else."""
-        _, attributes, consents, segments, zone, stored = msgspec.msgpack.decode(data, type=_Stored)
+        _, attributes, consents, segments, zone, stored = _DECODER.decode(data)
         timelines = {
             name: Timeline(list(accumulate(steps)), properties or [{} for _ in steps])
             for name, (steps, properties) in stored.items()
         }
         return cls(attributes, consents, segments, zone, timelines)
-
-
-_Stored = tuple[
-    int,
-    dict[str, Any],
-    dict[str, bool],
-    set[str],
-    str,
-    dict[str, tuple[list[int], list[dict[str, Any]] | None]],
-]
 
 
 def _order(properties: dict[str, Any]) -> bytes:

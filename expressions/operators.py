@@ -48,8 +48,8 @@ def _arithmetic(checker: Checker, node: Binary) -> Term:
             f"{conversion(right.type, left.type)}",
         )
     for term in (left, right):
-        if term.settle:
-            term.settle()
+        if term.register:
+            term.register()
     slope = left.slope + right.slope if sign == "+" else left.slope - right.slope
     run = closures.apply(values.arithmetic(sign), left.run, right.run)
     return Term(kind, run, left.timed or right.timed, slope)
@@ -67,8 +67,8 @@ def _comparison(checker: Checker, node: Binary) -> Term:
     if right.type == NULL:
         if sign not in ("==", "!="):
             raise checker.error(node, f"null has no order; `{sign}` needs a value on both sides")
-        if left.settle:
-            left.settle()
+        if left.register:
+            left.register()
         ask = closures.absent if sign == "==" else closures.present
         return Term(BOOL, ask(left.run), timed)
     if not comparable(left.type, right.type):
@@ -88,8 +88,8 @@ def _comparison(checker: Checker, node: Binary) -> Term:
         if better:
             return Term(BOOL, better, timed)
     for term in (left, right):
-        if term.settle:
-            term.settle()
+        if term.register:
+            term.register()
     if {left.type.name, right.type.name} & {"dyn", "list", "map"}:
         return Term(BOOL, closures.compare_dynamic(sign, left.run, right.run), timed)
     return Term(BOOL, closures.compare(sign, left.run, right.run, right.constant), timed)

@@ -163,14 +163,17 @@ class _Walk:
 
     def select(self, node: Select, names: Mapping[str, Any]) -> Any:
         if isinstance(node.operand, Name) and node.operand.name in ("profile", "traits"):
-            prefix = "" if node.operand.name == "profile" else "traits."
-            name = prefix + node.field
-            return self.typed(
-                self.registry.attributes.get(name, DYN), self.person.attributes.get(name)
-            )
+            return self.attribute(node.operand.name, node.field)
         return self.member(self.of(node.operand, names), node.field)
 
+    def attribute(self, space: str, field: str) -> Any:
+        name = field if space == "profile" else f"traits.{field}"
+        kind = self.registry.attributes.get(name, DYN)
+        return self.typed(kind, self.person.attributes.get(name))
+
     def index(self, node: Index, names: Mapping[str, Any]) -> Any:
+        if isinstance(node.operand, Name) and node.operand.name in ("profile", "traits"):
+            return self.attribute(node.operand.name, self.of(node.key, names))
         operand, key = self.of(node.operand, names), self.of(node.key, names)
         if isinstance(operand, list):
             inside = type(key) is int and 0 <= key < len(operand)

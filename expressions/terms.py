@@ -39,8 +39,8 @@ class Term:
     constant: Any = None
     against: Callable[[str, Any], Run | None] | None = None
     """A better way to compare it with a constant."""
-    settle: Callable[[], None] | None = None
-    """What it needs when used in any other way than `against`."""
+    register: Callable[[], None] | None = None
+    """Notes the history it needs; to be called unless `against` is used, which needs less."""
 
 
 @dataclass(slots=True)
