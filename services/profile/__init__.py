@@ -1,0 +1,1 @@
+"""Who a person is, what they agreed to and what they did."""

@@ -1,0 +1,131 @@
+"""Attributes: facts that were told. Of each, the latest by event time holds."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+from zoneinfo import available_timezones
+
+import orjson
+
+from chassis.ids import fingerprint
+from services.profile.model import (
+    Document,
+    Fact,
+    FieldInvalid,
+    Happening,
+    Identity,
+    Kind,
+    ValueInvalid,
+)
+
+MOST_ATTRIBUTES: Final = 1_000  # of one contact, removed ones included
+_LONGEST_NAME: Final = 128
+_LARGEST_VALUE: Final = 16 * 1024  # bytes of JSON
+_RESERVED: Final = "traits."
+_NAME: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
+_OTHER: Final = re.compile(r"[^a-z0-9_]+")
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_ALIASES: Final = {"locale": "language", "timezone": "zone", "time_zone": "zone"}
+_SMALLEST_TIE: Final = 65  # bits of a fingerprint to drop, so that a tie is a signed 64-bit int
+
+
+def named(traits: Mapping[str, Any]) -> dict[str, Any]:
+    """A tracker's traits under names that expressions can use: `firstName` is `first_name`.
+
+    The parts of an `address` stand by themselves (`city`, `country`), `locale` is `language` and
+    `timezone` is `zone`.
+    """
+    found: dict[str, Any] = {}
+    for name, value in traits.items():
+        if name == "address" and isinstance(value, dict):
+            found = {_named(part): each for part, each in value.items()} | found
+        else:
+            found[_named(name)] = value
+    return found
+
+
+def _named(name: str) -> str:
+    text = unicodedata.normalize("NFKD", _CAMEL.sub("_", name.strip()).lower().replace("ı", "i"))
+    plain = _OTHER.sub("_", "".join(c for c in text if not unicodedata.combining(c)))
+    return _ALIASES.get(plain, plain)
+
+
+def check(name: str, value: Any) -> None:
+    """Raises `FieldInvalid` or `ValueInvalid` for an attribute that cannot be kept."""
+    if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name) or name.startswith(_RESERVED):
+        raise FieldInvalid(
+            "an attribute's name has lower-case letters, digits and underscores, 128 at most, and"
+            " is no trait's",
+            field="attributes.name",
+            problem="not a name of an attribute",
+        )
+    if isinstance(value, (str, list, dict)) and len(orjson.dumps(value)) > _LARGEST_VALUE:
+        raise ValueInvalid(
+            f"an attribute's value has at most {_LARGEST_VALUE} bytes as JSON; shorten it",
+            name=name,
+            expected=f"at most {_LARGEST_VALUE} bytes",
+        )
+
+
+def tell(document: Document, happening: Happening) -> list[str]:
+    """Take in the facts of a happening; returns the names of attributes whose value changed."""
+    if not happening.attributes:
+        return []
+    tie = fingerprint(happening.event_id).int >> _SMALLEST_TIE
+    changed = []
+    for name, value in happening.attributes.items():
+        check(name, value)
+        time = happening.attribute_times.get(name, happening.time)
+        old = document.attributes.get(name)
+        new = Fact(value, time, tie, happening.source)
+        document.attributes[name] = new if old is None else later(old, new)
+        if document.attributes[name].value != (None if old is None else old.value):
+            changed.append(name)
+    limit(document)
+    return changed
+
+
+def later(one: Fact, other: Fact) -> Fact:
+    """The one of two facts that holds."""
+    return max(one, other, key=lambda fact: (fact.time, fact.tie))
+
+
+def limit(document: Document) -> None:
+    """Raises `FieldInvalid` when a contact has too many attributes."""
+    if len(document.attributes) > MOST_ATTRIBUTES:
+        raise FieldInvalid(
+            f"a contact has at most {MOST_ATTRIBUTES} attributes; send fewer names",
+            field="attributes",
+            problem="too many names",
+            limit=str(MOST_ATTRIBUTES),
+        )
+
+
+def zone(document: Document) -> tuple[str, str, int]:
+    """The time zone of a contact, how it is known, and since when. Empty when unknown."""
+    fact = document.attributes.get("zone")
+    if fact is not None and isinstance(fact.value, str) and fact.value in _zones():
+        return fact.value, "declared", fact.time
+    return _inferred(document, document.place.zone)
+
+
+def language(document: Document) -> tuple[str, str, int]:
+    """The language of a contact (BCP 47), how it is known, and since when. Empty when unknown."""
+    fact = document.attributes.get("language")
+    if fact is not None and isinstance(fact.value, str) and fact.value:
+        return fact.value.replace("_", "-"), "declared", fact.time
+    return _inferred(document, document.place.language)
+
+
+def _inferred(document: Document, value: str) -> tuple[str, str, int]:
+    if not value:
+        return "", "", 0
+    number = document.identities[Identity(Kind.WA_ID, "", document.place.phone)]
+    return value, "phone", number.first_time
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())

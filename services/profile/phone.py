@@ -1,0 +1,101 @@
+"""Phone numbers: one written form for each, and what they say of where the owner is."""
+
+from functools import cache
+from typing import Final
+
+import phonenumbers
+from babel.core import get_global
+from babel.languages import get_official_languages
+from phonenumbers import timezone
+
+from services.profile.model import FieldInvalid, Place
+
+_MOST_DIGITS: Final = 15  # E.164
+_FEWEST_DIGITS: Final = 7
+
+
+def canonical(wa_id: str) -> str:
+    """The digits of E.164 for a WhatsApp id.
+
+    WhatsApp keeps old forms of some countries' mobile numbers, and the same person is written in
+    both: Brazil without the ninth digit, Mexico with a 1, Argentina without the 9.
+    """
+    match wa_id[:2]:
+        case "55" if len(wa_id) == 12 and wa_id[4] in "6789":
+            return f"{wa_id[:4]}9{wa_id[4:]}"
+        case "52" if len(wa_id) == 13 and wa_id[2] == "1":
+            return f"52{wa_id[3:]}"
+        case "54" if len(wa_id) == 12:
+            return f"549{wa_id[2:]}"
+        case _:
+            return wa_id
+
+
+def parse(text: str, default_region: str) -> str:
+    """The digits of E.164 for a number in any usual form.
+
+    Raises `FieldInvalid` for what cannot be a phone number. `default_region` (ISO 3166) is taken
+    for numbers without a country code.
+    """
+    digits = "".join(filter(str.isdecimal, text))
+    readings = [_read(text, default_region)]
+    if text.startswith("+") or (text == digits and not text.startswith("0")):
+        readings.insert(0, _read(f"+{canonical(digits)}", None))  # the digits of E.164
+    possible = [n for n in readings if n is not None and phonenumbers.is_possible_number(n)]
+    # Kept numbers (for films, tests) are possible and never valid.
+    number = next(filter(phonenumbers.is_valid_number, possible), next(iter(possible), None))
+    if number is None:
+        raise FieldInvalid(
+            "the phone number cannot be one; write it with its country code, as +905321234567",
+            field="identities.value",
+            problem="not a possible phone number",
+        )
+    written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return written.removeprefix("+")
+
+
+def _read(text: str, region: str | None) -> phonenumbers.PhoneNumber | None:
+    try:
+        return phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def plausible(wa_id: str) -> bool:
+    """Whether a WhatsApp id is made of as many digits as a phone number."""
+    return wa_id.isdecimal() and wa_id.isascii() and _FEWEST_DIGITS <= len(wa_id) <= _MOST_DIGITS
+
+
+def place(phone: str) -> Place:
+    """Market, time zone and language that follow from a number; each empty unless unique.
+
+    A number of a country with several zones or languages says nothing of them.
+    """
+    try:
+        number = phonenumbers.parse(f"+{phone}")
+    except phonenumbers.NumberParseException:
+        return Place(phone)
+    # A number that no plan allots (as those kept for films) still has its country code.
+    market = phonenumbers.region_code_for_number(
+        number
+    ) or phonenumbers.region_code_for_country_code(number.country_code or 0)
+    if not market.isalpha():  # 001: numbers of no country
+        return Place(phone)
+    zones = [
+        zone
+        for zone in timezone.time_zones_for_geographical_number(number)
+        if _territories().get(zone) == market
+    ]
+    languages = get_official_languages(market, de_facto=True)
+    return Place(
+        phone,
+        market,
+        zones[0] if len(zones) == 1 else "",
+        languages[0] if len(languages) == 1 else "",
+    )
+
+
+@cache
+def _territories() -> dict[str, str]:
+    """Zone → the country it belongs to (CLDR)."""
+    return dict(get_global("zone_territories"))
