@@ -1,0 +1,64 @@
+"""A ledger on a real Postgres, fed as the consumers feed it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import timedelta
+
+import pytest
+
+from chassis.clock import ManualClock
+from chassis.postgres import Effects, Pool, database, migrate
+from chassis.streams import EventLog
+from merhaba.event.v1 import Event
+from services.reports.app import MIGRATIONS
+from services.reports.consumer import Folding
+from services.reports.freshness import Freshness
+from services.reports.ledger import Ledger
+from services.reports.store import PostgresStore
+
+Feed = Callable[[str, Sequence[Event]], Awaitable[None]]
+
+
+@pytest.fixture(scope="session")
+def reports_url(postgres_url: str) -> str:
+    assert migrate(postgres_url, "reports", MIGRATIONS) >= 1
+    return postgres_url
+
+
+@pytest.fixture
+async def pool(reports_url: str) -> AsyncIterator[Pool]:
+    async with database(reports_url, "reports", 6) as opened:
+        yield opened
+
+
+@pytest.fixture
+def ledger(pool: Pool, log: EventLog, manual_clock: ManualClock) -> Ledger:
+    effects = Effects(pool, log, manual_clock, timedelta(days=30))
+    freshness = Freshness(manual_clock.now())
+    return Ledger(
+        PostgresStore(pool, effects),
+        freshness,
+        manual_clock,
+        "Europe/Istanbul",
+        timedelta(days=7),
+    )
+
+
+@pytest.fixture
+def feed(ledger: Ledger) -> Feed:
+    """Hands events to the consumer of a topic, as one batch."""
+
+    async def handle(topic: str, events: Sequence[Event]) -> None:
+        await Folding(topic, ledger).handle([one.SerializeToString() for one in events])
+
+    return handle
+
+
+@pytest.fixture
+async def feed_together(feed: Feed) -> Callable[[Sequence[tuple[str, Sequence[Event]]]], Awaitable]:
+    """Hands over several batches at once, as several replicas would."""
+
+    async def handle(batches: Sequence[tuple[str, Sequence[Event]]]) -> None:
+        await asyncio.gather(*(feed(topic, events) for topic, events in batches if events))
+
+    return handle

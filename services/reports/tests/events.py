@@ -1,0 +1,151 @@
+"""Events as other services publish them, for the tests of reports."""
+
+import json
+from datetime import UTC, datetime
+
+from chassis.ids import fresh_id
+from merhaba.event.v1 import (
+    CampaignChanged,
+    ConsentChanged,
+    ContactCreated,
+    Event,
+    LinkClicked,
+    MessageClicked,
+    MessageDelivered,
+    MessageFailed,
+    MessageHeld,
+    MessageHeldOut,
+    MessagePlanned,
+    MessagePlayed,
+    MessageRead,
+    MessageReceived,
+    MessageRef,
+    MessageReplied,
+    MessageSent,
+    MessageSuppressed,
+    MessageUnknown,
+    PlatformError,
+    Pricing,
+    SegmentEntered,
+    SegmentLeft,
+    Tracked,
+)
+
+NOON = int(datetime(2026, 11, 22, 9, tzinfo=UTC).timestamp() * 1000)
+"""When the manual clock of the tests stands, in milliseconds."""
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+def event(at: int, contact: str, event_id: str = "", **body) -> Event:
+    made = Event(event_id=event_id or fresh_id("e"), contact_id=contact, **body)
+    made.event_time.FromMilliseconds(at)
+    made.received_time.FromMilliseconds(at)
+    return made
+
+
+def ref(message: str, campaign: str = "", variant: str = "", template: str = "tpl") -> MessageRef:
+    return MessageRef(
+        message_id=message,
+        campaign_id=campaign,
+        variant=variant,
+        template_name=template,
+        category="marketing",
+        market="TR",
+        language="tr",
+    )
+
+
+def outcome(
+    kind: str, at: int, contact: str, about: MessageRef, event_id: str = "", **more
+) -> Event:
+    """An event on the topic `message`: `kind` is `sent`, `read`, …"""
+    match kind:
+        case "planned":
+            body = {"message_planned": MessagePlanned(message=about)}
+        case "suppressed":
+            gate = more.get("gate", "consent")
+            body = {"message_suppressed": MessageSuppressed(message=about, gate=gate)}
+        case "held_out":
+            body = {"message_held_out": MessageHeldOut(message=about, group="hold_out")}
+        case "held":
+            body = {"message_held": MessageHeld(message=about, reason="pacing")}
+        case "sent":
+            priced = {"pricing": Pricing(billable=True)} if more.get("priced") else {}
+            body = {
+                "message_sent": MessageSent(
+                    message=about,
+                    cost_micros=more.get("cost", 0),
+                    currency_code=more.get("currency", "USD" if more.get("cost") else ""),
+                    **priced,
+                )
+            }
+        case "delivered":
+            body = {"message_delivered": MessageDelivered(message=about)}
+        case "read":
+            body = {"message_read": MessageRead(message=about)}
+        case "implied_read":
+            body = {"message_read": MessageRead(message=about, implied=True)}
+        case "played":
+            body = {"message_played": MessagePlayed(message=about)}
+        case "clicked":
+            body = {"message_clicked": MessageClicked(message=about, kind="url")}
+        case "replied":
+            body = {"message_replied": MessageReplied(message=about, match="context")}
+        case "failed":
+            error = PlatformError(code=more.get("code", 131049))
+            body = {"message_failed": MessageFailed(message=about, error=error)}
+        case "unknown":
+            body = {"message_unknown": MessageUnknown(message=about)}
+        case _:
+            raise AssertionError(kind)
+    return event(at, contact, event_id, **body)
+
+
+def campaign(at: int, campaign_id: str, state: str, name: str = "", recipients: int = 0) -> Event:
+    changed = CampaignChanged(
+        campaign_id=campaign_id, state=state, name=name, recipients=recipients
+    )
+    return event(at, "", campaign_changed=changed)
+
+
+def ordered(
+    at: int, contact: str, order: str, total: object = None, currency: str = "TRY"
+) -> Event:
+    properties = {"order_id": order, "total": total, "currency": currency}
+    return tracked(at, contact, "order_completed", properties)
+
+
+def cancelled(at: int, contact: str, order: str) -> Event:
+    return tracked(at, contact, "order_cancelled", {"order_id": order})
+
+
+def tracked(at: int, contact: str, name: str, properties: object) -> Event:
+    body = Tracked(name=name, properties_json=json.dumps(properties).encode())
+    return event(at, contact, tracked=body)
+
+
+def link_clicked(at: int, contact: str, message: str, campaign_id: str) -> Event:
+    clicked = LinkClicked(link_id="l", message_id=message, campaign_id=campaign_id)
+    return event(at, contact, link_clicked=clicked)
+
+
+def withdrew(at: int, contact: str, purpose: str = "marketing") -> Event:
+    return event(at, contact, consent_changed=ConsentChanged(purpose=purpose))
+
+
+def created(at: int, contact: str) -> Event:
+    return event(at, contact, contact_created=ContactCreated())
+
+
+def received(at: int, contact: str) -> Event:
+    return event(at, contact, message_received=MessageReceived(wamid=fresh_id("wamid")))
+
+
+def entered(at: int, contact: str, segment: str) -> Event:
+    return event(at, contact, segment_entered=SegmentEntered(segment_id=segment))
+
+
+def left(at: int, contact: str, segment: str) -> Event:
+    return event(at, contact, segment_left=SegmentLeft(segment_id=segment))

@@ -1,0 +1,90 @@
+"""The one outcome of a message, and how messages add up."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.reports.funnel import outcome, rate, tallies, tally
+from services.reports.model import Group, Progress
+
+
+@pytest.mark.parametrize(
+    ("progress", "becomes"),
+    [
+        (Progress(), "pending"),
+        (Progress(sent=True), "sent"),
+        (Progress(sent=True, reached=True), "delivered"),
+        (Progress(sent=True, reached=True, read=True), "read"),
+        (Progress(sent=True, failed=True), "failed"),
+        (Progress(failed=True), "failed"),
+        (Progress(unknown=True), "unknown"),
+        (Progress(unknown=True, sent=True), "sent"),
+        (Progress(suppressed=True), "suppressed"),
+        (Progress(held_out=True), "held_out"),
+    ],
+)
+def test_a_message_has_the_furthest_outcome_known(progress, becomes) -> None:
+    assert outcome(progress) == becomes
+
+
+def test_what_a_person_did_outweighs_a_failure_that_came_besides() -> None:
+    assert outcome(Progress(sent=True, failed=True, reached=True)) == "delivered"
+
+
+def test_what_may_have_been_sent_is_not_called_suppressed() -> None:
+    assert outcome(Progress(unknown=True, suppressed=True)) == "unknown"
+
+
+def test_only_waiting_messages_of_an_abandoned_campaign_are_cancelled() -> None:
+    assert outcome(Progress(), abandoned=True) == "cancelled"
+    assert outcome(Progress(sent=True), abandoned=True) == "sent"
+
+
+def test_a_tap_counts_as_delivered_and_sent_though_no_status_said_so() -> None:
+    group = Group(("a",), Progress(reached=True, clicked=True), "", 0, "", 0, 0, 3)
+    total = tally([group])
+    assert (total.sent, total.delivered, total.read, total.clicked) == (3, 3, 0, 3)
+
+
+def test_a_failed_message_costs_nothing() -> None:
+    failed = Group(("a",), Progress(sent=True, failed=True), "", 131049, "USD", 500, 0, 1)
+    sent = Group(("a",), Progress(sent=True), "", 0, "USD", 70, 1, 1)
+    assert tally([failed, sent]).costs == {"USD": 70}
+    assert tally([failed, sent]).codes == {131049: 1}
+
+
+def test_every_combination_counts_once_and_the_funnel_narrows() -> None:
+    groups = [
+        Group((str(n % 3),), progress, "consent", 1, "", 0, 0, n + 1)
+        for n, flags in enumerate(product([False, True], repeat=9))
+        # The store derives `reached` from read, clicked and replied
+        if not any(flags[2:5]) or flags[1]
+        for progress in [Progress(*flags)]
+    ]
+    total = tally(groups)
+    assert sum(total.outcomes.values()) == total.recipients == sum(g.messages for g in groups)
+    assert sum(total.gates.values()) == total.outcomes["suppressed"]
+    assert sum(total.codes.values()) == total.outcomes["failed"]
+    assert total.recipients >= total.sent >= total.delivered >= total.read
+    assert total.delivered >= max(total.clicked, total.replied)
+    parts = tallies(groups).values()
+    assert sum(p.recipients for p in parts) == total.recipients
+    assert sum(p.sent for p in parts) == total.sent
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_a_rate_stands_within_its_interval(part, more) -> None:
+    found = rate(part, part + more)
+    if part + more == 0:
+        assert found is None
+        return
+    assert 0 <= found.lower <= found.value <= found.upper <= 1
+    assert found.of == part + more
+
+
+def test_the_interval_is_wilsons() -> None:
+    # Brown, Cai, DasGupta (2001): 1 of 10 at 95 % is 0.0179 to 0.4042
+    found = rate(1, 10)
+    assert (round(found.lower, 4), round(found.upper, 4)) == (0.0179, 0.4042)

@@ -1,0 +1,216 @@
+"""Events as facts: what each event of the log says, in the words of the model."""
+
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import orjson
+from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from merhaba.event.v1 import Event, MessageRef
+from services.reports.model import (
+    CAMPAIGN_STATES,
+    CampaignFact,
+    Fact,
+    FieldInvalid,
+    Kind,
+    Membership,
+    MessageFact,
+    OrderFact,
+    Said,
+    Step,
+    Withdrawal,
+)
+
+_MILLION: Final = 1_000_000
+_MOST_MICROS: Final = 9 * 10**18
+_LATEST_S: Final = 253_402_300_799  # the end of year 9999, beyond which there are no dates
+_VALUES: Final = ("total", "revenue", "value")
+_STEPS: Final[dict[str, Step]] = {
+    "message_planned": "planned",
+    "message_suppressed": "suppressed",
+    "message_held_out": "held_out",
+    "message_sent": "sent",
+    "message_delivered": "delivered",
+    "message_read": "read",
+    "message_played": "read",  # who played it saw it
+    "message_failed": "failed",
+    "message_unknown": "unknown",
+    "message_clicked": "clicked",
+    "message_replied": "replied",
+}
+_OUTCOMES: Final = frozenset({*_STEPS, "message_held"})
+
+
+def event(raw: bytes) -> Event:
+    """An event of the log. Raises `FieldInvalid` when it is none, or lacks its id or time."""
+    try:
+        decoded = Event.FromString(raw)
+    except DecodeError:
+        raise FieldInvalid("the bytes are no event; see the producer's version", field="") from None
+    for field, missing in (
+        ("event_id", not decoded.event_id),
+        ("event_time", not decoded.HasField("event_time")),
+    ):
+        if missing:
+            raise FieldInvalid(f"the event has no {field}", field=field, problem="missing")
+    if not 0 <= decoded.event_time.seconds <= _LATEST_S:
+        raise FieldInvalid("the event's time is out of range", field="event_time", problem="range")
+    return decoded
+
+
+def accepted_ms(event: Event) -> int:
+    """When the event was accepted, in epoch milliseconds; its own time where nobody said."""
+    return _ms(event.received_time if event.HasField("received_time") else event.event_time)
+
+
+def said(topic: str, event: Event) -> Said | None:
+    """What an event says on a topic.
+
+    None for what says nothing here: a body of a later version, and the outcomes of messages that
+    `contact` repeats from `message`.
+    """
+    name = event.WhichOneof("body")
+    if name is None:
+        return None
+    time = _ms(event.event_time)
+    if topic == "message":
+        if name in _OUTCOMES:
+            fact = _message(event, name, time)
+            if not fact.message_id:
+                return Said(event.event_id, "foreign", name, time)
+            return Said(event.event_id, "message", name, time, fact)
+        told = _campaign(event, time) if name == "campaign_changed" else None
+        return Said(event.event_id, "message", name, time, told)
+    if name in _OUTCOMES:
+        return None
+    reader = _READERS.get(name)
+    fact_of = reader(event, time) if reader else None
+    if name == "tracked":
+        return Said(event.event_id, "tracked", event.tracked.name, time, fact_of)
+    kind: Kind = "signal" if topic == "signal" else "contact"
+    return Said(event.event_id, kind, name, time, fact_of)
+
+
+def _message(event: Event, name: str, time: int) -> MessageFact:
+    body = getattr(event, name)
+    ref: MessageRef = body.message
+    fact = MessageFact(
+        ref.message_id,
+        event.contact_id,
+        ref.campaign_id,
+        ref.occurrence_id,
+        ref.template_name,
+        ref.language,
+        ref.variant,
+        ref.phone_number_id,
+        ref.market,
+        category=(time, ref.category) if ref.category else None,
+    )
+    if name == "message_held":
+        return fact  # it waits: that it exists is all there is to know
+    # "Read" is by status: what a tap or an answer implies is that it was delivered.
+    implied_read = name == "message_read" and body.implied
+    fact.times = {"delivered" if implied_read else _STEPS[name]: time}
+    if name == "message_suppressed":
+        fact.gate = (time, body.gate)
+    elif name == "message_failed":
+        fact.failure = (time, body.error.code)
+    elif name in ("message_sent", "message_delivered"):
+        fact.cost = _cost(body, name == "message_delivered")
+    return fact
+
+
+def _cost(body: Any, delivered: bool) -> tuple[int, int, str] | None:
+    """Meta's own pricing outranks the rate card, and what was said later the earlier.
+
+    A cost of zero is known only where Meta says that it bills nothing.
+    """
+    priced = body.HasField("pricing")
+    if not body.cost_micros and not (priced and not body.pricing.billable):
+        return None
+    return 1 + delivered + 2 * priced, body.cost_micros, body.currency_code
+
+
+def _campaign(event: Event, time: int) -> CampaignFact | None:
+    body = event.campaign_changed
+    if not body.campaign_id:
+        return None
+    rank = CAMPAIGN_STATES.index(body.state) if body.state in CAMPAIGN_STATES else -1
+    return CampaignFact(
+        body.campaign_id,
+        (time, rank, body.state, body.name, body.recipients),
+        time if body.state == "running" else None,
+    )
+
+
+def _tracked(event: Event, time: int) -> Fact | None:
+    name = event.tracked.name
+    if name not in ("order_completed", "order_cancelled"):
+        return None
+    properties = _object(event.tracked.properties_json)
+    order_id = str(properties.get("order_id") or event.event_id)
+    if name == "order_cancelled":
+        return OrderFact(event.contact_id, order_id, cancelled=time)
+    micros = next((m for key in _VALUES if (m := _micros(properties.get(key))) is not None), None)
+    currency = str(properties.get("currency") or "")[:3].upper()
+    value = None if micros is None else (time, micros, currency)
+    return OrderFact(event.contact_id, order_id, completed=time, value=value)
+
+
+def _link_clicked(event: Event, time: int) -> Fact | None:
+    body = event.link_clicked
+    if not body.message_id:
+        return None
+    return MessageFact(body.message_id, event.contact_id, body.campaign_id, times={"clicked": time})
+
+
+def _consent_changed(event: Event, time: int) -> Fact | None:
+    body = event.consent_changed
+    if body.purpose != "marketing" or body.granted or body.medium not in ("", "whatsapp"):
+        return None
+    return Withdrawal(event.contact_id, time)
+
+
+def _entered(event: Event, time: int) -> Fact | None:
+    body = event.segment_entered
+    return Membership(body.segment_id, event.contact_id, (time, body.segment_version, True))
+
+
+def _left(event: Event, time: int) -> Fact | None:
+    body = event.segment_left
+    return Membership(body.segment_id, event.contact_id, (time, body.segment_version, False))
+
+
+_READERS: Final[dict[str, Callable[[Event, int], Fact | None]]] = {
+    "tracked": _tracked,
+    "link_clicked": _link_clicked,
+    "consent_changed": _consent_changed,
+    "segment_entered": _entered,
+    "segment_left": _left,
+}
+
+
+def _ms(stamp: Timestamp) -> int:
+    return stamp.seconds * 1000 + stamp.nanos // _MILLION
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    """A JSON object; whatever else a business sends counts as one without properties."""
+    try:
+        found = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _micros(value: object) -> int | None:
+    """An amount in units of 1/1,000,000; None for what is no amount."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        micros = int((Decimal(str(value)) * _MILLION).to_integral_value())
+    except (InvalidOperation, ValueError, OverflowError):
+        return None
+    return micros if abs(micros) < _MOST_MICROS else None
