@@ -1,0 +1,55 @@
+"""Settings of the front door, read from the environment."""
+
+from typing import Annotated, Final
+
+from pydantic import Field, SecretStr
+
+from chassis.settings import HttpSettings
+
+TOPICS: Final = (
+    *("raw", "raw.retry", "inbound.message", "inbound.status", "inbound.track"),
+    *("contact", "signal", "message"),
+)
+"""Every topic of the suite: whose lag is told, and what is trimmed here."""
+
+
+class IngestSettings(HttpSettings):
+    """What the front door needs."""
+
+    app_secrets: SecretStr
+    """Secrets of the Meta apps that post here: `secret,secret`, or `name:secret` for a name in the
+    archive. Several may hold at once, for several apps and while one is rotated."""
+
+    verify_token: SecretStr
+    """What Meta sends back when the webhook's address is set."""
+
+    write_keys: SecretStr = SecretStr("")
+    """Keys of the business's own sources: `name:key,name:key`."""
+
+    archive_index_key: SecretStr
+    """Key of the archive's blind indexes; as long as the archive is kept, so is it."""
+
+    archive_retention_days: Annotated[int, Field(ge=1)] = 30
+    """How long posted webhooks are kept."""
+
+    raw_retention_s: Annotated[int, Field(ge=1)] = 60
+    """How long posted webhooks stay in the log once the archive has them."""
+
+    link_days: Annotated[int, Field(ge=1)] = 90
+    """How long a link leads somewhere when its maker says nothing."""
+
+    public_url: str = "http://localhost:8080"
+    """Where people reach the HTTP door; short links begin with it."""
+
+    portfolio_id: str = ""
+    """The business portfolio that all accounts belong to: business-scoped user ids are the same
+    person in all of it. Empty: each WhatsApp Business Account stands for itself."""
+
+    default_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "TR"
+    """Country (ISO 3166) of phone numbers that name none."""
+
+    http_body_s: Annotated[float, Field(gt=0)] = 10.0
+    """How long a client may take to send a body, in seconds."""
+
+    memory_limit: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Share of the log's memory from which on nothing more is accepted."""

@@ -1,0 +1,76 @@
+"""What can go wrong at the front door. Each is a reason of `merhaba.ingest.v1.ErrorReason`."""
+
+from chassis.failures import Invalid, NotFound, Unavailable
+
+
+class FieldInvalid(Invalid):
+    """A field is missing, malformed or out of its bounds."""
+
+    def __init__(self, field: str, problem: str, **facts: str) -> None:
+        super().__init__(f"{field}: {problem}", field=field, problem=problem, **facts)
+
+
+class BatchTooLarge(Invalid):
+    """More items than one call may carry."""
+
+    def __init__(self, limit: int, given: int) -> None:
+        super().__init__(
+            f"{given} items, at most {limit} are taken at once; send the rest in another call",
+            limit=str(limit),
+            given=str(given),
+        )
+
+
+class TokenInvalid(Invalid):
+    """A page token or cursor belongs to another query."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field}: not one of this query; begin without it", field=field)
+
+
+class UrlNotAllowed(Invalid):
+    """A link's target may not be led to."""
+
+    def __init__(self, index: int, scheme: str, host: str) -> None:
+        super().__init__(
+            f"links[{index}].url: give an absolute http or https address without a user name",
+            index=str(index),
+            scheme=scheme,
+            host=host,
+        )
+
+
+class EventNotAccepted(Invalid):
+    """Events of this kind are not the business's to publish."""
+
+    def __init__(self, name: str, accepted: str) -> None:
+        super().__init__(
+            f"{name or 'an event without a body'} is not taken here; taken are {accepted}",
+            name=name,
+            accepted=accepted,
+        )
+
+
+class LogUnavailable(Unavailable):
+    """The log cannot make anything durable now."""
+
+    def __init__(self) -> None:
+        super().__init__("the event log takes nothing now; nothing was accepted, try again")
+
+
+class WebhookNotFound(NotFound):
+    """No such webhook is in the archive."""
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(
+            "no such webhook, or it is past its retention; list them first", webhook_id=webhook_id
+        )
+
+
+class DeadLetterNotFound(NotFound):
+    """No such dead letter waits."""
+
+    def __init__(self, dead_letter_id: str) -> None:
+        super().__init__(
+            "no such dead letter waits; list them first", dead_letter_id=dead_letter_id
+        )

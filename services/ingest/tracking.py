@@ -1,0 +1,173 @@
+"""The door for the business: the HTTP tracking API, as Segment's SDKs speak it."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from opentelemetry.trace import SpanKind
+
+from chassis.clock import Clock
+from chassis.failures import Busy, Unavailable
+from chassis.telemetry import traceparent, tracer
+from services.ingest.admission import RETRY_AFTER_S, Admission
+from services.ingest.answer import HEADERS, abandoned
+from services.ingest.failures import BatchTooLarge
+from services.ingest.intake import Intake, Refusal
+from services.ingest.track import CALLS
+
+BODY_BYTES: Final = 4 * 1024 * 1024  # inflated
+
+
+class Refused(Exception):
+    """A request that is not taken as a whole."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.response = _json(status, {"code": code, "message": message})
+
+
+class WriteKeys:
+    """Which source a write key belongs to. Found by a hash, so that no time tells how near a guess
+    came."""
+
+    def __init__(self, setting: str) -> None:
+        """`setting`: `name:key,name:key`."""
+        pairs = [pair.strip().partition(":") for pair in setting.split(",") if pair.strip()]
+        self._names = {_hash(key): name for name, _, key in pairs}
+
+    def name(self, authorization: str, body_key: object) -> str | None:
+        """The key's name, by Basic, Bearer or the body's `writeKey`; None when none is known."""
+        scheme, _, value = authorization.partition(" ")
+        given = [value] if scheme.lower() == "bearer" else []
+        if scheme.lower() == "basic":
+            try:
+                given = [base64.b64decode(value, validate=True).decode().partition(":")[0]]
+            except (binascii.Error, UnicodeDecodeError):
+                given = []
+        if isinstance(body_key, str):
+            given.append(body_key)
+        return next((n for key in given if (n := self._names.get(_hash(key)))), None)
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode(errors="replace")).digest()
+
+
+class TrackingDoor:
+    """`POST /v1/batch` and one path for each type of call. Success is exactly 200: older SDKs send
+    again after any other."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        admission: Admission,
+        keys: WriteKeys,
+        clock: Clock,
+        body_s: float,
+        traced: bool,
+    ) -> None:
+        self._intake = intake
+        self._admission = admission
+        self._keys = keys
+        self._clock = clock
+        self._body_s = body_s
+        self._traced = traced
+
+    def routes(self) -> list[web.RouteDef]:
+        """The paths and what answers them."""
+        return [
+            web.post("/v1/batch", self.batch),
+            *(web.post(f"/v1/{call}", self.one) for call in sorted(CALLS)),
+        ]
+
+    async def batch(self, request: web.Request) -> web.Response:
+        """Many calls."""
+        try:
+            body = await self._body(request)
+            return await self._take(request, body, body.get("batch"))
+        except Refused as refused:
+            return refused.response
+
+    async def one(self, request: web.Request) -> web.Response:
+        """One call, whose type is the path."""
+        try:
+            body = await self._body(request)
+            own = ("writeKey", "sentAt")
+            call = {key: value for key, value in body.items() if key not in own}
+            call["type"] = request.path.rpartition("/")[2]
+            return await self._take(request, body, [call])
+        except Refused as refused:
+            return refused.response
+
+    async def _body(self, request: web.Request) -> dict[str, Any]:
+        if self._admission.closed:
+            raise _later()
+        try:
+            async with asyncio.timeout(self._body_s):
+                raw = await request.read()
+        except TimeoutError:
+            raise Refused(408, "too_slow", "send the body faster") from None
+        except web.HTTPRequestEntityTooLarge:
+            raise Refused(413, "too_large", "send at most 4 MiB at once, inflated") from None
+        except (web.RequestPayloadError, HttpProcessingError):
+            refused = Refused(400, "encoding_invalid", "the body is not what its headers say")
+            abandoned(request, refused.response)
+            raise refused from None
+        try:
+            body = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            raise Refused(400, "json_invalid", "the body is not JSON") from None
+        if not isinstance(body, dict):
+            raise Refused(400, "json_invalid", "the body is not a JSON object")
+        return body
+
+    async def _take(
+        self, request: web.Request, body: Mapping[str, Any], calls: Any
+    ) -> web.Response:
+        name = self._keys.name(request.headers.get("Authorization", ""), body.get("writeKey"))
+        if name is None:
+            raise Refused(401, "write_key_invalid", "send a write key that this server knows")
+        if not isinstance(calls, list):
+            raise Refused(400, "batch_invalid", "give a list of calls as `batch`")
+        received_ms = int(self._clock.now().timestamp() * 1000)
+        sent_at = body.get("sentAt")
+        try:
+            if self._traced:
+                with tracer.start_as_current_span("track", kind=SpanKind.SERVER):
+                    refusals = await self._intake.calls(
+                        calls, name, sent_at, received_ms, traceparent()
+                    )
+            else:
+                refusals = await self._intake.calls(calls, name, sent_at, received_ms, "")
+        except BatchTooLarge as error:
+            raise Refused(400, "batch_too_large", error.message) from None
+        except (Busy, Unavailable):
+            raise _later() from None
+        return _json(200, {"success": True, "rejected": [_rejected(one) for one in refusals]})
+
+
+def _rejected(refusal: Refusal) -> dict[str, Any]:
+    return {
+        "index": refusal.index,
+        "messageId": refusal.message_id,
+        "code": refusal.code,
+        "message": refusal.message,
+    }
+
+
+def _later() -> Refused:
+    refused = Refused(503, "unavailable", "nothing was accepted; send it again later")
+    refused.response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return refused
+
+
+def _json(status: int, body: dict[str, Any]) -> web.Response:
+    return web.Response(
+        status=status, body=orjson.dumps(body), content_type="application/json", headers=HEADERS
+    )

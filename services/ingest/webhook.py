@@ -1,0 +1,126 @@
+"""The door for Meta: verification, and webhooks answered 200 once they are durable."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+from opentelemetry.trace import SpanKind
+
+from chassis import names
+from chassis.clock import Clock
+from chassis.failures import Busy, Unavailable
+from chassis.telemetry import histogram, traceparent, tracer
+from services.ingest.admission import RETRY_AFTER_S, Admission
+from services.ingest.answer import HEADERS, abandoned
+from services.ingest.intake import Intake
+from services.ingest.signature import AppSecret, same, signed_by
+
+PATH: Final = "/webhooks/whatsapp"
+_BODY_BYTES: Final = 3 * 1024 * 1024  # what Meta posts at most
+_CHALLENGE: Final = re.compile(r"[\w.-]{1,256}")
+_HEADERS: Final = {**HEADERS, "Content-Type": "text/plain; charset=utf-8"}
+_LATER: Final = {**_HEADERS, "Retry-After": str(RETRY_AFTER_S)}
+
+_durations = histogram("merhaba.webhook.duration", "s")
+
+
+class Counts(Protocol):
+    """A counter of telemetry."""
+
+    def add(self, amount: int, attributes: dict[str, str]) -> Any:
+        """Count."""
+        ...
+
+
+class WebhookDoor:
+    """`GET` and `POST /webhooks/whatsapp`."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        admission: Admission,
+        secrets: Sequence[AppSecret],
+        verify_token: str,
+        clock: Clock,
+        requests: Counts,
+        body_s: float,
+        traced: bool,
+    ) -> None:
+        """`requests` counts webhooks by outcome; `body_s`: how long a body may take; `traced`:
+        whether anybody collects traces."""
+        self._intake = intake
+        self._admission = admission
+        self._secrets = secrets
+        self._verify_token = verify_token
+        self._clock = clock
+        self._requests = requests
+        self._body_s = body_s
+        self._traced = traced
+
+    async def verify(self, request: web.Request) -> web.Response:
+        """Meta's handshake: the challenge comes back when the token is ours."""
+        query = request.query
+        challenge = query.get("hub.challenge", "")
+        token = same(query.get("hub.verify_token", ""), self._verify_token)
+        if not token or query.get("hub.mode") != "subscribe":
+            return self._answer(403, "verify_refused")
+        if not _CHALLENGE.fullmatch(challenge):
+            return self._answer(400, "verify_refused")
+        return web.Response(text=challenge, headers=HEADERS)
+
+    async def post(self, request: web.Request) -> web.Response:
+        """A webhook: 200 once durable, 401 for a wrong signature, 400 for what cannot be read,
+        413, 415, 408, and 503 with Retry-After while the log takes nothing."""
+        started = perf_counter()
+        if self._admission.closed:
+            return self._answer(503, self._admission.closed)
+        headers = request.headers
+        if "Content-Encoding" in headers:
+            # The signature is over what was sent; aiohttp would inflate it before we see it.
+            return abandoned(request, self._answer(415, "encoded"))
+        if (request.content_length or 0) > _BODY_BYTES:
+            return self._answer(413, "too_large")
+        try:
+            if request.content.is_eof():
+                body = await request.read()
+            else:
+                async with asyncio.timeout(self._body_s):
+                    body = await request.read()
+        except TimeoutError:
+            return self._answer(408, "too_slow")
+        except web.HTTPRequestEntityTooLarge:
+            return self._answer(413, "too_large")
+        if len(body) > _BODY_BYTES:
+            return self._answer(413, "too_large")
+        app = signed_by(body, headers.get("X-Hub-Signature-256", ""), self._secrets)
+        if app is None:
+            return self._answer(401, "wrong_signature")
+        received_ms = int(self._clock.now().timestamp() * 1000)
+        if self._traced:
+            with tracer.start_as_current_span("webhook", kind=SpanKind.SERVER):
+                response = await self._take(body, app, received_ms, traceparent())
+        else:
+            response = await self._take(body, app, received_ms, "")
+        _durations.record(perf_counter() - started)
+        return response
+
+    async def _take(self, body: bytes, app: str, received_ms: int, trace: str) -> web.Response:
+        try:
+            taken = await self._intake.webhook(body, app, received_ms, trace)
+        except (Busy, Unavailable) as error:
+            return self._answer(503, error.reason.lower())
+        if taken.broken:
+            return self._answer(400, "broken")
+        if taken.refused:
+            self._requests.add(taken.refused, {names.OUTCOME: "item_refused"})
+        if taken.unrecognised:
+            self._requests.add(taken.unrecognised, {names.OUTCOME: "item_unrecognised"})
+        return self._answer(200, "accepted")
+
+    def _answer(self, status: int, outcome: str) -> web.Response:
+        self._requests.add(1, {names.OUTCOME: outcome})
+        headers = _LATER if status == 503 else _HEADERS
+        return web.Response(status=status, headers=headers)
