@@ -35,14 +35,14 @@ class DeadLetters:
         fields = {b"group": group, b"stream": stream, b"reason": reason, FIELD: event}
         await self._log.redis.xadd(self._stream, fields, maxlen=_MOST, approximate=True)
 
-    async def list(self, group: str, after: str, count: int) -> list[DeadLetter]:
-        """Dead letters of a group (empty: of all), oldest first, after an id (empty: from the
-        first)."""
+    async def list(self, group: str, before: str, count: int) -> list[DeadLetter]:
+        """Dead letters of a group (empty: of all), newest first, from before an id (empty: from
+        the newest)."""
         found: list[DeadLetter] = []
-        start = after
+        start = before
         while len(found) < count:
-            low = f"({start}" if start else "-"
-            entries = await self._log.redis.xrange(self._stream, low, "+", count=count)
+            high = f"({start}" if start else "+"
+            entries = await self._log.redis.xrevrange(self._stream, high, "-", count=count)
             if not entries:
                 break
             for entry_id, fields in entries:

@@ -163,7 +163,7 @@ class IngestAdminApi(IngestAdminServiceServicer):
     async def ListDeadLetters(  # noqa: N802 - the contract's name
         self, request: ListDeadLettersRequest, _context: Context
     ) -> ListDeadLettersResponse:
-        """Without their events, oldest first."""
+        """Without their events, newest first."""
         size = page_size(request.page_size, _PAGE, _LARGEST_PAGE)
         bound = request.filter.SerializeToString(deterministic=True)
         after = continued("page_token", request.page_token, bound)
@@ -201,12 +201,12 @@ class IngestAdminApi(IngestAdminServiceServicer):
         return letter
 
     async def _chosen(
-        self, wanted: DeadLetterFilter, after: str, most: int
+        self, wanted: DeadLetterFilter, before: str, most: int
     ) -> AsyncIterator[tuple[WireLetter, DeadLetter]]:
         if wanted.states and WireLetter.STATE_WAITING not in wanted.states:
             return
         count = 0
-        while page := await self._letters.list(wanted.group, after, _LARGEST_PAGE):
+        while page := await self._letters.list(wanted.group, before, _LARGEST_PAGE):
             for letter in page:
                 told, _ = _told(letter)
                 if _passes(told, wanted):
@@ -214,7 +214,7 @@ class IngestAdminApi(IngestAdminServiceServicer):
                     count += 1
                     if count == most:
                         return
-            after = page[-1].dead_letter_id
+            before = page[-1].dead_letter_id
 
     # ---- lag
 
