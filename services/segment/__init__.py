@@ -1,0 +1,1 @@
+"""Knows who belongs where, now, and what must start because of it."""

@@ -1,0 +1,45 @@
+"""What profile says on the topic `contact`, handed over in batches."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from chassis import telemetry
+from services.segment.membership import Membership
+from services.segment.model import Happening
+from services.segment.rules import Rules
+from services.segment.wire import happening
+
+GROUP: Final = "segment"
+_ATTRIBUTES: Final = {"service": "segment"}
+_age = telemetry.histogram("merhaba.event.age", "s")
+
+
+class Intake:
+    """Decodes batches of the topic `contact`."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
+
+    async def handle(self, events: Sequence[bytes]) -> None:
+        """Apply a batch, wholly or not at all; raises `FieldInvalid` for what cannot be read."""
+        first = self._membership.rules
+        decoded = _decode(events, first)
+        with telemetry.batch("segment process", GROUP, [h.traceparent for h in decoded]) as onward:
+
+            def read(rules: Rules) -> list[Happening]:
+                found = decoded if rules is first else _decode(events, rules)
+                if not any(onward):
+                    return found
+                pairs = zip(found, onward, strict=True)
+                return [msgspec.structs.replace(h, traceparent=trace) for h, trace in pairs]
+
+            await self._membership.process(read)
+        oldest = min((h.received for h in decoded if h.received), default=None)
+        if oldest is not None:
+            _age.record(max(self._membership.now - oldest, 0) / 1000, _ATTRIBUTES)
+
+
+def _decode(events: Sequence[bytes], rules: Rules) -> list[Happening]:
+    return [happening(event, rules.wanted) for event in events]

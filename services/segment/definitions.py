@@ -1,0 +1,197 @@
+"""All definitions, what a change of them writes, and what is right in them. Pure."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from chassis.ids import fresh_id
+from expressions import Expression, ExpressionError, History, Registry
+from expressions import compile as compile_expression
+from services.segment.failures import (
+    EtagMismatch,
+    ExpressionInvalid,
+    FieldInvalid,
+    SegmentArchived,
+    SegmentNotFound,
+    TriggerNotFound,
+)
+from services.segment.model import BackfillRecord, SegmentRecord, TriggerRecord
+from services.segment.rules import Compiler
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_MAX_TEXT: Final = 1_000
+_LATENESS: Final = timedelta(days=8)
+"""History is read from this much before what an expression looks at: late events are in it."""
+
+Vocabulary = Callable[[Iterable[str] | None], Registry]
+"""The registry in which these segments, or any when None, may be named."""
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """All definitions, archived ones too, as of one generation."""
+
+    generation: int
+    segments: Mapping[str, SegmentRecord]
+    triggers: Mapping[str, TriggerRecord]
+    contacts: bool
+    """Whether there is anybody yet."""
+
+
+@dataclass(slots=True)
+class Edit:
+    """What a change of definitions writes."""
+
+    segments: list[SegmentRecord] = field(default_factory=list)
+    triggers: list[TriggerRecord] = field(default_factory=list)
+    backfills: list[BackfillRecord] = field(default_factory=list)
+    ended_segments: list[str] = field(default_factory=list)
+    """Whose memberships and backfills end."""
+    ended_triggers: list[str] = field(default_factory=list)
+    """Whose waiting occurrences are cancelled."""
+
+
+class Store(Protocol):
+    """What this needs kept."""
+
+    async def catalogue(self) -> Catalogue:
+        """All definitions."""
+        ...
+
+    async def edit(self, decide: Callable[[Catalogue], Edit | None]) -> int:
+        """Decide on the definitions while nobody applies or changes them, and write that as
+        the next generation; None changes nothing. Returns how many occurrences were cancelled."""
+        ...
+
+
+class Sources:
+    """Checks and reads the sources of definitions."""
+
+    def __init__(self, compiler: Compiler, vocabulary: Vocabulary) -> None:
+        self._compiler = compiler
+        self.vocabulary = vocabulary
+        self.anything = compiler.registry
+
+    def compile(
+        self, catalogue: Catalogue, path: str, source: str, event: str | None, wanted: str
+    ) -> Expression:
+        """The expression of the field at `path`; raises what is wrong with it. `wanted`: its type,
+        empty for any."""
+        if not source:
+            raise FieldInvalid(path, "missing; write an expression of type bool")
+        names = [s.name for s in catalogue.segments.values()]
+        try:
+            expression = compile_expression(source, self.vocabulary(names), event)
+        except ExpressionError as error:
+            raise ExpressionInvalid(path, error) from None
+        for used in catalogue.segments.values():
+            if used.state == "archived" and used.name in expression.segments:
+                raise SegmentArchived(used.segment_id)
+        if wanted and str(expression.result_type) != wanted:
+            other = f"it is of type {expression.result_type}, not {wanted}"
+            raise ExpressionInvalid(path, ExpressionError(source, 0, len(source), other))
+        return expression
+
+    def used_by(self, trigger: TriggerRecord, segment: SegmentRecord) -> bool:
+        """Whether a trigger names a segment."""
+        definition = trigger.definition
+        if definition.segment_id == segment.segment_id:
+            return True
+        sources = (
+            definition.condition,
+            definition.cancel_condition,
+            definition.key,
+            *definition.parameters.values(),
+        )
+        event = definition.event_name or None
+        return any(segment.name in self.named(source, event) for source in sources if source)
+
+    def uses(self, catalogue: Catalogue) -> dict[str, list[str]]:
+        """By segment, those it uses, in the version that is in force and in the latest."""
+        return {
+            one.name: sorted(self.named(one.expression) | self.named(one.live_expression))
+            for one in catalogue.segments.values()
+            if one.state != "archived"
+        }
+
+    def named(self, source: str, event: str | None = None) -> frozenset[str]:
+        """The segments that a source names."""
+        try:
+            return self._compiler.compile(source, event).segments
+        except ExpressionError:
+            return frozenset()  # it is not evaluated either, until somebody corrects it
+
+
+def segment_of(catalogue: Catalogue, segment_id: str) -> SegmentRecord:
+    """Raises `SegmentNotFound`."""
+    if segment_id not in catalogue.segments:
+        raise SegmentNotFound(segment_id)
+    return catalogue.segments[segment_id]
+
+
+def trigger_of(catalogue: Catalogue, trigger_id: str) -> TriggerRecord:
+    """Raises `TriggerNotFound`."""
+    if trigger_id not in catalogue.triggers:
+        raise TriggerNotFound(trigger_id)
+    return catalogue.triggers[trigger_id]
+
+
+def etag_of(edit: int) -> str:
+    """What a reader sends back to say what it has seen."""
+    return f"e{edit}"
+
+
+def check_etag(etag: str, edit: int) -> None:
+    """Raises `EtagMismatch` when somebody changed it since."""
+    if etag and etag != etag_of(edit):
+        raise EtagMismatch(etag_of(edit))
+
+
+def check_texts(kind: str, name: str, *texts: str) -> None:
+    """Of a name, a display name and a description; raises `FieldInvalid`."""
+    if not _NAME.fullmatch(name):
+        raise FieldInvalid(
+            f"{kind}.name", "1 to 63 lower-case letters, digits, hyphens and underscores"
+        )
+    for field_name, text in zip(("display_name", "description"), texts, strict=True):
+        if len(text) > _MAX_TEXT:
+            raise FieldInvalid(
+                f"{kind}.{field_name}", f"over {_MAX_TEXT} characters", limit=str(_MAX_TEXT)
+            )
+
+
+def backfill_of(
+    segment_id: str, version: int, expressions: Sequence[Expression], now: datetime
+) -> BackfillRecord:
+    """The computation that what the expressions look at makes necessary."""
+    needs = [need for one in expressions for need in one.history.values()]
+    windows = [_window(need) for need in needs]
+    start = None
+    if windows and None not in windows:
+        longest = max(window for window in windows if window is not None)
+        start = now - timedelta(milliseconds=longest) - _LATENESS
+    return BackfillRecord(
+        backfill_id=fresh_id("bf"),
+        segment_id=segment_id,
+        segment_version=version,
+        names=tuple(sorted({name for one in expressions for name in one.history})),
+        start_time=start,
+        state="running",
+        phase="history",
+        cursor="",
+        passed_count=0,
+        total_count=0,
+        member_count=0,
+        failure="",
+        create_time=now,
+        update_time=now,
+    )
+
+
+def _window(need: History) -> int | None:
+    """How far back (ms) events are looked at; None for all."""
+    if need.everything or need.newest or need.oldest or need.follows:
+        return None
+    return need.window

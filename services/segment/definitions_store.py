@@ -1,0 +1,270 @@
+"""Postgres: definitions of segments and triggers, backfills; and reading for people."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from chassis.postgres import Connection, Pool
+from services.segment.definitions import Catalogue, Edit
+from services.segment.model import BackfillRecord, Occurrence, SegmentRecord, TriggerRecord
+
+_SEGMENT: Final = ", ".join(SegmentRecord.__struct_fields__)
+_BACKFILL: Final = ", ".join(BackfillRecord.__struct_fields__)
+_triggers = msgspec.json.Decoder(TriggerRecord)
+_occurrences = msgspec.msgpack.Decoder(Occurrence)
+
+
+class DefinitionsStore:
+    """The tables of definitions; implements `definitions.Store`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def catalogue(self) -> Catalogue:
+        """All definitions."""
+        async with (
+            self._pool.acquire(timeout=10) as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            number: int = await connection.fetchval("SELECT number FROM generation")
+            return await _catalogue(connection, number)
+
+    async def edit(self, decide: Callable[[Catalogue], Edit | None]) -> int:
+        """Decide on the definitions while nobody applies or changes them, and write that."""
+        cancelled = 0
+        async with self._pool.acquire(timeout=10) as connection, connection.transaction():
+            number = await connection.fetchval("SELECT number FROM generation FOR UPDATE")
+            edit = decide(await _catalogue(connection, number))
+            if edit is None:
+                return 0
+            await connection.execute("UPDATE generation SET number = number + 1")
+            for segment in edit.segments:
+                await _put_segment(connection, segment)
+            for trigger in edit.triggers:
+                await _put_trigger(connection, trigger)
+            for backfill in edit.backfills:
+                await _add_backfill(connection, backfill)
+            for segment_id in edit.ended_segments:
+                await _end_segment(connection, segment_id)
+            for trigger_id in edit.ended_triggers:
+                status = await connection.execute(
+                    "UPDATE occurrences SET state = 'cancelled'"
+                    " WHERE trigger_id = $1 AND state = 'waiting'",
+                    trigger_id,
+                )
+                cancelled += int(status.split()[-1])
+        return cancelled
+
+    async def segment_version(self, segment_id: str, version: int) -> str | None:
+        """The expression of a version; None when there was none."""
+        found: str | None = await self._pool.fetchval(
+            "SELECT expression FROM segment_versions WHERE segment_id = $1 AND version = $2",
+            segment_id,
+            version,
+        )
+        return found
+
+    async def member_counts(self, segment_ids: Sequence[str]) -> dict[str, int]:
+        """How many members segments have."""
+        rows = await self._pool.fetch(
+            "SELECT segment_id, count(*) AS members FROM memberships WHERE segment_id = ANY($1)"
+            " GROUP BY segment_id",
+            segment_ids,
+        )
+        return {row["segment_id"]: row["members"] for row in rows}
+
+    async def members(
+        self, segment_id: str, after: str, limit: int, before_time: int
+    ) -> list[tuple[str, int]]:
+        """Members behind a contact, by contact id, who entered until a time (ms)."""
+        rows = await self._pool.fetch(
+            "SELECT contact_id::text AS id, enter_time FROM memberships"
+            " WHERE segment_id = $1 AND contact_id > $2 AND enter_time <= $3"
+            " ORDER BY contact_id LIMIT $4",
+            segment_id,
+            after or "00000000-0000-0000-0000-000000000000",
+            before_time,
+            limit,
+        )
+        return [(row["id"], row["enter_time"]) for row in rows]
+
+    async def states(self, contact_ids: Sequence[str]) -> dict[str, bytes]:
+        """The stored states of contacts that are known."""
+        rows = await self._pool.fetch(
+            "SELECT contact_id::text AS id, state FROM contact_states"
+            " WHERE contact_id = ANY($1::uuid[])",
+            contact_ids,
+        )
+        return {row["id"]: row["state"] for row in rows}
+
+    async def occurrences(
+        self,
+        trigger_id: str,
+        contact_id: str,
+        states: Sequence[str],
+        between: tuple[int, int],
+        after: tuple[int, str],
+        limit: int,
+    ) -> list[Occurrence]:
+        """Newest cause first, behind `after`; an empty filter is all."""
+        rows = await self._pool.fetch(
+            "SELECT contact_id::text AS id, state, occurrence FROM occurrences"
+            " WHERE ($1 = '' OR trigger_id = $1)"
+            " AND ($2::text = '' OR contact_id = nullif($2, '')::uuid)"
+            " AND (cardinality($3::text[]) = 0 OR state = ANY($3))"
+            " AND cause_time >= $4 AND cause_time < $5"
+            " AND (cause_time, occurrence_id) < ($6, $7)"
+            " ORDER BY cause_time DESC, occurrence_id DESC LIMIT $8",
+            trigger_id,
+            contact_id,
+            states,
+            *between,
+            *after,
+            limit,
+        )
+        return [_occurrence(row) for row in rows]
+
+    async def occurrence(self, occurrence_id: str) -> Occurrence | None:
+        """One, if it is there."""
+        row = await self._pool.fetchrow(
+            "SELECT contact_id::text AS id, state, occurrence FROM occurrences"
+            " WHERE occurrence_id = $1",
+            occurrence_id,
+        )
+        return None if row is None else _occurrence(row)
+
+    async def backfills(
+        self, segment_id: str, states: Sequence[str], before: str, limit: int
+    ) -> list[BackfillRecord]:
+        """Of segments, newest first, behind `before`; an empty filter is all."""
+        rows = await self._pool.fetch(
+            f"SELECT {_BACKFILL} FROM backfills WHERE segment_id <> ''"  # noqa: S608 - fixed names
+            " AND ($1 = '' OR segment_id = $1)"
+            " AND (cardinality($2::text[]) = 0 OR state = ANY($2))"
+            " AND ($3 = '' OR backfill_id < $3) ORDER BY backfill_id DESC LIMIT $4",
+            segment_id,
+            states,
+            before,
+            limit,
+        )
+        return [_backfill(row) for row in rows]
+
+    async def backfill(self, backfill_id: str) -> BackfillRecord | None:
+        """One, if it is there."""
+        row = await self._pool.fetchrow(
+            f"SELECT {_BACKFILL} FROM backfills WHERE backfill_id = $1",  # noqa: S608 - fixed names
+            backfill_id,
+        )
+        return None if row is None else _backfill(row)
+
+    async def claim_backfill(self, now: datetime, lease: timedelta) -> BackfillRecord | None:
+        """The oldest that runs and that nobody works on, for as long as the lease."""
+        row = await self._pool.fetchrow(
+            f"UPDATE backfills SET lease_time = $1::timestamptz + $2::interval"  # noqa: S608 - fixed names
+            " WHERE backfill_id = (SELECT backfill_id FROM backfills WHERE state = 'running'"
+            " AND lease_time < $1 ORDER BY create_time LIMIT 1 FOR UPDATE SKIP LOCKED)"
+            f" RETURNING {_BACKFILL}",
+            now,
+            lease,
+        )
+        return None if row is None else _backfill(row)
+
+    async def save_backfill(self, backfill: BackfillRecord, lease_until: datetime) -> bool:
+        """Note its progress; False when it was superseded meanwhile."""
+        status = await self._pool.execute(
+            "UPDATE backfills SET state = $2, phase = $3, cursor = $4, passed_count = $5,"
+            " total_count = $6, failure = $7, update_time = $8, end_time = $9, lease_time = $10,"
+            " member_count = (SELECT count(*) FROM memberships m WHERE $2 = 'completed'"
+            " AND m.segment_id = backfills.segment_id)"
+            " WHERE backfill_id = $1 AND state = 'running'",
+            backfill.backfill_id,
+            backfill.state,
+            backfill.phase,
+            backfill.cursor,
+            backfill.passed_count,
+            backfill.total_count,
+            backfill.failure,
+            backfill.update_time,
+            backfill.end_time,
+            lease_until,
+        )
+        return status == "UPDATE 1"
+
+
+async def _catalogue(connection: Connection, generation: int) -> Catalogue:
+    segments = await connection.fetch(f"SELECT {_SEGMENT} FROM segments")  # noqa: S608 - fixed names
+    triggers = await connection.fetch("SELECT trigger FROM triggers")
+    contacts: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM contact_states)")
+    records = [_triggers.decode(row["trigger"]) for row in triggers]
+    return Catalogue(
+        generation,
+        {row["segment_id"]: SegmentRecord(**dict(row)) for row in segments},
+        {record.definition.trigger_id: record for record in records},
+        contacts,
+    )
+
+
+async def _put_segment(connection: Connection, segment: SegmentRecord) -> None:
+    values = msgspec.structs.asdict(segment)
+    places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+    sets = ", ".join(f"{name} = excluded.{name}" for name in values)
+    await connection.execute(
+        f"INSERT INTO segments ({_SEGMENT}) VALUES ({places})"  # noqa: S608 - fixed names
+        f" ON CONFLICT (segment_id) DO UPDATE SET {sets}",
+        *values.values(),
+    )
+    await connection.execute(
+        "INSERT INTO segment_versions (segment_id, version, expression) VALUES ($1, $2, $3)"
+        " ON CONFLICT DO NOTHING",
+        segment.segment_id,
+        segment.version,
+        segment.expression,
+    )
+
+
+async def _put_trigger(connection: Connection, trigger: TriggerRecord) -> None:
+    await connection.execute(
+        "INSERT INTO triggers (trigger_id, name, state, trigger) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (trigger_id)"
+        " DO UPDATE SET state = excluded.state, trigger = excluded.trigger",
+        trigger.definition.trigger_id,
+        trigger.definition.name,
+        trigger.state,
+        msgspec.json.encode(trigger),
+    )
+
+
+async def _add_backfill(connection: Connection, backfill: BackfillRecord) -> None:
+    if backfill.segment_id:
+        await _supersede(connection, backfill.segment_id)
+    values = msgspec.structs.asdict(backfill)
+    places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+    await connection.execute(
+        f"INSERT INTO backfills ({_BACKFILL}) VALUES ({places})",  # noqa: S608 - fixed names
+        *values.values(),
+    )
+
+
+async def _end_segment(connection: Connection, segment_id: str) -> None:
+    await _supersede(connection, segment_id)
+    await connection.execute("DELETE FROM memberships WHERE segment_id = $1", segment_id)
+
+
+async def _supersede(connection: Connection, segment_id: str) -> None:
+    await connection.execute(
+        "UPDATE backfills SET state = 'superseded', end_time = now()"
+        " WHERE segment_id = $1 AND state = 'running'",
+        segment_id,
+    )
+
+
+def _occurrence(row: Any) -> Occurrence:
+    found = _occurrences.decode(row["occurrence"])
+    return msgspec.structs.replace(found, contact_id=row["id"], state=row["state"])
+
+
+def _backfill(row: asyncpg.Record) -> BackfillRecord:
+    return BackfillRecord(**{**dict(row), "names": tuple(row["names"])})

@@ -1,0 +1,183 @@
+"""What can be wrong with what is asked of this service. Each class is a reason of the contract."""
+
+from chassis.failures import Conflict, Invalid, NotFound, Refused, Unavailable
+from expressions import ExpressionError
+
+
+class FieldInvalid(Invalid):
+    """A field is missing, malformed or out of its bounds."""
+
+    def __init__(self, field: str, problem: str, **facts: str) -> None:
+        super().__init__(f"{field}: {problem}", field=field, problem=problem, **facts)
+
+
+class ExpressionInvalid(Invalid):
+    """An expression does not parse or check."""
+
+    def __init__(self, field: str, error: ExpressionError) -> None:
+        super().__init__(
+            f"{field}: {error}",
+            field=field,
+            offset=str(offset_of(error)),
+            length=str(error.length),
+            line=str(error.line),
+            column=str(error.column),
+            expected=error.message,
+            suggestion=", ".join(suggestions_of(error)),
+        )
+
+
+class BatchTooLarge(Invalid):
+    """More items than one call may carry."""
+
+    def __init__(self, what: str, limit: int, given: int) -> None:
+        super().__init__(
+            f"{given} {what} in one call; send at most {limit}", limit=str(limit), given=str(given)
+        )
+
+
+class RequestIdReused(Invalid):
+    """The request id was used for another request."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            "this request_id made something else; use a new one for another request",
+            request_id=request_id,
+        )
+
+
+class TokenInvalid(Invalid):
+    """The page token or cursor is not one of this query."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} is not one of this query; begin without one", field=field)
+
+
+class SegmentCycle(Invalid):
+    """A segment would use itself."""
+
+    def __init__(self, path: list[str]) -> None:
+        super().__init__(
+            f"the segment would use itself: {' uses '.join(path)}; take one use out",
+            path=",".join(path),
+        )
+
+
+class CursorExpired(Refused):
+    """What follows the cursor is no longer held."""
+
+
+class EtagMismatch(Conflict):
+    """The resource was changed since it was read."""
+
+    def __init__(self, etag: str) -> None:
+        super().__init__("it was changed since you read it; read again", etag=etag)
+
+
+class ServiceUnavailable(Unavailable):
+    """Another service did not answer."""
+
+
+class NameTaken(Refused):
+    """Another one has the name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the name {name} is taken, perhaps by an archived one", name=name)
+
+
+class ReferenceNotFound(Refused):
+    """Something that is named is not there."""
+
+    def __init__(self, field: str, kind: str, name: str) -> None:
+        super().__init__(
+            f"{field}: there is no {kind} {name}; make it first", field=field, kind=kind, name=name
+        )
+
+
+class ContactNotFound(NotFound):
+    """Nobody is, or no longer is, that contact."""
+
+    def __init__(self, contact_id: str) -> None:
+        super().__init__("nobody is that contact, as far as known here", contact_id=contact_id)
+
+
+class HistoryTooShort(Refused):
+    """Less history is kept than the question needs."""
+
+
+class SegmentNotFound(NotFound):
+    """There is no such segment."""
+
+    def __init__(self, segment_id: str) -> None:
+        super().__init__("there is no such segment; list them first", segment_id=segment_id)
+
+
+class SegmentArchived(Refused):
+    """The segment has ended."""
+
+    def __init__(self, segment_id: str) -> None:
+        super().__init__("the segment is archived; make another one", segment_id=segment_id)
+
+
+class SegmentInUse(Refused):
+    """Others use the segment."""
+
+    def __init__(self, segment_id: str, users: list[str]) -> None:
+        super().__init__(
+            f"used by {', '.join(users)}; change or archive those first",
+            segment_id=segment_id,
+            users=",".join(users),
+        )
+
+
+class BackfillNotFound(NotFound):
+    """There is no such backfill."""
+
+    def __init__(self, backfill_id: str) -> None:
+        super().__init__("there is no such backfill; list them first", backfill_id=backfill_id)
+
+
+class BackfillRunning(Refused):
+    """The members of a new segment are not known yet."""
+
+    def __init__(self, segment_id: str, backfill_id: str) -> None:
+        super().__init__(
+            "the segment's first backfill runs; ask again when GetBackfill says it completed",
+            segment_id=segment_id,
+            backfill_id=backfill_id,
+        )
+
+
+class TriggerNotFound(NotFound):
+    """There is no such trigger."""
+
+    def __init__(self, trigger_id: str) -> None:
+        super().__init__("there is no such trigger; list them first", trigger_id=trigger_id)
+
+
+class TriggerArchived(Refused):
+    """The trigger has ended."""
+
+    def __init__(self, trigger_id: str) -> None:
+        super().__init__("the trigger is archived; make another one", trigger_id=trigger_id)
+
+
+class OccurrenceNotFound(NotFound):
+    """There is no such occurrence."""
+
+    def __init__(self, occurrence_id: str) -> None:
+        super().__init__(
+            "there is no such occurrence; list them first", occurrence_id=occurrence_id
+        )
+
+
+def offset_of(error: ExpressionError) -> int:
+    """Where the problem stands in the source, in characters from 0."""
+    lines = error.source.split("\n")[: error.line - 1]
+    return sum(len(line) + 1 for line in lines) + error.column - 1
+
+
+def suggestions_of(error: ExpressionError) -> list[str]:
+    """Names that may have been meant, the nearest first."""
+    _, _, meant = error.message.partition("did you mean ")
+    return meant.split("`")[1::2]

@@ -1,0 +1,324 @@
+"""Who belongs where, now: what happens and what time does become memberships and signals."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol
+
+from msgspec.structs import replace
+
+from chassis.clock import Clock
+from services.segment.model import (
+    Happening,
+    Occurrence,
+    Past,
+    SegmentDefinition,
+    Transition,
+    TriggerDefinition,
+)
+from services.segment.rules import Compiler, Rules
+from services.segment.state import ContactState
+from services.segment.timeline import Walk
+from services.segment.triggers import fallen_due
+
+BATCH: Final = 500
+"""Contacts or occurrences handled in one transaction when time has come."""
+
+
+class RulesChanged(Exception):
+    """The definitions are of another generation than those that were used: load them again."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a batch changes."""
+
+    states: dict[str, ContactState] = field(default_factory=dict)
+    """To be written, by contact."""
+    gone: set[str] = field(default_factory=set)
+    """Contacts of which everything from before is to be deleted, before anything is written."""
+    absorbed: dict[str, str] = field(default_factory=dict)
+    """Contacts that became part of another, with that one; their waiting occurrences move."""
+    transitions: list[Transition] = field(default_factory=list)
+    occurrences: list[Occurrence] = field(default_factory=list)
+
+
+States = Mapping[str, ContactState]
+Decide = Callable[[States, Sequence[int]], Outcome]
+"""From the contacts' states and the positions of what was not seen before."""
+
+
+class Store(Protocol):
+    """What this needs kept. Every method is one transaction, which begins with a check that the
+    rules are of `generation`; else it raises `RulesChanged` and nothing happened."""
+
+    async def definitions(
+        self,
+    ) -> tuple[int, Sequence[SegmentDefinition], Sequence[TriggerDefinition]]:
+        """The generation and what is in force with it."""
+        ...
+
+    async def apply(
+        self,
+        generation: int,
+        event_ids: Sequence[str],
+        contacts: Sequence[Sequence[str]],
+        decide: Decide,
+    ) -> int | None:
+        """Decide on events not seen before, each with its contacts, or, without event ids, on the
+        contacts; those not known are made. Returns the earliest instant that is now due."""
+        ...
+
+    async def apply_due(self, generation: int, now: int, limit: int, decide: Decide) -> int:
+        """Decide on contacts whose time has come; returns how many they were."""
+        ...
+
+    async def apply_from(
+        self, generation: int, after: str, limit: int, decide: Decide
+    ) -> str | None:
+        """Decide on contacts behind `after`, in order of id, that other rules were applied to
+        last; returns the last id, None at the end."""
+        ...
+
+    async def fire_due(
+        self,
+        generation: int,
+        now: int,
+        limit: int,
+        trigger_ids: Sequence[str],
+        decide: Callable[[Occurrence, ContactState], Occurrence],
+    ) -> int:
+        """Decide on occurrences of these triggers whose time has come; returns how many."""
+        ...
+
+    async def next_due(self, trigger_ids: Sequence[str]) -> int | None:
+        """The earliest instant at which a contact or an occurrence is due."""
+        ...
+
+
+def decide(
+    rules: Rules, states: States, happenings: Iterable[Happening], now: int, oldest_cause: int
+) -> Outcome:
+    """What happenings, in the order they came, change. Pure.
+
+    A contact's own are taken in order of time, those of the whole batch together; a merge or
+    erasure parts what came before from what comes after it.
+    """
+    outcome = Outcome()
+    known = dict(states)
+    waiting: dict[str, list[Happening]] = {}
+
+    def walk(contact_id: str) -> Walk:
+        state = outcome.states[contact_id] = known.setdefault(contact_id, ContactState())
+        return Walk(rules, contact_id, state, now, oldest_cause)
+
+    def keep(walked: Walk) -> None:
+        outcome.transitions += walked.transitions
+        outcome.occurrences += walked.occurrences
+
+    def flush(contact_id: str) -> None:
+        if own := waiting.pop(contact_id, None):
+            walked = walk(contact_id)
+            for one in sorted(own, key=lambda h: h.time):
+                walked.happen(one)
+            keep(walked)
+
+    def drop(contact_id: str) -> ContactState:
+        flush(contact_id)
+        outcome.gone.add(contact_id)
+        outcome.states.pop(contact_id, None)
+        return known.pop(contact_id, None) or ContactState()
+
+    for happening in happenings:
+        contact_id = happening.contact_id
+        if happening.erased:
+            drop(contact_id)
+            outcome.occurrences = [o for o in outcome.occurrences if o.contact_id != contact_id]
+        elif happening.absorbed:
+            flush(contact_id)
+            other = drop(happening.absorbed)
+            outcome.absorbed[happening.absorbed] = contact_id
+            outcome.occurrences = [
+                replace(o, contact_id=contact_id) if o.contact_id == happening.absorbed else o
+                for o in outcome.occurrences
+            ]
+            walked = walk(contact_id)
+            walked.absorb(other, happening)
+            keep(walked)
+        else:
+            waiting.setdefault(contact_id, []).append(happening)
+    for contact_id in list(waiting):
+        flush(contact_id)
+    for contact_id, state in outcome.states.items():
+        walked = Walk(rules, contact_id, state, now, oldest_cause)
+        walked.advance(now)
+        walked.tidy()
+        keep(walked)
+    return outcome
+
+
+def pass_time(
+    rules: Rules,
+    states: States,
+    now: int,
+    oldest_cause: int,
+    past: Mapping[str, Past] | None = None,
+) -> Outcome:
+    """What time alone, new rules, and what is recalled of the `past` change by `now`. Pure."""
+    outcome = Outcome()
+    for contact_id, state in states.items():
+        walked = Walk(rules, contact_id, state, now, oldest_cause)
+        if past is not None:
+            walked.recall(past[contact_id])
+        walked.advance(now)
+        walked.catch_up(now)
+        walked.tidy()
+        outcome.states[contact_id] = state
+        outcome.transitions += walked.transitions
+        outcome.occurrences += walked.occurrences
+    return outcome
+
+
+def stand(rules: Rules, state: ContactState, now: int) -> ContactState:
+    """A state as time has made it by `now`, for looking at. Pure, but for `state` itself."""
+    walked = Walk(rules, "", state, now)
+    if state.clock == 0:
+        walked.recall(Past(""))
+    walked.advance(now)
+    walked.catch_up(now)
+    return state
+
+
+class Membership:
+    """The rules in force and the contacts they are applied to."""
+
+    def __init__(
+        self, store: Store, clock: Clock, compiler: Compiler, trigger_max_age_s: float
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._compiler = compiler
+        self._max_age = int(trigger_max_age_s * 1000)
+        self.rules = Rules(-1, (), (), compiler)
+        self.earliest: int | None = None
+        """The earliest instant known to be due; it may be over."""
+        self.sooner = asyncio.Event()
+        """Set when that comes sooner than was known."""
+
+    @property
+    def now(self) -> int:
+        """The present instant."""
+        return milliseconds(self._clock.now())
+
+    async def reload(self) -> None:
+        """Take the definitions that are in force now."""
+        generation, segments, triggers = await self._store.definitions()
+        if generation != self.rules.generation:
+            self.rules = Rules(generation, segments, triggers, self._compiler)
+
+    async def process(self, read: Callable[[Rules], Sequence[Happening]]) -> None:
+        """Apply what happened, each once, with everything that follows from it.
+
+        `read` gives it with all that the rules look at.
+        """
+        while True:
+            rules, now = self.rules, self.now
+            happenings = read(rules)
+            ids = [h.event_id for h in happenings]
+            contacts = [
+                (h.contact_id, h.absorbed) if h.absorbed else (h.contact_id,) for h in happenings
+            ]
+
+            def decided(
+                states: States,
+                fresh: Sequence[int],
+                rules: Rules = rules,
+                now: int = now,
+                happenings: Sequence[Happening] = happenings,
+            ) -> Outcome:
+                news = [happenings[i] for i in fresh]
+                return decide(rules, states, news, now, now - self._max_age)
+
+            try:
+                due = await self._store.apply(rules.generation, ids, contacts, decided)
+            except RulesChanged:
+                await self.reload()
+                continue
+            if due is not None and (self.earliest is None or due < self.earliest):
+                self.earliest = due
+                self.sooner.set()
+            return
+
+    async def pass_time(self) -> int:
+        """Handle a batch of what has come due; returns how many there were."""
+        while True:
+            rules, now = self.rules, self.now
+
+            def decided(
+                states: States, _fresh: Sequence[int], rules: Rules = rules, now: int = now
+            ) -> Outcome:
+                return pass_time(rules, states, now, now - self._max_age)
+
+            try:
+                done = await self._store.apply_due(rules.generation, now, BATCH, decided)
+                return done + await self._fire(rules, now)
+            except RulesChanged:
+                await self.reload()
+
+    async def _fire(self, rules: Rules, now: int) -> int:
+        acting = active(rules)
+        if not acting:
+            return 0
+
+        def decided(occurrence: Occurrence, state: ContactState) -> Occurrence:
+            return fallen_due(rules.triggers[occurrence.trigger_id], occurrence, state.facts, now)
+
+        return await self._store.fire_due(rules.generation, now, BATCH, acting, decided)
+
+    async def look_ahead(self) -> int | None:
+        """Find the earliest instant that will be due, and remember it."""
+        self.earliest = await self._store.next_due(active(self.rules))
+        return self.earliest
+
+    async def recall(self, past: Mapping[str, Past]) -> None:
+        """Take up what was known of contacts before."""
+        while True:
+            rules, now = self.rules, self.now
+
+            def decided(
+                states: States, _fresh: Sequence[int], rules: Rules = rules, now: int = now
+            ) -> Outcome:
+                return pass_time(rules, states, now, now - self._max_age, past)
+
+            try:
+                await self._store.apply(rules.generation, (), [list(past)], decided)
+            except RulesChanged:
+                await self.reload()
+            else:
+                return
+
+    async def catch_up(self, after: str) -> str | None:
+        """Bring a batch of contacts behind `after` up to the rules; returns the last id."""
+        while True:
+            rules, now = self.rules, self.now
+
+            def decided(
+                states: States, _fresh: Sequence[int], rules: Rules = rules, now: int = now
+            ) -> Outcome:
+                return pass_time(rules, states, now, now - self._max_age)
+
+            try:
+                return await self._store.apply_from(rules.generation, after, BATCH, decided)
+            except RulesChanged:
+                await self.reload()
+
+
+def active(rules: Rules) -> list[str]:
+    """Triggers that act."""
+    return [i for i, rule in rules.triggers.items() if not rule.definition.paused]
+
+
+def milliseconds(moment: datetime) -> int:
+    """Since 1970 UTC."""
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,194 @@
+"""The nouns: what happens to a contact, what is defined, what follows.
+
+All times are ints, milliseconds since 1970 UTC, as in the expression language.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class AttributeFact(msgspec.Struct, frozen=True):
+    """An attribute or trait was set, or removed when `value` is None, at a time."""
+
+    name: str
+    value: Any
+    time: int
+
+
+class ConsentFact(msgspec.Struct, frozen=True):
+    """A purpose was agreed to or not, at a time, perhaps until another."""
+
+    purpose: str
+    granted: bool
+    time: int
+    expire: int | None = None
+
+
+class Happening(msgspec.Struct, frozen=True):
+    """Something that happened to a contact, as far as this service cares."""
+
+    event_id: str
+    contact_id: str
+    time: int
+    name: str
+    properties: Mapping[str, Any] = {}
+    attributes: tuple[AttributeFact, ...] = ()
+    consents: tuple[ConsentFact, ...] = ()
+    absorbed: str = ""
+    """The contact that was merged into this one."""
+    erased: bool = False
+    received: int = 0
+    """When it, or what caused it, was accepted."""
+    traceparent: str = ""
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What was known of a contact before, from profile's history; or a part of that."""
+
+    contact_id: str
+    happenings: tuple[Happening, ...] = ()
+    attributes: tuple[AttributeFact, ...] = ()
+    consents: tuple[ConsentFact, ...] = ()
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """A contact entered or left a segment at an exact instant."""
+
+    contact_id: str
+    segment_id: str
+    version: int
+    entered: bool
+    time: int
+    cause_event_id: str = ""
+    """Empty when time alone did it."""
+    backfilled: bool = False
+    received: int = 0
+    traceparent: str = ""
+
+
+class SegmentDefinition(msgspec.Struct, frozen=True):
+    """One version of a segment's rule."""
+
+    segment_id: str
+    name: str
+    version: int
+    expression: str
+    live: bool
+    """Whether memberships are of this version; else it is being backfilled."""
+    since: int = 0
+    """The generation of the rules with which it became live."""
+
+
+class TriggerDefinition(msgspec.Struct, frozen=True):
+    """When this and if that, after a while, unless something, then send."""
+
+    trigger_id: str
+    name: str
+    version: int = 1
+    paused: bool = False
+    event_name: str = ""
+    """The cause, or else `segment_id`."""
+    segment_id: str = ""
+    leaving: bool = False
+    condition: str = ""
+    cancel_condition: str = ""
+    key: str = ""
+    delay: int = 0
+    """ms"""
+    not_after: int | None = None
+    """ms after the due time; None is never too late."""
+    campaign_id: str = ""
+    parameters: Mapping[str, str] = {}
+    since: int = 0
+    """The generation of the rules with which it was made."""
+
+
+class Occurrence(msgspec.Struct, frozen=True):
+    """One time that a trigger was caused for one contact."""
+
+    occurrence_id: str
+    trigger_id: str
+    trigger_version: int
+    contact_id: str
+    key: str
+    state: str
+    """`waiting`, `fired`, `cancelled` or `missed`."""
+    cause_event_id: str
+    cause_time: int
+    due_time: int
+    campaign_id: str = ""
+    not_after_time: int | None = None
+    end_time: int | None = None
+    reason: str = ""
+    properties: Mapping[str, Any] = {}
+    """The causing event's, for conditions that are evaluated later."""
+    parameters: Mapping[str, Any] = {}
+    received: int = 0
+    traceparent: str = ""
+
+
+class SegmentRecord(msgspec.Struct, frozen=True):
+    """A segment as it is kept."""
+
+    segment_id: str
+    name: str
+    display_name: str
+    description: str
+    definition_name: str
+    expression: str
+    version: int
+    live_expression: str
+    live_version: int
+    """The version that is evaluated; 0: none yet."""
+    ready_version: int
+    """The version that all members are of; 0 before the first backfill ended."""
+    live_since: int
+    state: str
+    """`backfilling`, `active` or `archived`."""
+    edit: int
+    backfill_id: str
+    create_time: datetime
+    update_time: datetime
+    archive_time: datetime | None = None
+
+
+class TriggerRecord(msgspec.Struct, frozen=True):
+    """A trigger as it is kept."""
+
+    definition: TriggerDefinition
+    display_name: str
+    description: str
+    state: str
+    """`active`, `paused` or `archived`."""
+    edit: int
+    create_time: datetime
+    update_time: datetime
+    archive_time: datetime | None = None
+
+
+class BackfillRecord(msgspec.Struct, frozen=True):
+    """A computation over the whole base, as it is kept."""
+
+    backfill_id: str
+    segment_id: str
+    """Empty when it fetches history for a trigger."""
+    segment_version: int
+    names: tuple[str, ...]
+    """Events whose history is needed."""
+    start_time: datetime | None
+    """From when on; None is all."""
+    state: str
+    """`running`, `completed`, `superseded` or `failed`."""
+    phase: str
+    """`history`, then `members`."""
+    cursor: str
+    passed_count: int
+    total_count: int
+    member_count: int
+    failure: str
+    create_time: datetime
+    update_time: datetime
+    end_time: datetime | None = None

@@ -1,0 +1,290 @@
+"""The contract's nouns from what is kept, and back."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from chassis.failures import Unimplemented
+from expressions import Clause as ExpressionClause
+from expressions import Expression, ExpressionError
+from merhaba.segment.v1 import (
+    Action,
+    Backfill,
+    Cause,
+    Clause,
+    EventCause,
+    Explanation,
+    ExpressionAnalysis,
+    ExpressionProblem,
+    Occurrence,
+    Segment,
+    SegmentCause,
+    SendAction,
+    Trigger,
+)
+from services.segment import model
+from services.segment.definitions import etag_of
+from services.segment.failures import FieldInvalid, offset_of, suggestions_of
+from services.segment.wire import milliseconds, moment, timestamp
+
+NEVER: Final = datetime.fromtimestamp(0, UTC)
+_LONGEST_DELAY_MS: Final = 366 * 86_400_000
+_NO_CAUSE: Final = "trigger.cause"
+
+
+def segment(
+    record: model.SegmentRecord, expression: Expression | None, members: int = 0
+) -> Segment:
+    """A segment for reading."""
+    return Segment(
+        segment_id=record.segment_id,
+        name=record.name,
+        display_name=record.display_name,
+        description=record.description,
+        expression=record.expression,
+        version=record.version,
+        live_version=record.ready_version,
+        state=Segment.State.Value(f"STATE_{record.state.upper()}"),
+        etag=etag_of(record.edit),
+        analysis=None if expression is None else analysis(expression),
+        member_count=members,
+        backfill_id=record.backfill_id,
+        definition_name=record.definition_name,
+        create_time=moment(record.create_time),
+        update_time=moment(record.update_time),
+        archive_time=moment(record.archive_time),
+    )
+
+
+def segment_draft(given: Segment) -> model.SegmentRecord:
+    """What somebody wants a segment to be."""
+    return model.SegmentRecord(
+        segment_id="",
+        name=given.name,
+        display_name=given.display_name,
+        description=given.description,
+        definition_name=given.definition_name,
+        expression=given.expression,
+        version=0,
+        live_expression="",
+        live_version=0,
+        ready_version=0,
+        live_since=0,
+        state="active",
+        edit=0,
+        backfill_id="",
+        create_time=NEVER,
+        update_time=NEVER,
+    )
+
+
+def analysis(expression: Expression) -> ExpressionAnalysis:
+    """What the compiler knows about an expression."""
+    needs = expression.history.values()
+    unlimited = any(n.everything or n.newest or n.oldest or n.follows for n in needs)
+    longest = max((need.window for need in needs), default=0)
+    clock = expression.attributes & {"zone"}
+    names = [n if n.startswith("traits.") else f"profile.{n}" for n in expression.attributes]
+    return ExpressionAnalysis(
+        result_type=str(expression.result_type),
+        event_names=sorted(expression.events),
+        attribute_names=sorted(names),
+        segment_names=sorted(expression.segments),
+        purposes=sorted(expression.consents),
+        uses_stage="stage" in expression.attributes,
+        time_dependent=bool(longest or clock or any(n.follows for n in needs)),
+        history_duration=None if unlimited or not longest else duration(longest),
+        needs_all_history=unlimited,
+    )
+
+
+def problem(error: ExpressionError) -> ExpressionProblem:
+    """What is wrong with an expression, and where."""
+    return ExpressionProblem(
+        offset=offset_of(error),
+        length=error.length,
+        line=error.line,
+        column=error.column,
+        message=error.message,
+        suggestions=suggestions_of(error),
+    )
+
+
+def explanation(
+    source: str, value: Any, next_change: int | None, clauses: list[ExpressionClause], now: int
+) -> Explanation:
+    """Why an expression has its value at `now`."""
+    parts: list[Clause] = []
+    at = 0
+    for one in clauses:
+        at = max(source.find(one.source, at), 0)
+        inner: list[Clause] = []
+        for reading in one.readings:
+            cause = None
+            if reading.last_event_time is not None:
+                cause = Cause(event_time=timestamp(reading.last_event_time))
+            inner.append(
+                Clause(
+                    text=reading.source,
+                    offset=at + max(one.source.find(reading.source), 0),
+                    value_json=orjson.dumps(reading.value, default=str),
+                    cause=cause,
+                )
+            )
+        times = [r.last_event_time for r in one.readings if r.last_event_time is not None]
+        parts.append(
+            Clause(
+                text=one.source,
+                offset=at,
+                value_json=orjson.dumps(one.value, default=str),
+                cause=Cause(event_time=timestamp(max(times))) if times else None,
+                next_change_time=timestamp(one.next_change),
+                clauses=inner,
+            )
+        )
+        at += len(one.source)
+    root = Clause(
+        text=source,
+        value_json=orjson.dumps(value, default=str),
+        next_change_time=timestamp(next_change),
+        clauses=parts,
+    )
+    return Explanation(
+        evaluate_time=timestamp(now), root=root, next_change_time=timestamp(next_change)
+    )
+
+
+def backfill(record: model.BackfillRecord) -> Backfill:
+    """A backfill for reading."""
+    return Backfill(
+        backfill_id=record.backfill_id,
+        segment_id=record.segment_id,
+        segment_version=record.segment_version,
+        state=Backfill.State.Value(f"STATE_{record.state.upper()}"),
+        passed_count=record.passed_count,
+        total_count=record.total_count,
+        member_count=record.member_count,
+        failure=record.failure,
+        create_time=moment(record.create_time),
+        update_time=moment(record.update_time),
+        end_time=moment(record.end_time),
+    )
+
+
+def trigger(record: model.TriggerRecord) -> Trigger:
+    """A trigger for reading."""
+    definition = record.definition
+    event = EventCause(name=definition.event_name) if definition.event_name else None
+    caused = SegmentCause(segment_id=definition.segment_id, leaving=definition.leaving)
+    send = SendAction(campaign_id=definition.campaign_id, parameters=definition.parameters)
+    return Trigger(
+        trigger_id=definition.trigger_id,
+        name=definition.name,
+        display_name=record.display_name,
+        description=record.description,
+        version=definition.version,
+        state=Trigger.State.Value(f"STATE_{record.state.upper()}"),
+        etag=etag_of(record.edit),
+        event=event,
+        segment=None if event else caused,
+        condition=definition.condition,
+        delay_duration=duration(definition.delay) if definition.delay else None,
+        cancel_condition=definition.cancel_condition,
+        key=definition.key,
+        not_after_duration=None if definition.not_after is None else duration(definition.not_after),
+        action=Action(send=send),
+        create_time=moment(record.create_time),
+        update_time=moment(record.update_time),
+        archive_time=moment(record.archive_time),
+    )
+
+
+def trigger_draft(given: Trigger, paused: bool) -> model.TriggerRecord:
+    """What somebody wants a trigger to be. Raises `FieldInvalid`, and `Unimplemented` for what
+    the contract promises and this version does not do."""
+    cause = given.WhichOneof("cause")
+    if cause is None:
+        raise FieldInvalid(_NO_CAUSE, "missing; say what starts it: `event` or `segment`")
+    if cause not in {"event", "segment"}:
+        raise Unimplemented(f"{_NO_CAUSE}: {cause} does not start triggers yet; use event, segment")
+    action = given.action.WhichOneof("action")
+    if action is None:
+        raise FieldInvalid("trigger.action", "missing; say what is done: `send`")
+    if action != "send":
+        raise Unimplemented(f"trigger.action: {action} is not done yet; use send")
+    if not given.action.send.campaign_id:
+        raise FieldInvalid("trigger.action.send.campaign_id", "missing; name the campaign to send")
+    if given.HasField("period_duration") or given.max_per_period:
+        raise Unimplemented("trigger.period_duration: there are no limits by period yet; use key")
+    if cause == "event" and not given.event.name:
+        raise FieldInvalid("trigger.event.name", "missing; name an event")
+    if given.cancel_condition and not given.HasField("delay_duration"):
+        raise FieldInvalid("trigger.cancel_condition", "of no effect without a delay_duration")
+    not_after = None
+    if given.HasField("not_after_duration"):
+        not_after = _span(given.not_after_duration, "trigger.not_after_duration")
+    definition = model.TriggerDefinition(
+        trigger_id="",
+        name=given.name,
+        paused=paused,
+        event_name=given.event.name if cause == "event" else "",
+        segment_id=given.segment.segment_id if cause == "segment" else "",
+        leaving=given.segment.leaving,
+        condition=given.condition,
+        cancel_condition=given.cancel_condition,
+        key=given.key,
+        delay=_span(given.delay_duration, "trigger.delay_duration"),
+        not_after=not_after,
+        campaign_id=given.action.send.campaign_id,
+        parameters=dict(given.action.send.parameters),
+    )
+    return model.TriggerRecord(
+        definition=definition,
+        display_name=given.display_name,
+        description=given.description,
+        state="paused" if paused else "active",
+        edit=0,
+        create_time=NEVER,
+        update_time=NEVER,
+    )
+
+
+def occurrence(given: model.Occurrence) -> Occurrence:
+    """An occurrence for reading."""
+    parameters: Mapping[str, Any] = given.parameters
+    return Occurrence(
+        occurrence_id=given.occurrence_id,
+        trigger_id=given.trigger_id,
+        trigger_version=given.trigger_version,
+        contact_id=given.contact_id,
+        key=given.key,
+        state=Occurrence.State.Value(f"STATE_{given.state.upper()}"),
+        reason=given.reason,
+        cause_event_id=given.cause_event_id,
+        cause_time=timestamp(given.cause_time),
+        due_time=timestamp(given.due_time),
+        not_after_time=timestamp(given.not_after_time),
+        end_time=timestamp(given.end_time),
+        parameters_json=orjson.dumps(parameters, default=str) if given.state == "fired" else b"",
+    )
+
+
+def duration(span: int) -> Duration:
+    """Of milliseconds."""
+    return Duration(seconds=span // 1000, nanos=span % 1000 * 1_000_000)
+
+
+def instant(given: Timestamp, unset: int) -> int:
+    """In ms; `unset` when nothing is given."""
+    return milliseconds(given) if given.seconds or given.nanos else unset
+
+
+def _span(given: Duration, field: str) -> int:
+    span = given.seconds * 1000 + given.nanos // 1_000_000
+    if not 0 <= span <= _LONGEST_DELAY_MS:
+        raise FieldInvalid(field, "0 to 366 days", limit=str(_LONGEST_DELAY_MS // 1000))
+    return span

@@ -1,0 +1,212 @@
+"""Segments as people define them: made, changed, brought into force, ended."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from chassis.clock import Clock
+from chassis.ids import derived_id, fresh_id
+from expressions import Expression, ExpressionError
+from expressions import compile as compile_expression
+from services.segment.definitions import (
+    Catalogue,
+    Edit,
+    Sources,
+    Store,
+    backfill_of,
+    check_etag,
+    check_texts,
+    segment_of,
+)
+from services.segment.failures import (
+    NameTaken,
+    RequestIdReused,
+    SegmentArchived,
+    SegmentCycle,
+    SegmentInUse,
+)
+from services.segment.model import SegmentRecord
+from services.segment.rules import cycle
+
+
+class SegmentDefinitions:
+    """Makes, changes and ends segments."""
+
+    def __init__(self, store: Store, clock: Clock, sources: Sources) -> None:
+        self._store = store
+        self._clock = clock
+        self._sources = sources
+
+    async def check(
+        self, source: str, segment_name: str
+    ) -> tuple[Expression | None, ExpressionError | None, list[str]]:
+        """The expression or what is wrong with it, and the cycle it would close, if any."""
+        catalogue = await self._store.catalogue()
+        names = [s.name for s in catalogue.segments.values() if s.state != "archived"]
+        try:
+            expression = compile_expression(source, self._sources.vocabulary(names))
+        except ExpressionError as error:
+            return None, error, []
+        uses = self._sources.uses(catalogue)
+        if segment_name:
+            uses[segment_name] = sorted(expression.segments)
+        return expression, None, cycle(uses) or []
+
+    async def create_segment(
+        self, draft: SegmentRecord, request_id: str, validate_only: bool
+    ) -> SegmentRecord:
+        """A new segment. A repeat with the same request id answers what it made."""
+        now = self._clock.now()
+        segment_id = derived_id("seg", request_id) if request_id else fresh_id("seg")
+        made: list[SegmentRecord] = []
+
+        def decide(catalogue: Catalogue) -> Edit | None:
+            if before := catalogue.segments.get(segment_id):
+                if (before.name, before.expression) != (draft.name, draft.expression):
+                    raise RequestIdReused(request_id)
+                made.append(before)
+                return None
+            check_texts("segment", draft.name, draft.display_name, draft.description)
+            if any(s.name == draft.name for s in catalogue.segments.values()):
+                raise NameTaken(draft.name)
+            expression = self._segment_rule(catalogue, draft.name, draft.expression)
+            new = replace(
+                draft, segment_id=segment_id, version=1, edit=1, create_time=now, update_time=now
+            )
+            return self._put(catalogue, new, expression, now, made, validate_only)
+
+        await self._store.edit(decide)
+        return made[0]
+
+    async def update_segment(
+        self,
+        segment_id: str,
+        etag: str,
+        changes: Mapping[str, str],
+        validate_only: bool,
+    ) -> SegmentRecord:
+        """Change `display_name`, `description` or `expression`, those that are given."""
+        now = self._clock.now()
+        made: list[SegmentRecord] = []
+
+        def decide(catalogue: Catalogue) -> Edit | None:
+            before = segment_of(catalogue, segment_id)
+            check_etag(etag, before.edit)
+            if before.state == "archived":
+                raise SegmentArchived(segment_id)
+            after = replace(before, **changes)
+            check_texts("segment", after.name, after.display_name, after.description)
+            after = replace(after, edit=before.edit + 1, update_time=now)
+            if after.expression == before.expression:
+                made.append(after)
+                return None if validate_only else Edit(segments=[after])
+            expression = self._segment_rule(catalogue, after.name, after.expression)
+            after = replace(after, version=before.version + 1)
+            return self._put(catalogue, after, expression, now, made, validate_only)
+
+        await self._store.edit(decide)
+        return made[0]
+
+    def _put(
+        self,
+        catalogue: Catalogue,
+        segment: SegmentRecord,
+        expression: Expression,
+        now: datetime,
+        made: list[SegmentRecord],
+        validate_only: bool,
+    ) -> Edit | None:
+        """Another version: backfilled where there is anybody, else in force at once."""
+        edit = Edit()
+        if catalogue.contacts:
+            backfill = backfill_of(segment.segment_id, segment.version, [expression], now)
+            edit.backfills.append(backfill)
+            segment = replace(segment, state="backfilling", backfill_id=backfill.backfill_id)
+        else:
+            segment = replace(
+                segment,
+                state="active",
+                live_expression=segment.expression,
+                live_version=segment.version,
+                ready_version=segment.version,
+                live_since=catalogue.generation + 1,
+            )
+        edit.segments.append(segment)
+        made.append(segment)
+        return None if validate_only else edit
+
+    async def go_live(self, segment_id: str, version: int) -> bool:
+        """Evaluate a version from now on; False when it is no longer the latest."""
+        return await self._advance(
+            segment_id,
+            version,
+            lambda segment, generation: replace(
+                segment,
+                live_expression=segment.expression,
+                live_version=version,
+                live_since=generation,
+            ),
+        )
+
+    async def complete(self, segment_id: str, version: int) -> bool:
+        """All members are of a version; False when it is no longer the latest."""
+        return await self._advance(
+            segment_id,
+            version,
+            lambda segment, _: replace(segment, ready_version=version, state="active"),
+        )
+
+    async def _advance(
+        self, segment_id: str, version: int, step: Callable[[SegmentRecord, int], SegmentRecord]
+    ) -> bool:
+        done = False
+
+        def decide(catalogue: Catalogue) -> Edit | None:
+            nonlocal done
+            segment = segment_of(catalogue, segment_id)
+            if segment.state != "backfilling" or segment.version != version:
+                return None
+            done = True
+            return Edit(segments=[step(segment, catalogue.generation + 1)])
+
+        await self._store.edit(decide)
+        return done
+
+    async def archive_segment(self, segment_id: str, etag: str) -> SegmentRecord:
+        """End a segment that nobody uses."""
+        now = self._clock.now()
+        made: list[SegmentRecord] = []
+
+        def decide(catalogue: Catalogue) -> Edit | None:
+            before = segment_of(catalogue, segment_id)
+            if before.state == "archived":
+                made.append(before)
+                return None
+            check_etag(etag, before.edit)
+            uses = self._sources.uses(catalogue)
+            users = [name for name, used in uses.items() if before.name in used]
+            users += [
+                trigger.definition.name
+                for trigger in catalogue.triggers.values()
+                if trigger.state != "archived" and self._sources.used_by(trigger, before)
+            ]
+            if users:
+                raise SegmentInUse(segment_id, users)
+            after = replace(
+                before, state="archived", edit=before.edit + 1, update_time=now, archive_time=now
+            )
+            made.append(after)
+            return Edit(segments=[after], ended_segments=[segment_id])
+
+        await self._store.edit(decide)
+        return made[0]
+
+    def _segment_rule(self, catalogue: Catalogue, name: str, source: str) -> Expression:
+        expression = self._sources.compile(catalogue, "segment.expression", source, None, "bool")
+        uses = self._sources.uses(catalogue)
+        uses[name] = sorted({*uses.get(name, ()), *expression.segments})
+        if path := cycle(uses):
+            turn = path.index(name) if name in path else 0
+            raise SegmentCycle([*path[turn:-1], *path[:turn], path[turn]])
+        return expression

@@ -1,0 +1,53 @@
+"""Sees to it that what time changes is changed when the time comes."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from chassis.transient import transient
+from services.segment.membership import Membership
+
+_LOOK_EVERY_S: Final = 1.0  # another replica, or a merge, may have made something due sooner
+_AGAIN_S: Final = 0.02  # what is due and not to be had is locked by somebody who handles it
+
+_logger = structlog.get_logger()
+
+
+class Timers:
+    """Sleeps until the earliest instant that is due, and handles it. Nothing due, no work."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        told: list[str] = []
+        while True:
+            if self._membership.rules.broken != told:
+                told = self._membership.rules.broken
+                _logger.error("definitions that no longer compile are not evaluated", names=told)
+            try:
+                await self._turn()
+            except Exception as error:
+                if not transient(error):
+                    raise
+                _logger.warning("time waits", error=type(error).__name__)
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _turn(self) -> None:
+        membership = self._membership
+        membership.sooner.clear()
+        due = await membership.look_ahead()
+        wait = _LOOK_EVERY_S
+        if due is not None:
+            wait = min(wait, (due - membership.now) / 1000)
+        if wait <= 0:
+            if await membership.pass_time():
+                return
+            wait = _AGAIN_S
+        try:
+            async with asyncio.timeout(wait):
+                await membership.sooner.wait()
+        except TimeoutError:
+            return
