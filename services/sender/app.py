@@ -1,0 +1,123 @@
+"""The sender put together."""
+
+import asyncio
+import random
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from chassis.app import platform, serving, tasks
+from chassis.rpc import channel, server
+from chassis.settings import from_env
+from chassis.streams import Consumer
+from chassis.transient import transient
+from merhaba.sender.v1 import (
+    add_CampaignServiceServicer_to_server,
+    add_MessageServiceServicer_to_server,
+    add_NumberServiceServicer_to_server,
+    add_TemplateServiceServicer_to_server,
+)
+from services.sender.api import MessageApi
+from services.sender.campaign_api import CampaignApi
+from services.sender.campaign_store import CampaignStore
+from services.sender.cloud_api import cloud_api
+from services.sender.config import SenderSettings
+from services.sender.consumer import (
+    AccountConsumer,
+    ContactConsumer,
+    SignalConsumer,
+    StatusConsumer,
+)
+from services.sender.dispatch import Dispatcher, Limits, milliseconds
+from services.sender.neighbours import Neighbours
+from services.sender.planner import Planner
+from services.sender.registry import Registry
+from services.sender.registry_api import NumberApi, TemplateApi
+from services.sender.registry_store import RegistryStore
+from services.sender.store import Outbox
+from services.sender.throttle import RedisThrottle
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_PACKAGE: Final = "merhaba.sender.v1"
+_LEASE_AFTER_CALL_S: Final = 30  # longer than an outcome waits to be written
+_logger = structlog.get_logger()
+
+
+async def main(stop: asyncio.Event) -> None:
+    """Run the sender until told to stop."""
+    settings = from_env(SenderSettings)
+    secret = settings.api_token.get_secret_value()
+    async with AsyncExitStack() as stack:
+        base = await stack.enter_async_context(platform("sender", settings))
+        channels = [
+            await stack.enter_async_context(channel(target, secret, [f"merhaba.{name}"]))
+            for target, name in (
+                (settings.profile_target, "profile.v1.ProfileService"),
+                (settings.segment_target, "segment.v1.SegmentService"),
+                (settings.ingest_target, "ingest.v1.IngestService"),
+            )
+        ]
+        neighbours = Neighbours(*channels)
+        graph = await stack.enter_async_context(
+            cloud_api(
+                settings.cloud_api_url,
+                settings.cloud_api_version,
+                settings.cloud_api_token.get_secret_value(),
+                settings.call_timeout_s,
+                settings.send_concurrency,
+            )
+        )
+        limits = Limits(
+            concurrency=settings.send_concurrency,
+            lease_ms=int((settings.call_timeout_s + _LEASE_AFTER_CALL_S) * 1000),
+            unknown_ms=settings.unknown_deadline_s * 1000,
+        )
+        outbox = Outbox(base.pool, base.effects, limits.unknown_ms)
+        campaigns = CampaignStore(base.pool, base.effects)
+        shelf = RegistryStore(base.pool, base.effects)
+        dispatcher = Dispatcher(
+            outbox,
+            neighbours,
+            graph,
+            RedisThrottle(base.log),
+            base.clock,
+            random.random,
+            limits,
+            transient,
+        )
+        planner = Planner(campaigns, neighbours, base.clock, dispatcher.wake, transient, _warn)
+        registry = Registry(shelf, graph, lambda: milliseconds(base.clock.now()))
+        own = server("sender", secret)
+        add_MessageServiceServicer_to_server(
+            MessageApi(outbox, neighbours, shelf, campaigns, graph, dispatcher, base.clock),  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
+            own,
+        )
+        add_CampaignServiceServicer_to_server(
+            CampaignApi(campaigns, planner.call, base.clock),  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
+            own,
+        )
+        add_TemplateServiceServicer_to_server(TemplateApi(registry), own)  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
+        add_NumberServiceServicer_to_server(NumberApi(registry), own)  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
+        consumers = [
+            Consumer(base.log, group, [topic], handle)
+            for group, topic, handle in (
+                ("sender.status", "inbound.status", StatusConsumer(outbox).handle),
+                ("sender.signal", "signal", SignalConsumer(planner).handle),
+                ("sender.contact", "contact", ContactConsumer(outbox).handle),
+                ("sender.account", "inbound.message", AccountConsumer(shelf).handle),
+            )
+        ]
+        await stack.enter_async_context(
+            tasks(dispatcher.run, planner.run, *(consumer.run for consumer in consumers))
+        )
+        names = ("MessageService", "CampaignService", "TemplateService", "NumberService")
+        await stack.enter_async_context(
+            serving(own, settings, [f"{_PACKAGE}.{name}" for name in names])
+        )
+        await stop.wait()
+
+
+def _warn(what: str, error: BaseException) -> None:
+    _logger.warning(what, error=type(error).__name__)

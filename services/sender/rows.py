@@ -1,0 +1,57 @@
+"""Messages as rows: reading, storing and changing many at once."""
+
+# ruff: noqa: S608 - what is put into SQL here are names of the model's own columns
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from chassis.postgres import Connection
+from services.sender.model import Message
+
+_TYPES: Final = {"str": "text", "int": "bigint", "float": "double precision", "bytes": "bytea"}
+_FIELDS: Final = Message.__struct_fields__
+_SQL_TYPES: Final = [_TYPES[Message.__annotations__[field].__name__] for field in _FIELDS]
+_CHANGING: Final = _FIELDS[_FIELDS.index("category") :]
+COLUMNS: Final = ", ".join(_FIELDS)
+
+_UNNESTED: Final = ", ".join(f"${i}::{kind}[]" for i, kind in enumerate(_SQL_TYPES, 1))
+_INSERT: Final = (
+    f"INSERT INTO messages ({COLUMNS}) SELECT * FROM unnest({_UNNESTED})"
+    " ON CONFLICT DO NOTHING RETURNING message_id"
+)
+_UPDATED: Final = ("message_id", *_CHANGING)
+_UPDATE: Final = (
+    f"UPDATE messages AS m SET {', '.join(f'{c} = u.{c}' for c in _CHANGING)} FROM unnest("
+    + ", ".join(
+        f"${i}::{_SQL_TYPES[_FIELDS.index(field)]}[]" for i, field in enumerate(_UPDATED, 1)
+    )
+    + f") AS u({', '.join(_UPDATED)}) WHERE m.message_id = u.message_id"
+)
+
+
+async def insert(connection: Connection, messages: Sequence[Message]) -> set[str]:
+    """Store messages that are not known yet; returns their ids."""
+    rows = await connection.fetch(_INSERT, *_columns(messages, _FIELDS))
+    return {row["message_id"] for row in rows}
+
+
+async def update(connection: Connection, messages: Sequence[Message]) -> None:
+    """Write what changes of messages."""
+    if messages:
+        await connection.execute(_UPDATE, *_columns(messages, _UPDATED))
+
+
+def _columns(messages: Sequence[Message], fields: Sequence[str]) -> list[list[Any]]:
+    return [[getattr(message, field) for message in messages] for field in fields]
+
+
+async def locked(connection: Connection, message_ids: Sequence[str]) -> list[Message]:
+    """Messages by id, locked in the order of their ids until the transaction ends."""
+    if not message_ids:
+        return []
+    rows = await connection.fetch(
+        f"SELECT {COLUMNS} FROM messages WHERE message_id = ANY($1::text[])"
+        " ORDER BY message_id FOR UPDATE",
+        message_ids,
+    )
+    return [Message(*row) for row in rows]

@@ -1,0 +1,414 @@
+"""The sender on real Postgres, Redis and simulator, with small servers of other contracts."""
+# ruff: noqa: N802 - the contracts' names
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc
+import msgspec
+import pytest
+from pydantic import SecretStr
+
+from chassis.app import tasks
+from chassis.clock import SystemClock
+from chassis.ids import derived_id, fresh_id
+from chassis.postgres import Effects, Pool, database, migrate
+from chassis.rpc import channel, server
+from chassis.streams import EventLog, Position
+from chassis.testing import wait_until
+from chassis.transient import transient
+from merhaba.event.v1 import Event
+from merhaba.ingest.v1 import (
+    CreateLinksResponse,
+    IngestServiceServicer,
+    Link,
+    add_IngestServiceServicer_to_server,
+)
+from merhaba.profile.v1 import (
+    Address,
+    Attribute,
+    BatchGetContactsResponse,
+    Consent,
+    Contact,
+    ContactResult,
+    Inference,
+    ItemFailure,
+    ProfileServiceServicer,
+    add_ProfileServiceServicer_to_server,
+)
+from merhaba.segment.v1 import (
+    Member,
+    SegmentServiceServicer,
+    StreamMembersResponse,
+    add_SegmentServiceServicer_to_server,
+)
+from merhaba.sender.v1 import (
+    CampaignServiceStub,
+    MessageServiceStub,
+    NumberServiceStub,
+    SyncTemplatesRequest,
+    TemplateServiceStub,
+    add_CampaignServiceServicer_to_server,
+    add_MessageServiceServicer_to_server,
+    add_NumberServiceServicer_to_server,
+    add_TemplateServiceServicer_to_server,
+)
+from services.sender.api import MessageApi
+from services.sender.campaign_api import CampaignApi
+from services.sender.campaign_store import CampaignStore
+from services.sender.cloud_api import cloud_api
+from services.sender.dispatch import Dispatcher, Limits, milliseconds
+from services.sender.model import Message, Number
+from services.sender.neighbours import Neighbours
+from services.sender.planner import Planner
+from services.sender.registry import Registry
+from services.sender.registry_api import NumberApi, TemplateApi
+from services.sender.registry_store import RegistryStore
+from services.sender.store import Outbox
+from services.sender.throttle import RedisThrottle
+from simulator.app import running
+from simulator.settings import Settings
+
+TOKEN = "token"
+CONTROL = {"Authorization": "Bearer control"}
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+
+
+class Profile(ProfileServiceServicer):
+    """Fixed people, by the contract of profile."""
+
+    def __init__(self) -> None:
+        self.people: dict[str, Contact] = {}
+
+    def add(
+        self,
+        wa_id: str,
+        *,
+        marketing: bool = True,
+        contact_id: str = "",
+        language: str = "tr",
+        **attributes: Any,
+    ) -> str:
+        contact = Contact(
+            contact_id=contact_id or fresh_id("contact"),
+            state=Contact.STATE_ACTIVE,
+            addresses=[Address(wa_id=wa_id, market="TR")] if wa_id else [],
+            language=Inference(value=language),
+            attributes=[
+                Attribute(name=name, value_json=msgspec.json.encode(value))
+                for name, value in attributes.items()
+            ],
+        )
+        if marketing:
+            contact.consents.append(Consent(purpose="marketing", state=Consent.STATE_GRANTED))
+        self.people[contact.contact_id] = contact
+        return contact.contact_id
+
+    async def BatchGetContacts(self, request: Any, context: Any) -> BatchGetContactsResponse:
+        def result(ref: Any) -> ContactResult:
+            found = self.people.get(ref.contact_id)
+            if ref.WhichOneof("ref") == "identity":
+                named = [c for c in self.people.values() if c.addresses]
+                found = next((c for c in named if c.addresses[0].wa_id == ref.identity.value), None)
+            if found is None:
+                return ContactResult(failure=ItemFailure())
+            return ContactResult(contact=found)
+
+        return BatchGetContactsResponse(results=[result(ref) for ref in request.contacts])
+
+
+class Segment(SegmentServiceServicer):
+    """Fixed members, ten at a time, by the contract of segment."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, list[str]] = {}
+
+    async def StreamMembers(
+        self, request: Any, context: Any
+    ) -> AsyncIterator[StreamMembersResponse]:
+        if request.segment_id not in self.members:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such segment")
+        members = self.members[request.segment_id]
+        for start in range(int(request.cursor or 0), len(members), 10):
+            part = members[start : start + 10]
+            yield StreamMembersResponse(
+                cursor=str(start + len(part)), members=[Member(contact_id=m) for m in part]
+            )
+
+
+class Ingest(IngestServiceServicer):
+    """Links, by the contract of ingest."""
+
+    async def CreateLinks(self, request: Any, context: Any) -> CreateLinksResponse:
+        return CreateLinksResponse(
+            links=[Link(token=derived_id("l", s.url, s.message_id)) for s in request.links]
+        )
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres_url: str) -> str:
+    migrate(postgres_url, "sender", MIGRATIONS)
+    return postgres_url
+
+
+@pytest.fixture
+async def pool(migrated: str) -> AsyncIterator[Pool]:
+    async with database(migrated, "sender", 8) as opened:
+        yield opened
+
+
+@dataclass
+class Suite:
+    """A running sender and what stands around it."""
+
+    pool: Pool
+    log: EventLog
+    effects: Effects
+    profile: Profile
+    segment: Segment
+    outbox: Outbox
+    shelf: RegistryStore
+    campaigns: CampaignStore
+    dispatcher: Dispatcher
+    planner: Planner
+    limits: Limits
+    graph_url: str
+    http: aiohttp.ClientSession
+    neighbours: Neighbours
+    messages: MessageServiceStub
+    campaign: CampaignServiceStub
+    templates: TemplateServiceStub
+    numbers: NumberServiceStub
+    waba_id: str = ""
+    number_id: str = ""
+
+    async def control(self, method: str, path: str, body: Any) -> Any:
+        async with self.http.request(
+            method, f"{self.graph_url}/control/{path}", json=body, headers=CONTROL
+        ) as response:
+            answer = await response.json()
+            assert response.status == 200, answer
+            return answer
+
+    async def faults(self, **rates: Any) -> None:
+        await self.control("POST", "faults", rates)
+
+    async def ledger(self) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = []
+        after = 0
+        while True:
+            page = await self.control("GET", f"ledger?after={after}&limit=1000", None)
+            entries += page["entries"]
+            if not page["entries"]:
+                return [e for e in entries if e["phone_number_id"] == self.number_id]
+            after = page["next"]
+
+    async def rows(self, **conditions: str) -> list[Message]:
+        return await self.outbox.find(conditions, [], (1 << 62, ""), 100_000)
+
+    async def states(self, campaign_id: str) -> dict[str, int]:
+        rows = await self.pool.fetch(
+            "SELECT state, count(*) FROM messages WHERE campaign_id = $1 GROUP BY 1", campaign_id
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def sending(self, *more: Callable[[], Any]) -> Any:
+        """Dispatcher and planner, running for the block."""
+        return tasks(self.dispatcher.run, self.planner.run, *more)
+
+    async def settled(self, campaign_id: str, count: int, timeout_s: float = 15) -> None:
+        """Return when so many messages exist and none is planned, held or attempting."""
+
+        async def done() -> bool:
+            found = await self.states(campaign_id)
+            return sum(found.values()) == count and not any(found.get(s) for s in (1, 2, 3))
+
+        await wait_until(done, timeout_s)
+
+    async def events(self, topic: str = "message") -> list[Event]:
+        starts = [Position(stream, b"0") for stream in self.log.streams(topic)]
+        found = await self.log.read(starts, 10_000, 1)
+        return [Event.FromString(e) for _, events in found for e in events]
+
+    async def told(self, message_id: str) -> list[str]:
+        found = []
+        for event in await self.events():
+            body = event.WhichOneof("body")
+            if body is None or body == "campaign_changed":
+                continue
+            if getattr(event, body).message.message_id == message_id:
+                found.append(body)
+        return found
+
+
+@pytest.fixture
+def running_limits() -> Limits:
+    return Limits(concurrency=100, lease_ms=60_000, unknown_ms=60_000)
+
+
+@pytest.fixture
+def call_timeout_s() -> float:
+    return 5.0
+
+
+@pytest.fixture
+async def suite(
+    pool: Pool, log: EventLog, running_limits: Limits, call_timeout_s: float
+) -> AsyncIterator[Suite]:
+    """Everything but the dispatcher and planner running: a test starts what it needs."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        graph_url = await stack.enter_async_context(
+            running(
+                Settings(
+                    app_secret=SecretStr("app"),
+                    verify_token=SecretStr("verify"),
+                    access_token=SecretStr("graph"),
+                    control_token=SecretStr("control"),
+                    simulator_speed=1000,
+                )
+            )
+        )
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        effects = Effects(pool, log, clock, timedelta(days=30))
+        profile, segment, others = Profile(), Segment(), server("others", TOKEN)
+        add_ProfileServiceServicer_to_server(profile, others)
+        add_SegmentServiceServicer_to_server(segment, others)
+        add_IngestServiceServicer_to_server(Ingest(), others)
+        others_port = others.add_insecure_port("127.0.0.1:0")
+        await others.start()
+        stack.push_async_callback(others.stop, None)
+        beside = await stack.enter_async_context(channel(f"127.0.0.1:{others_port}", TOKEN))
+        neighbours = Neighbours(beside, beside, beside)
+        graph = await stack.enter_async_context(
+            cloud_api(graph_url, "v26.0", "graph", call_timeout_s, 200)
+        )
+        outbox = Outbox(pool, effects, running_limits.unknown_ms)
+        campaigns = CampaignStore(pool, effects)
+        shelf = RegistryStore(pool, effects)
+        dispatcher = Dispatcher(
+            outbox,
+            neighbours,
+            graph,
+            RedisThrottle(log),
+            clock,
+            random.Random(1).random,
+            running_limits,
+            transient,
+        )
+        planner = Planner(campaigns, neighbours, clock, dispatcher.wake, transient, lambda *_: None)
+        registry = Registry(shelf, graph, lambda: milliseconds(clock.now()))
+        own = server("sender", TOKEN)
+        add_MessageServiceServicer_to_server(
+            MessageApi(outbox, neighbours, shelf, campaigns, graph, dispatcher, clock), own
+        )
+        add_CampaignServiceServicer_to_server(CampaignApi(campaigns, planner.call, clock), own)
+        add_TemplateServiceServicer_to_server(TemplateApi(registry), own)
+        add_NumberServiceServicer_to_server(NumberApi(registry), own)
+        port = own.add_insecure_port("127.0.0.1:0")
+        await own.start()
+        stack.push_async_callback(own.stop, None)
+        opened = await stack.enter_async_context(channel(f"127.0.0.1:{port}", TOKEN))
+        # What other tests left belongs to numbers of other simulators.
+        await pool.execute("UPDATE numbers SET paused = true")
+        await pool.execute("UPDATE campaigns SET state = 7, swept = true")
+        yield Suite(
+            pool,
+            log,
+            effects,
+            profile,
+            segment,
+            outbox,
+            shelf,
+            campaigns,
+            dispatcher,
+            planner,
+            running_limits,
+            graph_url,
+            http,
+            neighbours,
+            MessageServiceStub(opened),
+            CampaignServiceStub(opened),
+            TemplateServiceStub(opened),
+            NumberServiceStub(opened),
+        )
+
+
+def digits() -> str:
+    return str(random.SystemRandom().randrange(10**14, 10**15))
+
+
+BODY = {
+    "type": "BODY",
+    "text": "Merhaba {{1}}, yeni sezon geldi.",
+    "example": {"body_text": [["Ayşe"]]},
+}
+
+
+@pytest.fixture
+async def ready(suite: Suite) -> Suite:
+    """A number that sends fast, and approved templates `welcome` (marketing) and `order`."""
+    suite.waba_id, suite.number_id = digits(), digits()
+    await suite.control(
+        "POST",
+        "numbers",
+        [
+            {
+                "phone_number_id": suite.number_id,
+                "waba_id": suite.waba_id,
+                "display_phone_number": "90" + digits()[:10],
+                "throughput": 100_000,
+            }
+        ],
+    )
+    async with suite.http.post(
+        f"{suite.graph_url}/v26.0/{suite.waba_id}/message_templates",
+        json={"name": "welcome", "language": "tr", "category": "MARKETING", "components": [BODY]},
+        headers={"Authorization": "Bearer graph"},
+    ) as response:
+        assert response.status == 200
+    async with suite.http.post(
+        f"{suite.graph_url}/v26.0/{suite.waba_id}/message_templates",
+        json={
+            "name": "order",
+            "language": "tr",
+            "category": "UTILITY",
+            "components": [
+                BODY,
+                {
+                    "type": "BUTTONS",
+                    "buttons": [{"type": "URL", "text": "Aç", "url": "http://127.0.0.1:1/r/{{1}}"}],
+                },
+            ],
+        },
+        headers={"Authorization": "Bearer graph"},
+    ) as response:
+        assert response.status == 200
+    now = milliseconds(SystemClock().now())
+    await suite.shelf.put_number(
+        Number(
+            phone_number_id=suite.number_id,
+            waba_id=suite.waba_id,
+            portfolio_id="",
+            display_phone_number="",
+            verified_name="",
+            throughput_level="STANDARD",
+            throughput=5_000,
+            messaging_limit="",
+            quality_rating="GREEN",
+            paused=False,
+            state_reason="",
+            create_time=now,
+            update_time=now,
+            sync_time=now,
+        )
+    )
+    synced = await suite.templates.SyncTemplates(SyncTemplatesRequest(waba_id=suite.waba_id))
+    assert synced.added == 2
+    return suite

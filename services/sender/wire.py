@@ -1,0 +1,395 @@
+"""Between the contracts and the model."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from chassis.streams import Record
+from merhaba.event.v1 import (
+    CampaignChanged,
+    Event,
+    MessageClicked,
+    MessageDelivered,
+    MessageFailed,
+    MessageHeld,
+    MessageHeldOut,
+    MessagePlanned,
+    MessagePlayed,
+    MessageRead,
+    MessageRef,
+    MessageReplied,
+    MessageSent,
+    MessageSuppressed,
+    MessageUnknown,
+    PlatformError,
+    Pricing,
+    StatusReceived,
+)
+from merhaba.event.v1 import Event as InboundEvent
+from merhaba.profile.v1 import ContactRef
+from merhaba.sender.v1 import Campaign as CampaignProto
+from merhaba.sender.v1 import (
+    CampaignProgress,
+    GateValue,
+    Recipient,
+    VariantProgress,
+)
+from merhaba.sender.v1 import GateVerdict as GateVerdictProto
+from merhaba.sender.v1 import Message as MessageProto
+from services.sender.gates import GateVerdict, Verdict
+from services.sender.model import (
+    NEVER,
+    Binding,
+    Campaign,
+    CampaignPhase,
+    Happening,
+    Message,
+    Standing,
+    State,
+    Variant,
+)
+
+_SOURCE: Final = "merhaba:sender"
+_MISSING: Final = {1: "fallback", 2: "skip", 3: "fail"}
+_DELIVERED: Final = 2  # bit of `Message.implied`, as `progress.Kind`
+_STATUSES: Final = {
+    "sent": MessageSent,
+    "delivered": MessageDelivered,
+    "read": MessageRead,
+    "played": MessagePlayed,
+    "failed": MessageFailed,
+}
+
+
+def stamp(time: int) -> Timestamp | None:
+    """A time of the contract; None for never."""
+    if not time or time >= NEVER:
+        return None
+    return Timestamp(seconds=time // 1000, nanos=time % 1000 * 1_000_000)
+
+
+def at(message: Any, field: str) -> int:
+    """A time field of the contract in milliseconds; 0 when unset."""
+    if not message.HasField(field):
+        return 0
+    value = getattr(message, field)
+    return int(value.seconds * 1000 + value.nanos // 1_000_000)
+
+
+def moment(time: int) -> datetime:
+    """A time as a date."""
+    return datetime.fromtimestamp(time / 1000, UTC)
+
+
+def span(duration: Duration) -> int:
+    """A duration in milliseconds."""
+    return int(duration.ToTimedelta() / timedelta(milliseconds=1))
+
+
+def ref_of(message: Message) -> MessageRef:
+    """What identifies a message in every event about it."""
+    return MessageRef(
+        message_id=message.message_id,
+        wamid=message.wamid,
+        campaign_id=message.campaign_id,
+        occurrence_id=message.occurrence_id,
+        template_name=message.template,
+        language=message.language,
+        variant=message.variant,
+        propensity=message.propensity,
+        category=message.category,
+        phone_number_id=message.phone_number_id,
+        market=message.market,
+    )
+
+
+def record_of(happening: Happening) -> Record:
+    """A happening as it is published on `message`."""
+    message = happening.message
+    event = Event(
+        event_id=f"{message.message_id}/{happening.what}",
+        event_time=stamp(happening.time),
+        received_time=stamp(happening.received_time or message.received_time),
+        traceparent=happening.traceparent or message.traceparent,
+        source=_SOURCE,
+        contact_id=message.contact_id,
+    )
+    ref = ref_of(message)
+    match happening.what:
+        case "message_sent":
+            event.message_sent.CopyFrom(MessageSent(message=ref, pricing=_pricing(message)))
+        case "message_delivered":
+            event.message_delivered.CopyFrom(
+                MessageDelivered(message=ref, implied=happening.implied, pricing=_pricing(message))
+            )
+        case "message_read":
+            event.message_read.CopyFrom(MessageRead(message=ref, implied=happening.implied))
+        case "message_played":
+            event.message_played.CopyFrom(MessagePlayed(message=ref))
+        case "message_failed":
+            error = PlatformError(code=message.error_code) if message.error_code else None
+            event.message_failed.CopyFrom(
+                MessageFailed(message=ref, error=error, kind=happening.kind)
+            )
+        case "message_planned":
+            event.message_planned.CopyFrom(MessagePlanned(message=ref))
+        case "message_suppressed":
+            event.message_suppressed.CopyFrom(
+                MessageSuppressed(message=ref, gate=message.gate, reason=message.reason)
+            )
+        case "message_held_out":
+            event.message_held_out.CopyFrom(MessageHeldOut(message=ref, group=message.reason))
+        case "message_held":
+            event.event_id = f"{event.event_id}/{message.due_time}"
+            event.message_held.CopyFrom(
+                MessageHeld(message=ref, reason=message.gate, retry_time=stamp(message.due_time))
+            )
+        case "message_unknown":
+            event.message_unknown.CopyFrom(MessageUnknown(message=ref, reason=message.reason))
+        case "message_clicked":
+            event.message_clicked.CopyFrom(
+                MessageClicked(message=ref, kind=happening.kind, target=happening.target)
+            )
+        case "message_replied":
+            event.message_replied.CopyFrom(
+                MessageReplied(
+                    message=ref, reply_wamid=happening.target, match=happening.kind or "context"
+                )
+            )
+        case other:
+            raise ValueError(f"no event is called {other}")
+    return Record("message", message.contact_id or message.message_id, event.SerializeToString())
+
+
+def _pricing(message: Message) -> Pricing | None:
+    return Pricing.FromString(message.pricing) if message.pricing else None
+
+
+def foreign_record(status: bytes, traceparent: str) -> Record | None:
+    """What a status says of a message that is not ours; None for a status nobody knows.
+
+    It names no contact: the inbound identities go with it, and profile resolves them.
+    """
+    inbound = InboundEvent.FromString(status)
+    told: StatusReceived = inbound.status_received
+    if told.status not in _STATUSES:
+        return None
+    event = Event(
+        event_id=f"{told.wamid}/message_{told.status}",
+        event_time=inbound.event_time,
+        received_time=inbound.received_time,
+        traceparent=traceparent,
+        source=inbound.source,
+        identities=inbound.identities,
+    )
+    ref = MessageRef(wamid=told.wamid, phone_number_id=told.phone_number_id)
+    body = _STATUSES[told.status](message=ref)
+    if isinstance(body, MessageSent | MessageDelivered) and told.HasField("pricing"):
+        body.pricing.CopyFrom(told.pricing)
+        body.message.category = told.pricing.category
+    if isinstance(body, MessageFailed) and told.errors:
+        body.error.CopyFrom(told.errors[0])
+    getattr(event, f"message_{told.status}").CopyFrom(body)
+    key = inbound.identities[0].value if inbound.identities else told.wamid
+    return Record("message", key, event.SerializeToString())
+
+
+def campaign_record(standing: Standing) -> Record:
+    """A campaign's change of state, on `message`."""
+    now = stamp(standing.update_time)
+    event = Event(
+        event_id=f"{standing.campaign_id}/{standing.version}",
+        event_time=now,
+        received_time=now,
+        source=_SOURCE,
+        campaign_changed=CampaignChanged(
+            campaign_id=standing.campaign_id,
+            name=standing.name,
+            state=CampaignPhase(standing.state).name.lower(),
+            reason=standing.state_reason,
+            recipients=standing.recipients if standing.planned else 0,
+        ),
+    )
+    return Record("message", standing.campaign_id, event.SerializeToString())
+
+
+def campaign_proto(standing: Standing) -> CampaignProto:
+    """A campaign as the contract shows it."""
+    campaign = CampaignProto.FromString(standing.definition)
+    campaign.campaign_id = standing.campaign_id
+    campaign.state = CampaignProto.State.ValueType(standing.state)
+    campaign.state_reason = standing.state_reason
+    campaign.etag = str(standing.version)
+    for field in ("create_time", "update_time", "launch_time", "end_time"):
+        if time := stamp(getattr(standing, field)):
+            getattr(campaign, field).CopyFrom(time)
+    if start := stamp(standing.start_time):
+        campaign.schedule.start_time.CopyFrom(start)
+    return campaign
+
+
+def campaign_of(stored: CampaignProto) -> Campaign:
+    """A campaign's definition as planning needs it."""
+    audience = stored.audience
+    source = audience.WhichOneof("source")
+    return Campaign(
+        campaign_id=stored.campaign_id,
+        name=stored.name,
+        phase=stored.state,
+        waba_id=stored.waba_id,
+        purpose=stored.purpose,
+        not_after=at(stored, "not_after_time"),
+        not_after_duration=span(stored.not_after_duration),
+        hold_out_share=stored.hold_out_share,
+        variants=[
+            Variant(
+                name=variant.name,
+                template=variant.template_name,
+                weight=variant.weight,
+                bindings=[
+                    Binding(
+                        variable=binding.variable,
+                        expression=binding.expression,
+                        missing=_MISSING.get(binding.missing, "skip"),
+                        fallbacks=dict(binding.fallbacks),
+                    )
+                    for binding in variant.bindings
+                ],
+                fallback_languages=list(variant.fallback_languages),
+            )
+            for variant in stored.variants
+        ],
+        phone_number_ids=list(stored.phone_number_ids),
+        segment_id=audience.segment.segment_id,
+        people=[
+            (
+                ContactRef(contact_id=one.contact_id)
+                if one.contact_id
+                else ContactRef(identity=one.identity)
+            ).SerializeToString()
+            for one in audience.contacts.contacts
+        ],
+        triggered=source == "triggered",
+        trigger_ids=list(audience.triggered.trigger_ids),
+    )
+
+
+def message_proto(message: Message) -> MessageProto:
+    """A message as the contract shows it, without its content."""
+    known = message.state in {State.PLANNED, State.HELD}
+    return MessageProto(
+        ref=ref_of(message),
+        contact_id=message.contact_id,
+        state=MessageProto.State.ValueType(message.state),
+        gate=message.gate,
+        reason=message.reason,
+        error=PlatformError(code=message.error_code) if message.error_code else None,
+        context_wamid=message.context_wamid,
+        attempts=message.attempts,
+        plan_time=stamp(message.plan_time),
+        not_after_time=stamp(message.not_after),
+        retry_time=stamp(message.due_time) if known else None,
+        send_time=stamp(message.sent_time),
+        deliver_time=stamp(message.delivered_time),
+        read_time=stamp(message.read_time),
+        reply_time=stamp(message.replied_time),
+        click_time=stamp(message.clicked_time),
+        update_time=stamp(_updated(message)),
+        delivery_implied=bool(message.implied & _DELIVERED),
+        pricing=_pricing(message),
+    )
+
+
+def recipient_proto(message: Message) -> Recipient:
+    """One person of a campaign's audience."""
+    known = message.state in {State.PLANNED, State.HELD}
+    return Recipient(
+        contact_id=message.contact_id,
+        message=ref_of(message),
+        state=MessageProto.State.ValueType(message.state),
+        gate=message.gate,
+        reason=message.reason,
+        error_code=message.error_code,
+        retry_time=stamp(message.due_time) if known else None,
+        update_time=stamp(_updated(message)),
+        replied=bool(message.replied_time),
+        clicked=bool(message.clicked_time),
+    )
+
+
+def _updated(message: Message) -> int:
+    return max(
+        message.plan_time,
+        message.attempt_time,
+        message.sent_time,
+        message.delivered_time,
+        message.read_time,
+        message.failed_time,
+        message.clicked_time,
+        message.replied_time,
+    )
+
+
+def verdict_proto(verdict: GateVerdict) -> GateVerdictProto:
+    """What one gate says."""
+    kinds = {
+        Verdict.PASS: GateVerdictProto.VERDICT_PASS,
+        Verdict.WAIT: GateVerdictProto.VERDICT_WAIT,
+        Verdict.REFUSE: GateVerdictProto.VERDICT_REFUSE,
+        Verdict.SKIPPED: GateVerdictProto.VERDICT_SKIPPED,
+    }
+    return GateVerdictProto(
+        gate=verdict.gate,
+        verdict=kinds[verdict.verdict],
+        reason=verdict.reason,
+        explanation=verdict.explanation,
+        values=[
+            GateValue(name=name, value_json=msgspec.json.encode(value))
+            for name, value in verdict.values.items()
+        ],
+        next_time=stamp(verdict.next_time),
+    )
+
+
+def progress_proto(
+    campaign: CampaignProto,
+    recipients: int,
+    final: bool,
+    rows: Sequence[tuple[str, int, str, int, int, int, int]],
+    now: int,
+) -> CampaignProgress:
+    """Counts of a campaign.
+
+    `rows`: variant, state, gate, error code, messages, replied, clicked.
+    """
+    progress = CampaignProgress(
+        campaign_id=campaign.campaign_id,
+        state=campaign.state,
+        state_reason=campaign.state_reason,
+        recipients=recipients,
+        recipients_final=final,
+        count_time=stamp(now),
+    )
+    variants = {v.name: VariantProgress(variant=v.name, weight=v.weight) for v in campaign.variants}
+    for variant, state, gate, code, count, replied, clicked in rows:
+        name = State(state).name.lower()
+        progress.states[name] += count
+        progress.replied += replied
+        progress.clicked += clicked
+        if state == State.HELD:
+            progress.held_gates[gate] += count
+        elif state == State.SUPPRESSED:
+            progress.suppressed_gates[gate] += count
+        elif state == State.FAILED:
+            progress.failed_codes[code] += count
+        if of_variant := variants.get(variant):
+            of_variant.recipients += count
+            of_variant.states[name] += count
+            of_variant.replied += replied
+            of_variant.clicked += clicked
+    progress.variants.extend(variants.values())
+    return progress
