@@ -48,13 +48,12 @@ from merhaba.sender.v1 import (
     GetCampaignRequest,
     LaunchCampaignRequest,
     SegmentAudience,
-    Variant,
 )
 
 _STATUSES: Final = ("sent", "delivered", "read")
 _MESSAGE_SHARE: Final = 1 / 11  # Meta's own load standard: 300 messages beside 3,000 statuses
 _SEGMENTS: Final = {
-    "reachable": 'consent("utility") && profile.country == "GB"',
+    "reachable": 'profile.country == "GB"',
     "wrote_lately": 'events("message_received").within("30s").exists()',
     "readers": 'events("message_read").within("1h").count() >= 1',
 }
@@ -203,7 +202,7 @@ async def _prepare(
                 waba_id=WABA,
                 phone_number_ids=[NUMBER],
                 audience=Audience(segment=SegmentAudience(segment_id=segments["reachable"])),
-                variants=[Variant(name="only", template_name=definitions.THANKS, weight=1)],
+                variants=[definitions.thanks("only")],
             ),
         )
     )

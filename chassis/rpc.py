@@ -167,9 +167,10 @@ class Guard(grpc.aio.ServerInterceptor):
 class _Details:
     """What every call carries: the token, the trace and, when it brings none, a deadline."""
 
-    def __init__(self, api_token: str, deadline_s: float | None) -> None:
+    def __init__(self, api_token: str, deadline_s: float | None, waits: bool) -> None:
         self._authorization = ("authorization", f"Bearer {api_token}")
         self._deadline_s = deadline_s
+        self._waits = waits
 
     def completed(self, details: Any) -> grpc.aio.ClientCallDetails:
         metadata = [*(details.metadata or ()), self._authorization]
@@ -180,7 +181,7 @@ class _Details:
             details.timeout or self._deadline_s,
             grpc.aio.Metadata(*metadata),
             details.credentials,
-            details.wait_for_ready,
+            self._waits,
         )
 
 
@@ -208,7 +209,8 @@ async def channel(
 
     Calls get a deadline of 10 s unless they bring one; streams have none. Only methods of the
     services named in `retried` (`merhaba.profile.v1.ProfileService`), which must be safe to
-    repeat, are tried again, on UNAVAILABLE alone.
+    repeat, are tried again, on UNAVAILABLE alone, and wait, within their deadline, for a replica
+    to come up.
     """
     policy = {
         "maxAttempts": 4,
@@ -234,8 +236,8 @@ async def channel(
         ("grpc.max_send_message_length", _MESSAGE_BYTES),
     ]
     interceptors: list[grpc.aio.ClientInterceptor] = [
-        _UnaryCalls(api_token, _DEADLINE_S),
-        _StreamCalls(api_token, None),
+        _UnaryCalls(api_token, _DEADLINE_S, waits=bool(retried)),
+        _StreamCalls(api_token, None, waits=False),
     ]
     async with grpc.aio.insecure_channel(
         target, options=options, interceptors=interceptors

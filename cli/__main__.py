@@ -1,5 +1,11 @@
 """The `merhaba` command."""
 
+import os
+
+# The stack forks while it holds gRPC channels; the children execute another program at once, so
+# gRPC's own handling of forks has nothing to do. It is read when gRPC is first imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 from cli.commands import app
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from chassis.rpc import channel
 from cli.stack import Addresses
@@ -11,6 +12,19 @@ from merhaba.profile.v1 import ProfileServiceStub
 from merhaba.reports.v1 import ReportServiceStub
 from merhaba.segment.v1 import SegmentServiceStub, TriggerServiceStub
 from merhaba.sender.v1 import CampaignServiceStub, NumberServiceStub, TemplateServiceStub
+
+# Reading is safe to repeat, and what changes something carries a request_id.
+_REPEATABLE: Final = {
+    "ingest": ["merhaba.ingest.v1.IngestAdminService"],
+    "profile": ["merhaba.profile.v1.ProfileService"],
+    "segment": ["merhaba.segment.v1.SegmentService", "merhaba.segment.v1.TriggerService"],
+    "sender": [
+        "merhaba.sender.v1.CampaignService",
+        "merhaba.sender.v1.NumberService",
+        "merhaba.sender.v1.TemplateService",
+    ],
+    "reports": ["merhaba.reports.v1.ReportService"],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +46,9 @@ async def clients(addresses: Addresses) -> AsyncIterator[Clients]:
     """Stubs of a running stack, for as long as the block runs."""
     async with AsyncExitStack() as stack:
         opened = {
-            name: await stack.enter_async_context(channel(target, addresses.api_token))
+            name: await stack.enter_async_context(
+                channel(target, addresses.api_token, _REPEATABLE[name])
+            )
             for name, target in addresses.grpc.items()
         }
         yield Clients(

@@ -27,32 +27,26 @@ class Doors:
     async def track(self, items: Sequence[dict[str, Any]]) -> None:
         """Post items of the tracking API (Segment's spec), as one batch."""
         url = f"{self._addresses.tracking_url}/v1/batch"
-        auth = aiohttp.BasicAuth(self._addresses.write_key, "")
-        await self._post(url, orjson.dumps({"batch": list(items)}), auth=auth)
+        authorization = aiohttp.encode_basic_auth(self._addresses.write_key, "")
+        await self._post(
+            url, orjson.dumps({"batch": list(items)}), {"Authorization": authorization}
+        )
 
     async def webhook(self, body: dict[str, Any]) -> None:
         """Post a WhatsApp webhook, signed as Meta signs it."""
         raw = orjson.dumps(body)
         signature = hmac.new(self._addresses.app_secret.encode(), raw, hashlib.sha256).hexdigest()
         await self._post(
-            self._addresses.webhook_url, raw, headers={"X-Hub-Signature-256": f"sha256={signature}"}
+            self._addresses.webhook_url, raw, {"X-Hub-Signature-256": f"sha256={signature}"}
         )
 
-    async def _post(
-        self,
-        url: str,
-        body: bytes,
-        headers: dict[str, str] | None = None,
-        auth: aiohttp.BasicAuth | None = None,
-    ) -> None:
-        headers = {"Content-Type": "application/json", **(headers or {})}
+    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> None:
+        headers = {"Content-Type": "application/json", **headers}
         answer = ""
         for _ in range(_TRIES):
             wait = 0.5
             try:
-                async with self._session.post(
-                    url, data=body, headers=headers, auth=auth
-                ) as response:
+                async with self._session.post(url, data=body, headers=headers) as response:
                     if response.status == 200:
                         return
                     answer = f"{response.status} {await response.text()}"

@@ -57,9 +57,9 @@ class Upkeep:
         for group in groups:
             # Entries up to the last delivered one were seen; of those, pending ones still count.
             keep_from = min(keep_from, _following(group["last-delivered-id"]))
-            if group["pending"]:
-                summary = await redis.xpending(stream, group["name"])
-                keep_from = min(keep_from, _numbers(summary["min"]))
+            oldest = (await redis.xpending(stream, group["name"]))["min"]
+            if oldest is not None:
+                keep_from = min(keep_from, _numbers(oldest))
             await self._forget_consumers(stream, group["name"])
         if not groups:
             return 0  # nobody has begun to read: nothing is known to be done with

@@ -55,8 +55,8 @@ SEGMENTS: Final = {
         'events("order_completed").within("720h").sum(e, e.total) >= 300.0',
     ),
     "just_ordered": (
-        "Ordered in the last 15 seconds: nobody does anything, and yet they leave",
-        'events("order_completed").within("15s").exists()',
+        "Ordered in the last 10 seconds: nobody does anything, and yet they leave",
+        'events("order_completed").within("10s").exists()',
     ),
     "changed_their_mind": (
         "Cancelled something, and still a customer",
@@ -84,12 +84,12 @@ async def define(
     await number(clients, addresses, session)
     await templates(clients, addresses)
     segments = await _segments(clients)
-    thanks = await _thanks_campaign(clients)
+    thanks_campaign_id = await _thanks_campaign(clients)
     return Definitions(
         segments=segments,
         campaign_id=await _offer_campaign(clients, segments["big_spenders"], run),
-        thanks_campaign_id=thanks,
-        trigger_id=await _trigger(clients, thanks),
+        thanks_campaign_id=thanks_campaign_id,
+        trigger_id=await _trigger(clients, thanks_campaign_id),
     )
 
 
@@ -150,7 +150,7 @@ async def templates(clients: Clients, addresses: Addresses) -> None:
             ],
         ),
     )
-    thanks = Template(
+    thank_you = Template(
         waba_id=WABA,
         name=THANKS,
         language=LANGUAGE,
@@ -159,7 +159,7 @@ async def templates(clients: Clients, addresses: Addresses) -> None:
             body=TemplateBody(text="Thank you, your order has reached us and is being packed.")
         ),
     )
-    for template in (offer, thanks):
+    for template in (offer, thank_you):
         try:
             await clients.templates.CreateTemplate(
                 CreateTemplateRequest(request_id=fresh_id("r"), template=template)
@@ -189,6 +189,11 @@ async def _segments(clients: Clients) -> dict[str, str]:
     return ids
 
 
+def thanks(name: str) -> Variant:
+    """A variant of a campaign that says thank you, with nothing to fill in."""
+    return Variant(name=name, template_name=THANKS, fallback_languages=[LANGUAGE], weight=1)
+
+
 async def _thanks_campaign(clients: Clients) -> str:
     """One for good: a message for each order that the trigger names."""
     made = await clients.campaigns.CreateCampaign(
@@ -199,7 +204,7 @@ async def _thanks_campaign(clients: Clients) -> str:
                 waba_id=WABA,
                 phone_number_ids=[NUMBER],
                 audience=Audience(triggered=TriggeredAudience()),
-                variants=[Variant(name="only", template_name=THANKS, weight=1)],
+                variants=[thanks("only")],
             ),
         )
     )
@@ -241,6 +246,7 @@ async def _offer_campaign(clients: Clients, segment_id: str, run: int) -> str:
         return Variant(
             name=name,
             template_name=OFFER,
+            fallback_languages=[LANGUAGE],
             weight=1,
             bindings=[
                 Binding(variable="body.1", expression=f'"{words}"', missing=Binding.MISSING_SKIP),

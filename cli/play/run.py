@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,14 @@ from typing import Final
 import aiohttp
 import grpc
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from cli import samples, stack
 from cli.clients import Clients, clients
@@ -21,6 +29,7 @@ from cli.place import Place
 from cli.play import story
 from cli.play.definitions import NUMBER, define
 from cli.play.summary import Outcome, outcome, show
+from merhaba.segment.v1 import GetSegmentRequest
 from merhaba.sender.v1 import Campaign, GetCampaignRequest, LaunchCampaignRequest
 
 SAMPLES: Final = Path(__file__).parents[2] / "samples" / "online_retail"
@@ -106,6 +115,12 @@ async def play(place: Place, running: stack.Stack, console: Console) -> Outcome:
         await story.control(session, addresses, "drain", {"timeout_s": 100, "hurry": True})
         await story.until_processed(services, _WATCH_S, lambda _: None)
         progress.advance(answering, 1)
+        leaving = progress.add_task("time passes: just_ordered empties", total=None)
+        await _until_empty(
+            services,
+            defined.segments["just_ordered"],
+            lambda most, gone: progress.update(leaving, total=most, completed=gone),
+        )
         return await outcome(
             services,
             defined,
@@ -116,7 +131,7 @@ async def play(place: Place, running: stack.Stack, console: Console) -> Outcome:
         )
 
 
-async def _watch(services: Clients, campaign_id: str, progress: Progress, task: object) -> None:
+async def _watch(services: Clients, campaign_id: str, progress: Progress, task: TaskID) -> None:
     """Follow a campaign until every recipient's message left or was decided against."""
     async with asyncio.timeout(_WATCH_S):
         while True:
@@ -132,10 +147,26 @@ async def _watch(services: Clients, campaign_id: str, progress: Progress, task: 
             states = dict(answer.progress.states)
             open_ones = states.get("planned", 0) + states.get("attempting", 0)
             decided = answer.progress.recipients - open_ones
-            progress.update(task, total=answer.progress.recipients or None, completed=decided)  # type: ignore[arg-type]
+            progress.update(task, total=answer.progress.recipients or None, completed=decided)
             if answer.campaign.state in _ENDED:
                 return
             await asyncio.sleep(0.3)
+
+
+async def _until_empty(
+    services: Clients, segment_id: str, tell: Callable[[int, int], None]
+) -> None:
+    """Follow a segment that depends on time alone until its last member has left."""
+    most = 0
+    async with asyncio.timeout(_WATCH_S):
+        while True:
+            answer = await services.segments.GetSegment(GetSegmentRequest(segment_id=segment_id))
+            members = answer.segment.member_count
+            most = max(most, members)
+            tell(most, most - members)
+            if not members:
+                return
+            await asyncio.sleep(0.2)
 
 
 def _progress(console: Console) -> Progress:

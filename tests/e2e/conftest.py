@@ -83,7 +83,7 @@ def addresses(data_folder: Path, collector: Collector) -> Iterator[Addresses]:
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
         TRACE_SAMPLE_RATIO="1",
         LOG_CLAIM_IDLE_MS="2000",
-        SENDER_LEASE_S="3",
+        CALL_TIMEOUT_S="3",
     )
     assert started.returncode == 0, started.stderr
     yield Addresses(**json.loads(started.stdout.strip().splitlines()[-1]))

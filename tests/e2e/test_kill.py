@@ -30,7 +30,6 @@ from merhaba.sender.v1 import (
     LaunchCampaignRequest,
     SegmentAudience,
     TriggeredAudience,
-    Variant,
 )
 from tests.e2e.people import introduction, order, phones
 
@@ -57,8 +56,18 @@ async def campaign(services, name: str, audience: Audience) -> str:
                 phone_number_ids=[definitions.NUMBER],
                 audience=audience,
                 variants=[
-                    Variant(name="a", template_name=definitions.THANKS, weight=1),
-                    Variant(name="b", template_name=definitions.THANKS, weight=1),
+                    Variant(
+                        name="a",
+                        template_name=definitions.THANKS,
+                        fallback_languages=["en"],
+                        weight=1,
+                    ),
+                    Variant(
+                        name="b",
+                        template_name=definitions.THANKS,
+                        fallback_languages=["en"],
+                        weight=1,
+                    ),
                 ],
             ),
         )

@@ -15,7 +15,6 @@ from merhaba.sender.v1 import (
     CreateCampaignRequest,
     LaunchCampaignRequest,
     TriggeredAudience,
-    Variant,
 )
 from tests.e2e.people import introduction, phones
 
@@ -35,7 +34,14 @@ async def test_one_trace_shows_the_way_from_a_webhook_to_the_graph_call(
                 waba_id=definitions.WABA,
                 phone_number_ids=[definitions.NUMBER],
                 audience=Audience(triggered=TriggeredAudience()),
-                variants=[Variant(name="only", template_name=definitions.THANKS, weight=1)],
+                variants=[
+                    Variant(
+                        name="only",
+                        template_name=definitions.THANKS,
+                        fallback_languages=["en"],
+                        weight=1,
+                    )
+                ],
             ),
         )
     )
