@@ -56,18 +56,8 @@ async def campaign(services, name: str, audience: Audience) -> str:
                 phone_number_ids=[definitions.NUMBER],
                 audience=audience,
                 variants=[
-                    Variant(
-                        name="a",
-                        template_name=definitions.THANKS,
-                        fallback_languages=["en"],
-                        weight=1,
-                    ),
-                    Variant(
-                        name="b",
-                        template_name=definitions.THANKS,
-                        fallback_languages=["en"],
-                        weight=1,
-                    ),
+                    definitions.thanks("a"),
+                    definitions.thanks("b"),
                 ],
             ),
         )

@@ -34,14 +34,7 @@ async def test_one_trace_shows_the_way_from_a_webhook_to_the_graph_call(
                 waba_id=definitions.WABA,
                 phone_number_ids=[definitions.NUMBER],
                 audience=Audience(triggered=TriggeredAudience()),
-                variants=[
-                    Variant(
-                        name="only",
-                        template_name=definitions.THANKS,
-                        fallback_languages=["en"],
-                        weight=1,
-                    )
-                ],
+                variants=[definitions.thanks("only")],
             ),
         )
     )
