@@ -255,7 +255,7 @@ class Control:
         self._pipeline.hurry(given.hurry)
         try:
             # Three parts come to rest each on its own, and are rarely asked: a look is enough.
-            while any(self._waiting().values()) and self._clock() < deadline:  # noqa: ASYNC110
+            while any(self._waiting().values()) and self._clock() < deadline:
                 await asyncio.sleep(_POLL_S)
         finally:
             self._pipeline.hurry(False)

@@ -49,9 +49,8 @@ def export_names(descriptors: Path) -> None:
     exports: dict[Path, list[tuple[str, str, str]]] = defaultdict(list)
     for file in found.file:
         package, stem = GEN / Path(file.name).parent, Path(file.name).stem
-        exports[package] += [
-            (f"{stem}_pb2", noun.name, noun.name) for noun in (*file.message_type, *file.enum_type)
-        ]
+        nouns = [m.name for m in file.message_type] + [e.name for e in file.enum_type]
+        exports[package] += [(f"{stem}_pb2", noun, noun) for noun in nouns]
         for service in (s.name for s in file.service):
             module = f"{stem}_pb2_grpc"
             exports[package] += [

@@ -76,9 +76,7 @@ class IngestAdminApi(IngestAdminServiceServicer):
 
     # ---- the archive
 
-    async def GetWebhook(  # noqa: N802 - the contract's name
-        self, request: GetWebhookRequest, _context: Context
-    ) -> GetWebhookResponse:
+    async def GetWebhook(self, request: GetWebhookRequest, _context: Context) -> GetWebhookResponse:
         """One webhook as posted. The read is audited."""
         found = await self._archive.get(request.webhook_id)
         if found is None:
@@ -90,7 +88,7 @@ class IngestAdminApi(IngestAdminServiceServicer):
             event_ids=self._intake.event_ids(_again(found)),
         )
 
-    async def ListWebhooks(  # noqa: N802 - the contract's name
+    async def ListWebhooks(
         self, request: ListWebhooksRequest, _context: Context
     ) -> ListWebhooksResponse:
         """Newest first, without bodies."""
@@ -109,7 +107,7 @@ class IngestAdminApi(IngestAdminServiceServicer):
             next_page_token=page_token(page[-1].webhook_id, bound) if more else "",
         )
 
-    async def ReplayWebhooks(  # noqa: N802 - the contract's name
+    async def ReplayWebhooks(
         self, request: ReplayWebhooksRequest, _context: Context
     ) -> AsyncIterator[ReplayWebhooksResponse]:
         """Oldest first; it waits while consumers are behind."""
@@ -147,7 +145,7 @@ class IngestAdminApi(IngestAdminServiceServicer):
 
     # ---- dead letters
 
-    async def GetDeadLetter(  # noqa: N802 - the contract's name
+    async def GetDeadLetter(
         self, request: GetDeadLetterRequest, _context: Context
     ) -> GetDeadLetterResponse:
         """One letter with its event. The read is audited."""
@@ -160,7 +158,7 @@ class IngestAdminApi(IngestAdminServiceServicer):
             found.event.CopyFrom(event)
         return GetDeadLetterResponse(dead_letter=found)
 
-    async def ListDeadLetters(  # noqa: N802 - the contract's name
+    async def ListDeadLetters(
         self, request: ListDeadLettersRequest, _context: Context
     ) -> ListDeadLettersResponse:
         """Without their events, newest first."""
@@ -175,7 +173,7 @@ class IngestAdminApi(IngestAdminServiceServicer):
             next_page_token=page_token(page[-1][0].dead_letter_id, bound) if more else "",
         )
 
-    async def RedriveDeadLetters(  # noqa: N802 - the contract's name
+    async def RedriveDeadLetters(
         self, request: RedriveDeadLettersRequest, _context: Context
     ) -> RedriveDeadLettersResponse:
         """By ids all or none, or by filter up to 10,000."""
@@ -218,9 +216,7 @@ class IngestAdminApi(IngestAdminServiceServicer):
 
     # ---- lag
 
-    async def GetLag(  # noqa: N802 - the contract's name
-        self, request: GetLagRequest, _context: Context
-    ) -> GetLagResponse:
+    async def GetLag(self, request: GetLagRequest, _context: Context) -> GetLagResponse:
         """How far every group is behind. Unread entries are told by their age, not counted."""
         topics = [topic for topic in TOPICS if not request.topics or topic in request.topics]
         behind: defaultdict[tuple[str, str], timedelta] = defaultdict(timedelta)

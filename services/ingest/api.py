@@ -62,7 +62,7 @@ class IngestApi(IngestServiceServicer):
         self._public_url = public_url.rstrip("/")
         self._link_life = timedelta(days=link_days)
 
-    async def PublishEvents(  # noqa: N802 - the contract's name
+    async def PublishEvents(
         self, request: PublishEventsRequest, _context: Context
     ) -> PublishEventsResponse:
         """Each event by itself: a refused one stands in its result."""
@@ -116,7 +116,7 @@ class IngestApi(IngestServiceServicer):
                 raise FieldInvalid(f"{where}.tracked.name", "is missing")
         return event
 
-    async def CreateLinks(  # noqa: N802 - the contract's name
+    async def CreateLinks(
         self, request: CreateLinksRequest, _context: Context
     ) -> CreateLinksResponse:
         """All or none, in order; a link that is there already comes back as it is."""

@@ -1,5 +1,4 @@
 """ProfileService over gRPC."""
-# ruff: noqa: N802, ARG002 - methods and arguments are those of the contract
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final

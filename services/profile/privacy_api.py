@@ -1,5 +1,4 @@
 """PrivacyService over gRPC: the consent ledger."""
-# ruff: noqa: N802, ARG002 - methods and arguments are those of the contract
 
 from typing import Any
 

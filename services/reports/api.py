@@ -68,7 +68,7 @@ class ReportApi(ReportServiceServicer):
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    async def GetCampaignReport(  # noqa: N802 - the contract's name
+    async def GetCampaignReport(
         self, request: GetCampaignReportRequest, _context: Any
     ) -> GetCampaignReportResponse:
         """What came of one campaign."""
@@ -95,9 +95,7 @@ class ReportApi(ReportServiceServicer):
             )
         )
 
-    async def GetOverview(  # noqa: N802 - the contract's name
-        self, request: GetOverviewRequest, _context: Any
-    ) -> GetOverviewResponse:
+    async def GetOverview(self, request: GetOverviewRequest, _context: Any) -> GetOverviewResponse:
         """A period at a glance; without one, the last 30 days."""
         period = self._period(request.period)
         overview = await self._ledger.overview(Where(filters=_filters(request.filters)), period)
@@ -128,9 +126,7 @@ class ReportApi(ReportServiceServicer):
             freshness=self._fresh(overview.fold_time, overview.total.unpriced == 0),
         )
 
-    async def GetFunnel(  # noqa: N802 - the contract's name
-        self, request: GetFunnelRequest, _context: Any
-    ) -> GetFunnelResponse:
+    async def GetFunnel(self, request: GetFunnelRequest, _context: Any) -> GetFunnelResponse:
         """How many people came from step to step."""
         _last_touch(request.attribution)
         measures = list(request.steps) or list(_STEPS)

@@ -1,4 +1,3 @@
-# ruff: noqa: N802, ARG002 - names and arguments are those of the generated servicer
 """gRPC: segments and their members."""
 
 from collections.abc import AsyncIterator, Sequence

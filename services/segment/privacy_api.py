@@ -1,4 +1,3 @@
-# ruff: noqa: N802, ARG002 - names and arguments are those of the generated servicer
 """gRPC: what is held of one person, to see and to erase."""
 
 from collections.abc import AsyncIterator, Iterator

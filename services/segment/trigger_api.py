@@ -1,4 +1,3 @@
-# ruff: noqa: N802, ARG002 - names and arguments are those of the generated servicer
 """gRPC: triggers and their occurrences."""
 
 from typing import Any, Final

@@ -1,5 +1,4 @@
 """MessageService: single messages, and why a message may or may not go."""
-# ruff: noqa: N802, ARG002 - the contract's names; gRPC hands every call its context
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol

@@ -1,5 +1,4 @@
 """CampaignService: drafting, launching, steering and watching campaigns."""
-# ruff: noqa: N802, ARG002 - the contract's names; gRPC hands every call its context
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta

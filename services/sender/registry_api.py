@@ -1,5 +1,4 @@
 """TemplateService and NumberService."""
-# ruff: noqa: N802, ARG002 - the contract's names; gRPC hands every call its context
 
 from typing import Any, Final
 
