@@ -1,15 +1,32 @@
 """`make run` does the main job: real data through every service, told as one JSON object."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
-from tests.e2e.command import merhaba
+import psutil
+import pytest
+
+from chassis.failures import Misconfigured
+from cli.stack import SERVICES
+from tests.e2e.command import MERHABA, merhaba
 
 
-def test_the_story_is_played_twice_and_every_recipient_is_counted_once(
-    tmp_path_factory, data_folder: Path
-):
+def left_behind(data: Path) -> list[list[str]]:
+    """Command lines of processes that still work on a data folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        environment = process.info["environ"] or {}
+        if environment.get("MERHABA_DATA") == str(data) and process.pid != os.getpid():
+            found.append(process.info["cmdline"])
+    return found
+
+
+def test_the_story_is_played_and_every_recipient_is_counted_once(data_folder: Path):
     data = data_folder / "run"
     data.mkdir()
     first = merhaba("run", "--once", data=data, timeout=280)
@@ -30,15 +47,48 @@ def test_the_story_is_played_twice_and_every_recipient_is_counted_once(
     assert told["segments"]["big_spenders"] > 0
     assert told["segments"]["changed_their_mind"] > 0
     assert told["segments"]["just_ordered"] == 0, "all left when their time was up"
+    assert left_behind(data) == []
 
     started = time.monotonic()
-    again = merhaba("up", "--json", data=data)
-    took = time.monotonic() - started
-    try:
-        assert again.returncode == 0, again.stderr
-        assert took < 20, "a second start is quick"
-    finally:
-        assert merhaba("down", data=data).returncode == 0
+    again = subprocess.Popen(
+        [MERHABA, "run"],
+        env={**os.environ, "MERHABA_DATA": str(data)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert again.stderr is not None
+    for line in again.stderr:
+        if "everything is up" in line:
+            break
+    assert time.monotonic() - started < 20, "a second start is quick"
+    assert (data / "runs").read_text() in {"1", "2"}, "what was there is there"
+    stopped = time.monotonic()
+    again.send_signal(signal.SIGINT)
+    again.stderr.read()
+    again.stderr.close()
+    assert again.wait(10) == 0
+    assert time.monotonic() - stopped < 10
+    assert left_behind(data) == []
 
     assert merhaba("clean", data=data).returncode == 0
     assert not data.exists()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_without_its_settings_ends_with_their_names(service: str):
+    done = subprocess.run(
+        [sys.executable, "-m", f"services.{service}"],
+        env={"PATH": os.environ["PATH"], "API_TOKEN": "not to be shown"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{Misconfigured.__name__}: ")
+    assert "DATABASE_URL: not set" in done.stderr
+    assert "REDIS_URL: not set" in done.stderr
+    assert "not to be shown" not in done.stderr
+    assert "Traceback" not in done.stderr
