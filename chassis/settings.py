@@ -30,10 +30,10 @@ class LogSettings(Settings):
     log_shards: Annotated[int, Field(ge=1, le=1024)] = 2
     """Streams per topic and lane. Fixed when the log is first used."""
 
-    log_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 4.0
+    log_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 8.0
     """How long an entry is filled before it is written, in milliseconds."""
 
-    log_pace_ms: Annotated[float, Field(ge=0, le=1000)] = 15.0
+    log_pace_ms: Annotated[float, Field(ge=0, le=1000)] = 50.0
     """Shortest time between two reads of a consumer under load, in milliseconds: the longer, the
     larger its batches and the fewer its transactions."""
 
