@@ -401,7 +401,7 @@ def _tell(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=float, default=1000, help="webhooks a second")
+    parser.add_argument("--rate", type=float, default=1500, help="webhooks a second")
     parser.add_argument("--seconds", type=float, default=60)
     arguments = parser.parse_args()
     uvloop.run(main(arguments.rate, arguments.seconds))
