@@ -28,6 +28,11 @@ SERVICES: Final = ("ingest", "profile", "segment", "sender", "reports")
 _HTTP: Final = {"ingest": "MERHABA_INGEST_PORT", "reports": "MERHABA_DASHBOARD_PORT"}
 _START_TIMEOUT_S: Final = 60
 _STOP_TIMEOUT_S: Final = 6
+_LOOK_S: Final = 0.2
+_SERVERS: Final = {
+    "postgres": ("DATABASE_URL", embedded.start_postgres),
+    "redis": ("REDIS_URL", embedded.start_redis),
+}
 _QUICK_DEATH_S: Final = 5  # dying sooner than this again and again slows the restarts down
 _MISCONFIGURED: Final = 2
 
@@ -130,7 +135,8 @@ class Stack:
     parts: dict[str, Part] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
-    server_pids: dict[str, int] = field(default_factory=dict)
+    servers: dict[str, embedded.Server] = field(default_factory=dict)
+    sockets: Path = Path()
 
     def addresses(self) -> Addresses:
         """Where everything is now."""
@@ -145,7 +151,7 @@ class Stack:
             redis_url=self.urls["redis"],
             grpc={name: f"127.0.0.1:{self.ports[name]}" for name in SERVICES},
             pids={
-                **self.server_pids,
+                **{n: s.process.pid for n, s in self.servers.items()},
                 **{n: p.process.pid for n, p in self.parts.items() if p.process is not None},
             },
             api_token=self.secrets.api_token,
@@ -223,6 +229,7 @@ async def running(place: Place, say: Say) -> AsyncIterator[Stack]:
         place.addresses.write_text(stack.addresses().as_json())
         exits.callback(place.addresses.unlink)
         keeping = [keepers.create_task(part.keep(say)) for part in stack.parts.values()]
+        keeping.append(keepers.create_task(_keep_servers(stack)))
         try:
             yield stack
         finally:
@@ -237,18 +244,34 @@ def _start_servers(stack: Stack, exits: AsyncExitStack) -> None:
     sockets = embedded.run_folder()
     sockets.chmod(0o755)  # Postgres runs as another user when we are root; its own folder is 0700
     exits.callback(shutil.rmtree, sockets, ignore_errors=True)
-    for name, variable, start in (
-        ("postgres", "DATABASE_URL", embedded.start_postgres),
-        ("redis", "REDIS_URL", embedded.start_redis),
-    ):
+    exits.callback(_stop_servers, stack)
+    for name, (variable, start) in _SERVERS.items():
         if url := os.environ.get(variable):
             stack.urls[name] = url
             continue
         stack.say(name)
-        server = start(stack.place.folder, sockets)
-        exits.callback(server.stop)
-        stack.urls[name] = server.url
-        stack.server_pids[name] = server.process.pid
+        stack.servers[name] = start(stack.place.folder, sockets)
+        stack.urls[name] = stack.servers[name].url
+    stack.sockets = sockets
+
+
+def _stop_servers(stack: Stack) -> None:
+    for server in stack.servers.values():
+        server.stop()
+
+
+async def _keep_servers(stack: Stack) -> None:
+    """Start an embedded server again when it dies."""
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        for name, server in stack.servers.items():
+            if (code := server.process.poll()) is not None:
+                stack.say(f"{name} ended ({_meaning(code)}); starting it again")
+                _, start = _SERVERS[name]
+                try:
+                    stack.servers[name] = start(stack.place.folder, stack.sockets)
+                except Misconfigured as error:
+                    stack.say(f"{error}; trying again")  # its orphans hold on for a moment
 
 
 def _choose_ports() -> dict[str, int]:

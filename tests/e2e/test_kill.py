@@ -1,4 +1,5 @@
-"""A kill -9 of each service in the middle of a run loses nothing and doubles nothing."""
+"""A kill -9 of each service, of Redis and of Postgres in the middle of a run loses nothing and
+doubles nothing."""
 
 import asyncio
 import secrets
@@ -44,6 +45,17 @@ def kill(stack_pid: int, service: str) -> None:
             child.send_signal(signal.SIGKILL)
             return
     raise AssertionError(f"{service} does not run")
+
+
+def kill_server(data: str, program: str) -> None:
+    """SIGKILL to an embedded server, with all its processes."""
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] != program or process.pid == 0:
+            continue
+        if any(data in part for part in [*process.cmdline(), process.cwd()]):
+            process.send_signal(signal.SIGKILL)
+            return
+    raise AssertionError(f"{program} does not run")
 
 
 async def campaign(services, name: str, audience: Audience) -> str:
@@ -114,12 +126,16 @@ async def test_killing_every_service_in_turn_loses_and_doubles_nothing(
             await doors.track([item])
             if position % 3 == 0:
                 await doors.track([item])  # said twice
-            await asyncio.sleep(0.04)
+            await asyncio.sleep(0.06)
 
     async def kills() -> None:
         for victim in VICTIMS:
             await asyncio.sleep(1.5)
             kill(addresses.pid, victim)
+        await asyncio.sleep(1)
+        kill_server(addresses.data, "redis-server")
+        await asyncio.sleep(1.5)
+        kill_server(addresses.data, "postgres")
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(orders())
