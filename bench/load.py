@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 
 _CONNECTIONS = 48
 
+FLAT_OUT = 1e9
+"""A rate nobody keeps up with: each connection always has a request on its way."""
+
 
 def signed_post(url: str, body: bytes, secret: str) -> bytes:
     """A whole request as bytes, made before the clock runs."""

@@ -8,15 +8,12 @@ under the same load in the same run.
 
 import argparse
 import asyncio
-import hashlib
-import hmac
 import random
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,9 +23,9 @@ import aiohttp
 import orjson
 import psutil
 import uvloop
-from aiohttp import web
 
-from bench.load import Load, offer, signed_post
+from bench.bare import bare
+from bench.load import FLAT_OUT, Load, offer, signed_post
 from bench.result import Figure, percentile, tell
 from chassis.settings import LogSettings
 from chassis.streams import EventLog, event_log
@@ -125,10 +122,10 @@ async def _measure(running: stack.Stack, per_second: float, seconds: float) -> N
         requests = [signed_post(addresses.webhook_url, b, addresses.app_secret) for b in bodies]
 
         note("baseline: a bare handler under the same load, then as much as it takes")
-        async with _bare(addresses.app_secret) as url:
-            bare = [signed_post(url, b, addresses.app_secret) for b in bodies[: int(total / 4)]]
-            beside = await offer(url, bare, per_second)
-            flat_out = await offer(url, bare, 1e9)
+        async with bare(addresses.app_secret) as url:
+            least = [signed_post(url, b, addresses.app_secret) for b in bodies[: int(total / 4)]]
+            beside = await offer(url, least, per_second)
+            flat_out = await offer(url, least, FLAT_OUT)
 
         note(f"{per_second:.0f} webhooks a second for {seconds:.0f} s")
         watch = Watch()
@@ -294,26 +291,6 @@ def _status(wamid: str, wa_id: str, message_id: str, status: str) -> dict[str, A
             }
         ],
     }
-
-
-@asynccontextmanager
-async def _bare(secret: str) -> AsyncIterator[str]:
-    """The least a webhook can do: check the signature over the raw bytes, answer 200."""
-
-    async def handle(request: web.Request) -> web.Response:
-        body = await request.read()
-        given = request.headers.get("X-Hub-Signature-256", "")
-        wanted = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-        return web.Response(status=200 if hmac.compare_digest(given, wanted) else 401)
-
-    app = web.Application()
-    app.router.add_post("/", handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    await runner.cleanup()
 
 
 async def _lags(services: Clients, into: list[float]) -> None:

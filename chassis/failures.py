@@ -1,7 +1,8 @@
 """The closed vocabulary of failures. The class of a failure is its reason; its facts are metadata.
 
-A service derives its own: `class ContactNotFound(NotFound)`. `chassis.rpc` turns kinds into gRPC
-statuses in one place, and `chassis.streams` reads from them what is worth another try.
+A service derives its own: `class ContactNotFound(NotFound)`; what any service may answer is here,
+after the kinds. `chassis.rpc` turns kinds into gRPC statuses in one place, and `chassis.streams`
+reads from them what is worth another try.
 """
 
 import re
@@ -64,6 +65,51 @@ class Unavailable(Failure):
 
 class Unimplemented(Failure):
     """The contract promises it, and it does not exist yet."""
+
+
+class FieldInvalid(Invalid):
+    """A field is missing, malformed or out of its bounds."""
+
+    def __init__(self, field: str, problem: str, **facts: str) -> None:
+        super().__init__(f"{field}: {problem}", field=field, problem=problem, **facts)
+
+
+class BatchTooLarge(Invalid):
+    """More items than one call may carry."""
+
+    def __init__(self, field: str, limit: int, given: int) -> None:
+        super().__init__(
+            f"{field}: {given} in one call; send at most {limit}, and the rest in another",
+            limit=str(limit),
+            given=str(given),
+        )
+
+
+class RequestIdReused(Invalid):
+    """The request id was used for another request."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            "this request_id was used for another request; choose a new one",
+            request_id=request_id,
+        )
+
+
+class TokenInvalid(Invalid):
+    """The page token or cursor is not one of this query."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(
+            f"{field}: not of this query; begin without one, or repeat the query it came from",
+            field=field,
+        )
+
+
+class EtagMismatch(Conflict):
+    """What is to be changed was changed since it was read. `etag` is the present one."""
+
+    def __init__(self, etag: str) -> None:
+        super().__init__("it was changed since you read it; read it again", etag=etag)
 
 
 class Misconfigured(Exception):

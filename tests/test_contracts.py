@@ -2,12 +2,16 @@
 
 import importlib
 import pkgutil
+import sys
+from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.failures import Failure
+from chassis import paging
+from chassis.failures import Failure, FieldInvalid, TokenInvalid
 from chassis.streams import framing
 from merhaba.event.v1 import Event, EventBatch
 
@@ -28,16 +32,56 @@ def descendants(kind: type[Failure]) -> set[type[Failure]]:
     return {kind}.union(*(descendants(child) for child in kind.__subclasses__()))
 
 
+SHARED = {f for f in descendants(Failure) if f.__module__ == "chassis.failures"} - {
+    Failure,
+    *Failure.__subclasses__(),
+}
+
+
+def shared_by(loaded: list[ModuleType]) -> set[type[Failure]]:
+    """Failures of the chassis that modules can raise: by themselves, or by what they call there."""
+    found = {id(value) for module in loaded for value in namespace(module)}
+    return {failure for failure in SHARED if id(failure) in found}
+
+
+def namespace(module: ModuleType) -> Iterator[object]:
+    """What a module knows by name, and what the modules of the chassis it uses know."""
+    for value in vars(module).values():
+        yield value
+        home = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
+        if str(home).startswith("chassis.") and home != "chassis.failures":
+            yield from vars(sys.modules[home]).values()
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_failure_of_a_service_is_a_reason_in_its_contract(service: str) -> None:
-    for module in modules(f"services.{service}"):
-        importlib.import_module(module)
+    loaded = [importlib.import_module(module) for module in modules(f"services.{service}")]
     contract = importlib.import_module(f"merhaba.{service}.v1")
     reasons = set(contract.ErrorReason.keys())
-    own = [f for f in descendants(Failure) if f.__module__.startswith(f"services.{service}.")]
+    own = {f for f in descendants(Failure) if f.__module__.startswith(f"services.{service}.")}
     assert own
-    said = {kind.__name__: f"ERROR_REASON_{kind.reason.fget(kind.__new__(kind))}" for kind in own}
+    shared = shared_by(loaded)
+    assert FieldInvalid in shared
+    said = {
+        kind.__name__: f"ERROR_REASON_{kind.reason.fget(kind.__new__(kind))}"
+        for kind in own | shared
+    }
     assert {name for name, reason in said.items() if reason not in reasons} == set()
+
+
+def test_what_a_part_of_the_chassis_raises_counts_for_who_uses_it() -> None:
+    user, other = ModuleType("user"), ModuleType("other")
+    user.paging, other.size = paging, paging.size
+    assert shared_by([user]) == shared_by([other]) == {FieldInvalid, TokenInvalid}
+    assert shared_by([ModuleType("nobody")]) == set()
+
+
+def test_every_shared_failure_is_of_several_services() -> None:
+    """One that a single service raises belongs to that service."""
+    loaded = {s: list(map(importlib.import_module, modules(f"services.{s}"))) for s in SERVICES}
+    for failure in SHARED:
+        users = [service for service in SERVICES if failure in shared_by(loaded[service])]
+        assert len(users) > 1, failure
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -1,5 +1,6 @@
 """The guard around every gRPC call, and the life of a server."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,9 +13,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from chassis.app import serving
-from chassis.failures import Busy, Failure, Misconfigured, NotFound
+from chassis.failures import Busy, Failure, Misconfigured, NotFound, Unavailable
 from chassis.rpc import channel, server
 from chassis.settings import ServiceSettings, from_env
+from chassis.testing import wait_until
 
 TOKEN = "a token for tests"
 
@@ -163,3 +165,90 @@ def test_every_kind_of_failure_has_a_status() -> None:
     from chassis.rpc import _CODES
 
     assert set(Failure.__subclasses__()) == set(_CODES)
+
+
+@asynccontextmanager
+async def counting(name: str, counts: dict[str, int], failures: int = 0) -> AsyncIterator[int]:
+    """A server that counts its calls and answers the first few with UNAVAILABLE."""
+
+    async def unary(request: bytes, context: object) -> bytes:
+        counts[name] = counts.get(name, 0) + 1
+        if counts[name] <= failures:
+            raise Unavailable("not yet")
+        return request
+
+    own = server("test", TOKEN)
+    handlers = {"Unary": grpc.unary_unary_rpc_method_handler(unary)}
+    own.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", handlers),))
+    async with serving(own, settings(), ["test.Service"]) as port:
+        yield port
+
+
+async def test_calls_are_spread_over_all_replicas() -> None:
+    counts: dict[str, int] = {}
+    async with counting("a", counts) as first, counting("b", counts) as second:
+        target = f"ipv4:127.0.0.1:{first},127.0.0.1:{second}"
+        async with channel(target, TOKEN, ["test.Service"]) as opened:
+            ask = opened.unary_unary("/test.Service/Unary")
+
+            async def both_called() -> bool:
+                await ask(b"x")
+                return len(counts) == 2
+
+            await wait_until(both_called)
+            before = dict(counts)
+            for _ in range(40):
+                await ask(b"x")
+    assert {name: counts[name] - before[name] for name in counts} == {"a": 20, "b": 20}
+
+
+async def test_only_what_is_safe_to_repeat_is_tried_again() -> None:
+    counts: dict[str, int] = {}
+    async with counting("a", counts, failures=2) as port:
+        async with channel(f"127.0.0.1:{port}", TOKEN) as opened:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await opened.unary_unary("/test.Service/Unary")(b"x")
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert counts == {"a": 1}
+        async with channel(f"127.0.0.1:{port}", TOKEN, ["test.Service"]) as opened:
+            assert await opened.unary_unary("/test.Service/Unary")(b"x") == b"x"
+    assert counts == {"a": 3}
+
+
+async def test_a_call_that_waits_for_a_replica_ends_at_its_deadline() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        target = f"127.0.0.1:{nobody.getsockname()[1]}"
+        async with channel(target, TOKEN, ["test.Service"]) as opened:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await opened.unary_unary("/test.Service/Unary")(b"x", timeout=0.3)
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_stopping_server_says_so_and_finishes_what_runs() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: bytes, context: object) -> bytes:
+        begun.set()
+        await go_on.wait()
+        return request
+
+    own = server("test", TOKEN)
+    handlers = {"Unary": grpc.unary_unary_rpc_method_handler(slow)}
+    own.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", handlers),))
+    serve = serving(own, settings(drain_s=0.3, grace_s=5), ["test.Service"])
+    target = f"127.0.0.1:{await serve.__aenter__()}"
+    async with channel(target, TOKEN) as opened, grpc.aio.insecure_channel(target) as unguarded:
+        running = asyncio.ensure_future(opened.unary_unary("/test.Service/Unary")(b"x"))
+        await begun.wait()
+        stopping = asyncio.create_task(serve.__aexit__(None, None, None))
+        health = health_pb2_grpc.HealthStub(unguarded)
+
+        async def not_serving() -> bool:
+            answer = await health.Check(health_pb2.HealthCheckRequest(service="test.Service"))
+            return answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+        await wait_until(not_serving)
+        go_on.set()
+        assert await running == b"x"
+        await stopping

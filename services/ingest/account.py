@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from chassis.failures import FieldInvalid
 from services.ingest.content import timestamp
-from services.ingest.failures import FieldInvalid
 from services.ingest.fields import content_id, epoch_ms, mapping, number, required, text
 from services.ingest.model import Body
 

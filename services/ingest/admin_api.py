@@ -10,7 +10,9 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
+from chassis import paging
 from chassis.clock import Clock
+from chassis.failures import FieldInvalid
 from chassis.streams import DeadLetter, DeadLetters, EventLog
 from merhaba.event.v1.event_pb2 import Event
 from merhaba.ingest.v1.dead_letter_pb2 import DeadLetter as WireLetter
@@ -37,14 +39,12 @@ from merhaba.ingest.v1.lag_pb2 import GroupLag
 from merhaba.ingest.v1.webhook_pb2 import Webhook, WebhookFilter
 from services.ingest.admission import Admission
 from services.ingest.config import TOPICS
-from services.ingest.failures import DeadLetterNotFound, FieldInvalid, WebhookNotFound
+from services.ingest.failures import DeadLetterNotFound, WebhookNotFound
 from services.ingest.intake import Intake
 from services.ingest.model import ArchivedWebhook, ArchiveQuery, Posted
-from services.ingest.paging import continued, page_size, page_token
 from services.ingest.store import Archive
 
-_PAGE: Final = 100
-_LARGEST_PAGE: Final = 1_000
+_LETTERS: Final = 1_000  # dead letters read at once
 _REDRIVEN: Final = 10_000
 _BY_ID: Final = 1_000
 _COUNTED: Final = 1_000  # dead letters of a group; more are told as so many
@@ -92,19 +92,14 @@ class IngestAdminApi(IngestAdminServiceServicer):
         self, request: ListWebhooksRequest, _context: Context
     ) -> ListWebhooksResponse:
         """Newest first, without bodies."""
-        size = page_size(request.page_size, _PAGE, _LARGEST_PAGE)
-        asked = ListWebhooksRequest()
-        asked.CopyFrom(request)
-        asked.ClearField("page_token")
-        asked.ClearField("page_size")
-        bound = asked.SerializeToString(deterministic=True)
-        before = continued("page_token", request.page_token, bound)
+        asked, size = paging.query(request), paging.size(request.page_size)
+        (before,) = paging.place(request.page_token, asked, [str]) or ("",)
         found = await self._archive.newest(_query(request), before, size + 1)
         page = found[:size]
         more = len(found) > size
         return ListWebhooksResponse(
             webhooks=[_webhook(one) for one in page],
-            next_page_token=page_token(page[-1].webhook_id, bound) if more else "",
+            next_page_token=paging.token(asked, [page[-1].webhook_id]) if more else "",
         )
 
     async def ReplayWebhooks(
@@ -115,12 +110,8 @@ class IngestAdminApi(IngestAdminServiceServicer):
             if not request.HasField(field):
                 raise FieldInvalid(field, "is missing")
         query = _query(request)
-        asked = ReplayWebhooksRequest()
-        asked.CopyFrom(request)
-        asked.ClearField("cursor")
-        asked.ClearField("max_webhooks_per_second")
-        bound = asked.SerializeToString(deterministic=True)
-        after = continued("cursor", request.cursor, bound)
+        asked = paging.query(request, "max_webhooks_per_second")
+        (after,) = paging.place(request.cursor, asked, [str], "cursor") or ("",)
         said = ReplayWebhooksResponse(
             cursor=request.cursor, total_count=await self._archive.count(query)
         )
@@ -131,7 +122,7 @@ class IngestAdminApi(IngestAdminServiceServicer):
                 await self._clock.sleep(timedelta(seconds=2))
             events, failed = await self._intake.replay([_again(one) for one in page])
             after = page[-1].webhook_id
-            said.cursor = page_token(after, bound)
+            said.cursor = paging.token(asked, [after])
             said.replayed_count += len(page)
             said.event_count += events
             said.failed_count += failed
@@ -162,15 +153,14 @@ class IngestAdminApi(IngestAdminServiceServicer):
         self, request: ListDeadLettersRequest, _context: Context
     ) -> ListDeadLettersResponse:
         """Without their events, newest first."""
-        size = page_size(request.page_size, _PAGE, _LARGEST_PAGE)
-        bound = request.filter.SerializeToString(deterministic=True)
-        after = continued("page_token", request.page_token, bound)
+        asked, size = paging.query(request), paging.size(request.page_size)
+        (after,) = paging.place(request.page_token, asked, [str]) or ("",)
         found = [told async for told in self._chosen(request.filter, after, size + 1)]
         page = found[:size]
         more = len(found) > size
         return ListDeadLettersResponse(
             dead_letters=[told for told, _ in page],
-            next_page_token=page_token(page[-1][0].dead_letter_id, bound) if more else "",
+            next_page_token=paging.token(asked, [page[-1][0].dead_letter_id]) if more else "",
         )
 
     async def RedriveDeadLetters(
@@ -204,7 +194,7 @@ class IngestAdminApi(IngestAdminServiceServicer):
         if wanted.states and WireLetter.STATE_WAITING not in wanted.states:
             return
         count = 0
-        while page := await self._letters.list(wanted.group, before, _LARGEST_PAGE):
+        while page := await self._letters.list(wanted.group, before, _LETTERS):
             for letter in page:
                 told, _ = _told(letter)
                 if _passes(told, wanted):

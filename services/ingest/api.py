@@ -8,8 +8,8 @@ from typing import Any, Final
 import grpc
 import orjson
 
-from chassis.clock import Clock
-from chassis.failures import Busy, Failure, Unavailable
+from chassis.clock import Clock, milliseconds_of
+from chassis.failures import BatchTooLarge, Busy, Failure, FieldInvalid, Unavailable
 from chassis.streams import EventLog, Record
 from chassis.telemetry import traceparent
 from merhaba.event.v1.event_pb2 import Event
@@ -24,12 +24,7 @@ from merhaba.ingest.v1.ingest_service_pb2_grpc import IngestServiceServicer
 from merhaba.ingest.v1.item_failure_pb2 import ItemFailure
 from merhaba.ingest.v1.link_pb2 import Link as WireLink
 from merhaba.ingest.v1.publish_result_pb2 import PublishResult
-from services.ingest.failures import (
-    BatchTooLarge,
-    EventNotAccepted,
-    FieldInvalid,
-    LogUnavailable,
-)
+from services.ingest.failures import EventNotAccepted, LogUnavailable
 from services.ingest.fields import event_id
 from services.ingest.links import new_link
 from services.ingest.model import TRACKED, Link
@@ -67,7 +62,7 @@ class IngestApi(IngestServiceServicer):
     ) -> PublishEventsResponse:
         """Each event by itself: a refused one stands in its result."""
         _check(request.request_id, request.events, "events")
-        now_ms = int(self._clock.now().timestamp() * 1000)
+        now_ms = milliseconds_of(self._clock.now())
         trace = traceparent()
         results: list[PublishResult] = []
         records: list[Record] = []
@@ -131,7 +126,7 @@ class IngestApi(IngestServiceServicer):
                 spec.contact_id,
                 spec.expire_time.ToMilliseconds()
                 if spec.HasField("expire_time")
-                else int(default.timestamp() * 1000),
+                else milliseconds_of(default),
             )
             for index, spec in enumerate(request.links)
         ]
@@ -156,7 +151,7 @@ def _check(request_id: str, items: Sequence[object], field: str) -> None:
     if not items:
         raise FieldInvalid(field, "is empty")
     if len(items) > _MOST:
-        raise BatchTooLarge(_MOST, len(items))
+        raise BatchTooLarge(field, _MOST, len(items))
 
 
 def _check_object(value: bytes, field: str) -> None:

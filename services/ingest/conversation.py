@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import orjson
 
+from chassis.failures import FieldInvalid
 from services.ingest.content import content, errors
-from services.ingest.failures import FieldInvalid
 from services.ingest.fields import content_id, event_id, flag, mapping, required, text
 from services.ingest.item import Item
 from services.ingest.model import MESSAGES, STATUSES, Body, Occurrence

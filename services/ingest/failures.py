@@ -3,31 +3,6 @@
 from chassis.failures import Invalid, NotFound, Unavailable
 
 
-class FieldInvalid(Invalid):
-    """A field is missing, malformed or out of its bounds."""
-
-    def __init__(self, field: str, problem: str, **facts: str) -> None:
-        super().__init__(f"{field}: {problem}", field=field, problem=problem, **facts)
-
-
-class BatchTooLarge(Invalid):
-    """More items than one call may carry."""
-
-    def __init__(self, limit: int, given: int) -> None:
-        super().__init__(
-            f"{given} items, at most {limit} are taken at once; send the rest in another call",
-            limit=str(limit),
-            given=str(given),
-        )
-
-
-class TokenInvalid(Invalid):
-    """A page token or cursor belongs to another query."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(f"{field}: not one of this query; begin without it", field=field)
-
-
 class UrlNotAllowed(Invalid):
     """A link's target may not be led to."""
 

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import orjson
 
+from chassis.clock import milliseconds_of
+from chassis.failures import FieldInvalid
 from chassis.ids import derived_id
-from services.ingest.failures import FieldInvalid
 
 _LONGEST_ID: Final = 256
 _MILLISECONDS_FROM: Final = 100_000_000_000  # seconds of the year 5138: nobody means that
@@ -97,7 +98,7 @@ def iso_ms(value: Any) -> int | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    found = int(moment.timestamp() * 1000)
+    found = milliseconds_of(moment)
     return found if 0 < found <= _LAST_MS else None
 
 

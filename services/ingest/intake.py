@@ -9,10 +9,9 @@ from typing import Any, Final, Protocol
 import msgspec
 import orjson
 
-from chassis.failures import Failure
+from chassis.failures import BatchTooLarge, Failure, FieldInvalid
 from chassis.ids import fresh_id
 from services.ingest import payload, track
-from services.ingest.failures import BatchTooLarge, FieldInvalid
 from services.ingest.item import Item
 from services.ingest.model import Occurrence, Posted, RawWebhook
 
@@ -126,7 +125,7 @@ class Intake:
         Raises `BatchTooLarge`, and `Busy` or `Unavailable` when the log did not take them.
         """
         if len(calls) > _CALLS:
-            raise BatchTooLarge(_CALLS, len(calls))
+            raise BatchTooLarge("batch", _CALLS, len(calls))
         records: list[Any] = []
         refusals: list[Refusal] = []
         for index, call in enumerate(calls):

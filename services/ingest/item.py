@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import orjson
 
-from services.ingest.failures import FieldInvalid
+from chassis.failures import FieldInvalid
 from services.ingest.fields import epoch_ms
 
 OBJECT: Final = "whatsapp_business_account"

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
-from chassis.clock import Clock
-from chassis.failures import Busy, Unavailable
+from chassis.clock import Clock, milliseconds_of
+from chassis.failures import Busy, FieldInvalid, Unavailable
 from chassis.ids import derived_id
 from chassis.transient import transient
 from services.ingest.answer import HEADERS
-from services.ingest.failures import FieldInvalid, UrlNotAllowed
+from services.ingest.failures import UrlNotAllowed
 from services.ingest.intake import Writer
 from services.ingest.model import TRACKED, Link, Occurrence
 from services.ingest.visitor import Visitor, visitor
@@ -132,7 +132,7 @@ class LinkDoor:
             return _page(503, tongue)
         if link is None:
             return _page(404, tongue)
-        now_ms = int(self._clock.now().timestamp() * 1000)
+        now_ms = milliseconds_of(self._clock.now())
         if now_ms >= link.expire_ms:
             return _page(410, tongue)
         headers = request.headers

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from chassis.failures import FieldInvalid
 from services.ingest import account
 from services.ingest.conversation import (
     echoed,
@@ -18,7 +19,6 @@ from services.ingest.conversation import (
     problem,
     status_received,
 )
-from services.ingest.failures import FieldInvalid
 from services.ingest.fields import content_id, event_id, mapping, required, text
 from services.ingest.item import OBJECT, Broken, Change, Item
 from services.ingest.model import MESSAGES, Occurrence

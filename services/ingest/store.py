@@ -4,12 +4,13 @@ import hashlib
 import hmac
 import zlib
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
+from chassis.clock import milliseconds_of, moment_of
 from chassis.postgres import Pool
 from services.ingest.model import ArchivedWebhook, ArchiveQuery, Link, RawWebhook
 
@@ -48,7 +49,7 @@ class Archive:
     def _row(self, one: RawWebhook) -> tuple[Any, ...]:
         return (
             one.webhook_id,
-            _moment(one.received_ms),
+            moment_of(one.received_ms),
             one.app,
             "broken_json" if one.reason else "accepted",
             one.reason,
@@ -106,8 +107,8 @@ class Archive:
 
     def _chosen(self, query: ArchiveQuery) -> tuple[Any, ...]:
         return (
-            _moment(query.start_ms) if query.start_ms else None,
-            _moment(query.end_ms) if query.end_ms else None,
+            moment_of(query.start_ms) if query.start_ms else None,
+            moment_of(query.end_ms) if query.end_ms else None,
             query.fields,
             query.waba_ids,
             query.phone_number_ids,
@@ -172,7 +173,7 @@ def _target(link: Link) -> tuple[Any, ...]:
         link.message_id,
         link.campaign_id,
         link.contact_id,
-        _moment(link.expire_ms),
+        moment_of(link.expire_ms),
     )
 
 
@@ -190,14 +191,14 @@ def _link(row: asyncpg.Record) -> Link:
         message_id=row["message_id"],
         campaign_id=row["campaign_id"],
         contact_id=row["contact_id"],
-        expire_ms=_ms(row["expire_time"]),
+        expire_ms=milliseconds_of(row["expire_time"]),
     )
 
 
 def _webhook(row: asyncpg.Record) -> ArchivedWebhook:
     return ArchivedWebhook(
         webhook_id=row["webhook_id"],
-        received_ms=_ms(row["receive_time"]),
+        received_ms=milliseconds_of(row["receive_time"]),
         app=row["app"],
         reason=row["reason"],
         item_count=row["item_count"],
@@ -215,11 +216,3 @@ def _webhook(row: asyncpg.Record) -> ArchivedWebhook:
 def _texts(values: Sequence[str]) -> list[str]:
     """As a text column takes them; a zero is the one character that it refuses."""
     return [value.replace("\0", "") for value in values]
-
-
-def _moment(ms: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=ms)
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 import phonenumbers
 
-from services.ingest.failures import FieldInvalid
+from chassis.failures import FieldInvalid
 from services.ingest.fields import content_id, event_id, iso_ms, mapping, required, text
 from services.ingest.model import TRACKED, Body, Identity, Kind, Occurrence
 

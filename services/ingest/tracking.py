@@ -12,12 +12,11 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from opentelemetry.trace import SpanKind
 
-from chassis.clock import Clock
-from chassis.failures import Busy, Unavailable
+from chassis.clock import Clock, milliseconds_of
+from chassis.failures import BatchTooLarge, Busy, Unavailable
 from chassis.telemetry import traceparent, tracer
 from services.ingest.admission import RETRY_AFTER_S, Admission
 from services.ingest.answer import HEADERS, abandoned
-from services.ingest.failures import BatchTooLarge
 from services.ingest.intake import Intake, Refusal
 from services.ingest.track import CALLS
 
@@ -135,7 +134,7 @@ class TrackingDoor:
             raise Refused(401, "write_key_invalid", "send a write key that this server knows")
         if not isinstance(calls, list):
             raise Refused(400, "batch_invalid", "give a list of calls as `batch`")
-        received_ms = int(self._clock.now().timestamp() * 1000)
+        received_ms = milliseconds_of(self._clock.now())
         sent_at = body.get("sentAt")
         try:
             if self._traced:

@@ -10,7 +10,7 @@ from aiohttp import web
 from opentelemetry.trace import SpanKind
 
 from chassis import names
-from chassis.clock import Clock
+from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Busy, Unavailable
 from chassis.telemetry import histogram, traceparent, tracer
 from services.ingest.admission import RETRY_AFTER_S, Admission
@@ -98,7 +98,7 @@ class WebhookDoor:
         app = signed_by(body, headers.get("X-Hub-Signature-256", ""), self._secrets)
         if app is None:
             return self._answer(401, "wrong_signature")
-        received_ms = int(self._clock.now().timestamp() * 1000)
+        received_ms = milliseconds_of(self._clock.now())
         if self._traced:
             with tracer.start_as_current_span("webhook", kind=SpanKind.SERVER):
                 response = await self._take(body, app, received_ms, traceparent())

@@ -1,11 +1,9 @@
 """Occurrences as events of the contract, and the forms of the raw and the retry topic."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.streams import EventLog, Record
 from merhaba.event.v1.event_pb2 import Event
@@ -72,10 +70,3 @@ def raw_webhooks(records: Sequence[bytes]) -> list[RawWebhook]:
 def posted(records: Sequence[bytes]) -> list[Posted]:
     """What the retry topic holds."""
     return [_posted_decoder.decode(record) for record in records]
-
-
-def moment(at: datetime) -> Timestamp:
-    """A time of the database in the contract's form."""
-    found = Timestamp()
-    found.FromDatetime(at.astimezone(UTC))
-    return found

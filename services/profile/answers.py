@@ -8,11 +8,10 @@ from typing import Final, TypeVar
 import structlog
 from google.protobuf.message import Message
 
-from chassis.clock import Clock
+from chassis.clock import Clock, milliseconds_of
+from chassis.failures import RequestIdReused
 from chassis.postgres import Pool
 from chassis.transient import transient
-from services.profile.model import RequestIdReused
-from services.profile.wire import now_ms
 
 R = TypeVar("R", bound=Message)
 
@@ -49,16 +48,13 @@ class Answers:
         )
         if row is not None:
             if row["digest"] != digest:
-                raise RequestIdReused(
-                    "this request_id was used for another request; choose a new one",
-                    request_id=request_id,
-                )
+                raise RequestIdReused(request_id)
             return kind.FromString(row["response"])
         response = await respond()
         await self._pool.execute(
             "INSERT INTO requests VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
             request_id,
-            now_ms(self._clock.now()),
+            milliseconds_of(self._clock.now()),
             digest,
             response.SerializeToString(),
         )
@@ -71,7 +67,7 @@ class Answers:
             try:
                 await self._pool.execute(
                     "DELETE FROM requests WHERE create_time < $1",
-                    now_ms(self._clock.now() - _KEPT),
+                    milliseconds_of(self._clock.now() - _KEPT),
                 )
             except Exception as error:
                 if not transient(error):

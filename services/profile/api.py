@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from chassis.clock import Clock
-from chassis.failures import Failure
+from chassis import paging
+from chassis.clock import Clock, milliseconds_of
+from chassis.failures import Failure, FieldInvalid
+from chassis.times import milliseconds
 from merhaba.profile.v1 import (
     BatchGetContactsRequest,
     BatchGetContactsResponse,
@@ -28,7 +30,7 @@ from merhaba.profile.v1 import (
     UpsertResult,
 )
 from merhaba.profile.v1 import Contact as WireContact
-from services.profile import asked, attributes, paging, views
+from services.profile import asked, attributes, views
 from services.profile.answers import Answers
 from services.profile.directory import (
     Chapter,
@@ -44,7 +46,6 @@ from services.profile.model import (
     ContactNotFound,
     Happening,
 )
-from services.profile.wire import milliseconds, now_ms
 
 _MOST: Final = 500
 _SCANNED: Final = 5_000  # contacts looked at for one page when few of them pass the filter
@@ -67,7 +68,7 @@ class ProfileApi(ProfileServiceServicer):
         self._region = region
 
     def _now(self) -> int:
-        return now_ms(self._clock.now())
+        return milliseconds_of(self._clock.now())
 
     async def ResolveContact(
         self, request: ResolveContactRequest, context: Call
@@ -105,8 +106,8 @@ class ProfileApi(ProfileServiceServicer):
         self, request: ListContactsRequest, context: Call
     ) -> ListContactsResponse:
         """List contacts by id."""
-        size = paging.size(request.page_size, 100, _MOST)
-        (after,) = paging.place(request, "page_token", [str]) or (NOBODY,)
+        asking, size = paging.query(request), paging.size(request.page_size, most=_MOST)
+        (after,) = paging.place(request.page_token, asking, [str]) or (NOBODY,)
         chosen = request.filter
         paths = request.read_mask.paths or ("contact_id",)
         mask = views.Mask(paths, WireContact.DESCRIPTOR)
@@ -130,7 +131,7 @@ class ProfileApi(ProfileServiceServicer):
             after = found[-1].contact_id if found else after
         return ListContactsResponse(
             contacts=[views.contact(one, mask, self._now()) for one in passed],
-            next_page_token=paging.token(request, [after]) if more else "",
+            next_page_token=paging.token(asking, [after]) if more else "",
         )
 
     async def UpsertContacts(
@@ -198,8 +199,8 @@ class ProfileApi(ProfileServiceServicer):
 
     async def ListEvents(self, request: ListEventsRequest, context: Call) -> ListEventsResponse:
         """List what happened to a contact."""
-        size = paging.size(request.page_size, 100, 1_000)
-        beyond = paging.place(request, "page_token", [int, str])
+        asking, size = paging.query(request), paging.size(request.page_size)
+        beyond = paging.place(request.page_token, asking, [int, str])
         query = EventQuery(
             list(request.names),
             milliseconds(request.start_time) if request.HasField("start_time") else -_NEVER,
@@ -211,18 +212,19 @@ class ProfileApi(ProfileServiceServicer):
         )
         return ListEventsResponse(
             events=[views.event(one, contact.contact_id) for one in events],
-            next_page_token=paging.token(request, mark) if mark else "",
+            next_page_token=paging.token(asking, mark) if mark else "",
         )
 
     async def StreamHistory(
         self, request: StreamHistoryRequest, context: Call
     ) -> AsyncIterator[StreamHistoryResponse]:
         """Stream contacts with what happened to them."""
-        place = paging.place(request, "cursor", [str, int, str, int, int])
+        asking = paging.query(request)
+        place = paging.place(request.cursor, asking, [str, int, str, int, int], "cursor")
         mask = views.Mask(request.read_mask.paths, ContactHistory.DESCRIPTOR)
         shards = request.shard_count or 1
         if not 0 <= request.shard < shards <= _MOST_SHARDS:
-            raise asked.invalid("shard", f"from 0 to shard_count - 1, of {_MOST_SHARDS} at most")
+            raise FieldInvalid("shard", f"from 0 to shard_count - 1, of {_MOST_SHARDS} at most")
         if request.contact_ids:
             asked.batch(request.contact_ids, "contact_ids", 10_000)
         contacts = ContactQuery(
@@ -239,7 +241,7 @@ class ProfileApi(ProfileServiceServicer):
             contacts, events, _cursor(place), _HISTORY_CONTACTS, _HISTORY_EVENTS
         ):
             yield StreamHistoryResponse(
-                cursor=paging.token(request, _parts(cursor)),
+                cursor=paging.token(asking, _parts(cursor)),
                 histories=[
                     views.history(chapter, mask)
                     for chapter in chapters

@@ -6,27 +6,16 @@ from typing import Any, Final
 import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.failures import BatchTooLarge, FieldInvalid
 from chassis.ids import derived_id, fresh_id
+from chassis.times import milliseconds, timestamp
 from merhaba.event.v1 import AttributeChange, AttributesSet, ConsentChanged, Event
 from merhaba.event.v1 import Identity as WireIdentity
 from merhaba.profile.v1 import ContactRef, ContactUpsert
 from services.profile.directory import Ref
 from services.profile.identity import contact_id, normalised
-from services.profile.model import (
-    BatchTooLarge,
-    FieldInvalid,
-    Happening,
-    Identity,
-    ValueInvalid,
-)
-from services.profile.wire import (
-    ATTRIBUTES_SET,
-    CONSENT_CHANGED,
-    consent_line,
-    identities,
-    milliseconds,
-    timestamp,
-)
+from services.profile.model import Happening, Identity, ValueInvalid
+from services.profile.wire import ATTRIBUTES_SET, CONSENT_CHANGED, consent_line, identities
 
 _AHEAD: Final = 3_600_000
 """How far (ms) a caller's clock may be ahead of ours."""
@@ -35,13 +24,9 @@ _AHEAD: Final = 3_600_000
 def batch(given: Sequence[Any], field: str, most: int) -> None:
     """Raises `BatchTooLarge`, or `FieldInvalid` when there is nothing."""
     if not given:
-        raise invalid(field, "none given")
+        raise FieldInvalid(field, "none given")
     if len(given) > most:
-        raise BatchTooLarge(
-            f"{field}: {most} at most in one call; send several calls",
-            limit=str(most),
-            given=str(len(given)),
-        )
+        raise BatchTooLarge(field, most, len(given))
 
 
 def reference(ref: ContactRef, region: str) -> Ref:
@@ -52,14 +37,14 @@ def reference(ref: ContactRef, region: str) -> Ref:
         case "identity":
             return identity(ref.identity, region)
         case _:
-            raise invalid("contact", "neither contact_id nor identity")
+            raise FieldInvalid("contact", "neither contact_id nor identity")
 
 
 def known_id(text: str) -> str:
     """A contact's id as it is written here. Raises `FieldInvalid` for what cannot be one."""
     found = contact_id(text)
     if not found:
-        raise invalid("contact_id", "not a contact's id")
+        raise FieldInvalid("contact_id", "not a contact's id")
     return found
 
 
@@ -74,7 +59,7 @@ def time_of(given: Timestamp | None, now: int, field: str) -> int:
         return now
     time = milliseconds(given)
     if time > now + _AHEAD:
-        raise invalid(field, "over one hour ahead")
+        raise FieldInvalid(field, "over one hour ahead")
     return time
 
 
@@ -90,11 +75,11 @@ def upserted(
     masked = list(given.update_mask.paths)
     for path in masked:
         if path.partition(".")[0] not in ("identities", "attributes"):
-            raise invalid("update_mask", "only identities and attributes can be written")
+            raise FieldInvalid("update_mask", "only identities and attributes can be written")
     named = known_id(given.contact_id) if given.contact_id else ""
     found = tuple(identity(one, region) for one in given.identities)
     if not named and not found:
-        raise invalid("identities", "neither contact_id nor identities")
+        raise FieldInvalid("identities", "neither contact_id nor identities")
     if masked and named and "identities" not in masked:
         found = ()
     changes = list(given.attributes)
@@ -128,7 +113,7 @@ def told(
 def agreed(contact: str, change: ConsentChanged, time: int, now: int, call: str) -> Happening:
     """What a caller says that a person agreed to or withdrew."""
     if not change.purpose:
-        raise invalid("change.purpose", "none given")
+        raise FieldInvalid("change.purpose", "none given")
     event_id = derived(call, 0)
     event = Event(
         event_id=event_id,
@@ -199,8 +184,3 @@ def _value(change: AttributeChange) -> Any:
         raise ValueInvalid(
             "an attribute's value is JSON: strings in quotes", name=change.name, expected="JSON"
         ) from None
-
-
-def invalid(field: str, problem: str) -> FieldInvalid:
-    """A field that cannot be as it is."""
-    return FieldInvalid(f"{field}: {problem}", field=field, problem=problem)

@@ -9,16 +9,9 @@ from zoneinfo import available_timezones
 
 import orjson
 
+from chassis.failures import FieldInvalid
 from chassis.ids import fingerprint
-from services.profile.model import (
-    Document,
-    Fact,
-    FieldInvalid,
-    Happening,
-    Identity,
-    Kind,
-    ValueInvalid,
-)
+from services.profile.model import Document, Fact, Happening, Identity, Kind, ValueInvalid
 
 MOST_ATTRIBUTES: Final = 1_000  # of one contact, removed ones included
 _LONGEST_NAME: Final = 128
@@ -56,10 +49,9 @@ def check(name: str, value: Any) -> None:
     """Raises `FieldInvalid` or `ValueInvalid` for an attribute that cannot be kept."""
     if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name) or name.startswith(_RESERVED):
         raise FieldInvalid(
+            "attributes.name",
             "an attribute's name has lower-case letters, digits and underscores, 128 at most, and"
             " is no trait's",
-            field="attributes.name",
-            problem="not a name of an attribute",
         )
     if isinstance(value, (str, list, dict)) and len(orjson.dumps(value)) > _LARGEST_VALUE:
         raise ValueInvalid(
@@ -96,9 +88,8 @@ def limit(document: Document) -> None:
     """Raises `FieldInvalid` when a contact has too many attributes."""
     if len(document.attributes) > MOST_ATTRIBUTES:
         raise FieldInvalid(
-            f"a contact has at most {MOST_ATTRIBUTES} attributes; send fewer names",
-            field="attributes",
-            problem="too many names",
+            "attributes",
+            f"a contact has at most {MOST_ATTRIBUTES}; send fewer names",
             limit=str(MOST_ATTRIBUTES),
         )
 

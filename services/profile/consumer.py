@@ -3,10 +3,10 @@
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from chassis.clock import Clock
+from chassis.clock import Clock, milliseconds_of
 from chassis.telemetry import batch, histogram
 from services.profile.directory import Directory
-from services.profile.wire import decoded, happening, now_ms
+from services.profile.wire import decoded, happening
 
 _age = histogram("merhaba.event.age", "s")
 
@@ -28,6 +28,6 @@ def recording(
                 return
             await directory.record(found)
         oldest = min(one.received for one in found)
-        _age.record(max(now_ms(clock.now()) - oldest, 0) / 1000, {"service": "profile"})
+        _age.record(max(milliseconds_of(clock.now()) - oldest, 0) / 1000, {"service": "profile"})
 
     return record

@@ -7,8 +7,9 @@ from uuid import UUID
 
 import msgspec
 
+from chassis.failures import FieldInvalid
 from services.profile import phone
-from services.profile.model import FieldInvalid, Happening, Identity, Kind
+from services.profile.model import Happening, Identity, Kind
 
 MOST_IDENTITIES: Final = 1_000  # of one contact
 _LONGEST: Final = 512
@@ -45,9 +46,7 @@ def normalised(kind: int, scope: str, value: str, default_region: str | None = N
 
 
 def _invalid(field: str, problem: str) -> FieldInvalid:
-    return FieldInvalid(
-        f"an identity's {field}: {problem}", field=f"identities.{field}", problem=problem
-    )
+    return FieldInvalid(f"identities.{field}", problem)
 
 
 def contact_id(text: str) -> str:

@@ -11,31 +11,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from chassis.failures import Conflict, Invalid, NotFound, Refused
-
-
-class FieldInvalid(Invalid):
-    """A field is missing, malformed or out of its bounds."""
+from chassis.failures import Invalid, NotFound, Refused
 
 
 class ValueInvalid(Invalid):
     """An attribute's value cannot be kept."""
-
-
-class BatchTooLarge(Invalid):
-    """More items than one call may carry."""
-
-
-class RequestIdReused(Invalid):
-    """The request id belongs to another request."""
-
-
-class TokenInvalid(Invalid):
-    """The page token or cursor is not one of this query."""
-
-
-class EtagMismatch(Conflict):
-    """The contact was changed since it was read."""
 
 
 class ContactNotFound(NotFound):

@@ -8,7 +8,8 @@ from babel.core import get_global
 from babel.languages import get_official_languages
 from phonenumbers import timezone
 
-from services.profile.model import FieldInvalid, Place
+from chassis.failures import FieldInvalid
+from services.profile.model import Place
 
 _MOST_DIGITS: Final = 15  # E.164
 _FEWEST_DIGITS: Final = 7
@@ -46,9 +47,8 @@ def parse(text: str, default_region: str) -> str:
     number = next(filter(phonenumbers.is_valid_number, possible), next(iter(possible), None))
     if number is None:
         raise FieldInvalid(
-            "the phone number cannot be one; write it with its country code, as +905321234567",
-            field="identities.value",
-            problem="not a possible phone number",
+            "identities.value",
+            "not a possible phone number; write it with its country code, as +905321234567",
         )
     written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return written.removeprefix("+")

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from chassis.failures import Failure
+from chassis.failures import EtagMismatch, Failure, FieldInvalid
 from chassis.ids import derived_id
 from services.profile import attributes, consent, phone, traits
 from services.profile.identity import MOST_IDENTITIES
@@ -19,8 +19,6 @@ from services.profile.model import (
     Contact,
     Created,
     Document,
-    EtagMismatch,
-    FieldInvalid,
     Happening,
     Kind,
     Known,
@@ -99,7 +97,7 @@ def unfold(
         if happening.etag and happening.etag != document.etag:
             raise Rejected(
                 position,
-                EtagMismatch("the contact was changed: read it again", etag=document.etag),
+                EtagMismatch(document.etag),
             )
         try:
             changes, held = _take(document, happening)
@@ -201,9 +199,8 @@ def _settle(document: Document) -> None:
 def _limit(document: Document) -> None:
     if len(document.identities) > MOST_IDENTITIES:
         raise FieldInvalid(
-            f"a contact has at most {MOST_IDENTITIES} identities; is one of these shared by many?",
-            field="identities",
-            problem="too many identities",
+            "identities",
+            f"a contact has at most {MOST_IDENTITIES}; is one of these shared by many?",
             limit=str(MOST_IDENTITIES),
         )
 

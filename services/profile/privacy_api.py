@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from chassis.clock import Clock
-from chassis.failures import Failure
+from chassis import paging
+from chassis.clock import Clock, milliseconds_of
+from chassis.failures import Failure, FieldInvalid
+from chassis.times import milliseconds
 from merhaba.profile.v1 import (
     GetConsentRequest,
     GetConsentResponse,
@@ -13,10 +15,9 @@ from merhaba.profile.v1 import (
     RecordConsentRequest,
     RecordConsentResponse,
 )
-from services.profile import asked, paging, views
+from services.profile import asked, views
 from services.profile.answers import Answers
 from services.profile.directory import Directory, Mark
-from services.profile.wire import milliseconds, now_ms
 
 Call = Any  # what grpc knows of a call; the guard has looked at it
 
@@ -37,7 +38,7 @@ class PrivacyApi(PrivacyServiceServicer):
         """Add a line to the ledger."""
 
         async def respond() -> RecordConsentResponse:
-            now = now_ms(self._clock.now())
+            now = milliseconds_of(self._clock.now())
             given = request.event_time if request.HasField("event_time") else None
             time = asked.time_of(given, now, "event_time")
             ref = asked.reference(request.contact, self._region)
@@ -60,11 +61,11 @@ class PrivacyApi(PrivacyServiceServicer):
     async def GetConsent(self, request: GetConsentRequest, context: Call) -> GetConsentResponse:
         """Tell what holds, or held at a moment."""
         if not request.purpose:
-            raise asked.invalid("purpose", "none given")
+            raise FieldInvalid("purpose", "none given")
         contact = await self._directory.contact(asked.reference(request.contact, self._region))
         moment = milliseconds(request.moment_time) if request.HasField("moment_time") else None
         line = await self._directory.consent(contact, request.purpose, moment)
-        now = now_ms(self._clock.now()) if moment is None else moment
+        now = milliseconds_of(self._clock.now()) if moment is None else moment
         return GetConsentResponse(
             consent=views.consented(request.purpose, line, contact.contact_id, now)
         )
@@ -73,13 +74,13 @@ class PrivacyApi(PrivacyServiceServicer):
         self, request: ListConsentsRequest, context: Call
     ) -> ListConsentsResponse:
         """List a contact's ledger, newest first."""
-        size = paging.size(request.page_size, 100, 1_000)
-        before = paging.place(request, "page_token", [int, str])
+        query, size = paging.query(request), paging.size(request.page_size)
+        before = paging.place(request.page_token, query, [int, str])
         contact = await self._directory.contact(asked.reference(request.contact, self._region))
         lines, mark = await self._directory.consents(
             contact, list(request.purposes), Mark(*before) if before else None, size
         )
         return ListConsentsResponse(
             records=[views.record(line, contact.contact_id) for line in lines],
-            next_page_token=paging.token(request, mark) if mark else "",
+            next_page_token=paging.token(query, mark) if mark else "",
         )

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from chassis.clock import Clock
+from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Failure
 from chassis.ids import fingerprint
 from chassis.postgres import Connection, Effects, Pool
@@ -30,7 +30,7 @@ from services.profile.model import (
     StoredEvent,
 )
 from services.profile.picture import Rejected, Unfolded, unfold
-from services.profile.wire import kept, note_name, note_time, now_ms, published
+from services.profile.wire import kept, note_name, note_time, published
 
 _ATTEMPTS: Final = 10
 _TOPIC: Final = "contact"
@@ -112,7 +112,7 @@ class ContactStore:
         people = persons(happenings, positions, known, survivors)
         contacts = await self._locked(connection, people)
         _check(people, happenings, survivors, contacts)
-        now = now_ms(self._clock.now())
+        now = milliseconds_of(self._clock.now())
         unfolded: list[Unfolded] = []
         refused: dict[int, Failure] = {}
         for person in people:
@@ -232,7 +232,7 @@ class ContactStore:
             self._pool.acquire(timeout=10) as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            read_time = now_ms(self._clock.now())
+            read_time = milliseconds_of(self._clock.now())
             contacts = await _page(connection, query, after, limit)
             owners = {i: contact.contact_id for contact in contacts for i in contact.ids}
             rows = await connection.fetch(

@@ -6,7 +6,8 @@ from typing import Final
 import orjson
 from google.protobuf.descriptor import Descriptor
 
-from chassis.failures import Failure
+from chassis.failures import Failure, FieldInvalid
+from chassis.times import timestamp
 from merhaba.event.v1 import Event
 from merhaba.profile.v1 import (
     Address,
@@ -22,17 +23,8 @@ from merhaba.profile.v1 import Consent as WireConsent
 from merhaba.profile.v1 import Contact as WireContact
 from services.profile import attributes, consent, phone, traits
 from services.profile.directory import Chapter
-from services.profile.model import (
-    Consent,
-    Contact,
-    Document,
-    FieldInvalid,
-    Identity,
-    Kind,
-    Known,
-    StoredEvent,
-)
-from services.profile.wire import SOURCE, consent_changed, identities, timestamp
+from services.profile.model import Consent, Contact, Document, Identity, Kind, Known, StoredEvent
+from services.profile.wire import SOURCE, consent_changed, identities
 
 _BY_NAME: Final = ("attributes", "traits")
 """Fields of which a mask may name single entries."""
@@ -48,11 +40,7 @@ class Mask:
         for path in paths:
             field, _, name = path.partition(".")
             if field not in kind.fields_by_name or (name and field not in _BY_NAME):
-                raise FieldInvalid(
-                    f"read_mask: there is no {path!r} to read",
-                    field="read_mask",
-                    problem="no such field",
-                )
+                raise FieldInvalid("read_mask", f"there is no {path!r} to read")
             if name:
                 self._names.setdefault(field, set()).add(path if field == "traits" else name)
             else:

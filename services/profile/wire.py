@@ -1,15 +1,15 @@
 """Events of the log to happenings, and what follows from them to events of the log."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from math import isfinite
 from typing import Any, Final
 
 import orjson
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.failures import FieldInvalid
 from chassis.ids import derived_id
+from chassis.times import milliseconds, timestamp
 from merhaba.event.v1 import (
     Aliased,
     AttributeChange,
@@ -27,17 +27,7 @@ from merhaba.event.v1 import (
 from merhaba.event.v1 import Identity as WireIdentity
 from services.profile import attributes, consent, traits
 from services.profile.identity import contact_id, normalised
-from services.profile.model import (
-    Change,
-    Consent,
-    Created,
-    FieldInvalid,
-    Happening,
-    Identity,
-    Kind,
-    Merged,
-    Note,
-)
+from services.profile.model import Change, Consent, Created, Happening, Identity, Kind, Merged, Note
 
 SOURCE: Final = "merhaba:profile"
 ATTRIBUTES_SET: Final = "attributes_set"
@@ -70,9 +60,7 @@ def decoded(raw: bytes) -> Event:
     try:
         return Event.FromString(raw)
     except DecodeError:
-        raise FieldInvalid(
-            "not a serialised merhaba.event.v1.Event", field="event", problem="does not decode"
-        ) from None
+        raise FieldInvalid("event", "not a serialised merhaba.event.v1.Event") from None
 
 
 def happening(event: Event, raw: bytes, traceparent: str) -> Happening | None:
@@ -84,7 +72,7 @@ def happening(event: Event, raw: bytes, traceparent: str) -> Happening | None:
     if body is None or not (body in _OF_SOMEBODY or body in _OF_ANYBODY):
         return None
     if not event.event_id or not event.HasField("event_time"):
-        raise _invalid("event_id", "an event needs an id and a time")
+        raise FieldInvalid("event_id", "an event needs an id and a time")
     found = Happening(
         event.event_id,
         body,
@@ -97,7 +85,7 @@ def happening(event: Event, raw: bytes, traceparent: str) -> Happening | None:
     if event.contact_id:
         found.contact_id = contact_id(event.contact_id)
         if not found.contact_id:
-            raise _invalid("contact_id", "not a contact's id")
+            raise FieldInvalid("contact_id", "not a contact's id")
     if not (body in _OUTCOMES and found.contact_id):
         # What became of a message says nothing new of how to recognise the person.
         found.identities = tuple([normalised(i.kind, i.scope, i.value) for i in event.identities])
@@ -106,7 +94,7 @@ def happening(event: Event, raw: bytes, traceparent: str) -> Happening | None:
     if not found.identities and not found.contact_id:
         if body in _OF_ANYBODY:
             return None
-        raise _invalid("identities", "the event names nobody")
+        raise FieldInvalid("identities", "the event names nobody")
     return found
 
 
@@ -169,7 +157,7 @@ def _user_id_changed(found: Happening, change: UserIdChanged) -> None:
 def _preference_changed(found: Happening, change: PreferenceChanged) -> None:
     purpose = consent.MARKETING if change.category == "marketing_messages" else change.category
     if not purpose or change.value not in ("stop", "resume", "signup"):
-        raise _invalid("preference_changed", "neither stop, resume nor signup of a category")
+        raise FieldInvalid("preference_changed", "neither stop, resume nor signup of a category")
     line = ConsentChanged(
         purpose=purpose,
         granted=change.value != "stop",
@@ -198,7 +186,7 @@ def _consents(found: Happening, properties: Mapping[str, Any], granted: bool) ->
     purposes = properties.get("purposes") or [properties.get("purpose")]
     for purpose in purposes if isinstance(purposes, list) else [purposes]:
         if not isinstance(purpose, str) or not purpose:
-            raise _invalid("properties.purpose", "a consent needs the purpose it is for")
+            raise FieldInvalid("properties.purpose", "a consent needs the purpose it is for")
         line = ConsentChanged(purpose=purpose, granted=granted)
         for name in ("channel", "text_version", "proof", "legal_basis", "medium"):
             if isinstance(value := properties.get(name), str):
@@ -207,7 +195,7 @@ def _consents(found: Happening, properties: Mapping[str, Any], granted: bool) ->
             try:
                 line.expire_time.FromJsonString(expire_time)
             except (ValueError, TypeError, AttributeError):
-                raise _invalid("properties.expire_time", "not an RFC 3339 time") from None
+                raise FieldInvalid("properties.expire_time", "not an RFC 3339 time") from None
         yield consent_line(line, found.event_id, found.time, 0, found.source)
 
 
@@ -228,7 +216,7 @@ def _aliased(found: Happening, aliased: Aliased) -> None:
 
 def _consent_changed(found: Happening, change: ConsentChanged) -> None:
     if not change.purpose:
-        raise _invalid("consent_changed.purpose", "a consent needs the purpose it is for")
+        raise FieldInvalid("consent_changed.purpose", "a consent needs the purpose it is for")
     found.consents = (consent_line(change, found.event_id, found.time, 0, found.source),)
 
 
@@ -358,28 +346,13 @@ def _changes(changes: Sequence[Change]) -> list[AttributeChange]:
     ]
 
 
-def timestamp(time: int) -> Timestamp:
-    """A time in milliseconds as the contract has it."""
-    return Timestamp(seconds=time // 1000, nanos=time % 1000 * 1_000_000)
-
-
-def milliseconds(time: Timestamp) -> int:
-    """A time of the contract in milliseconds."""
-    return time.seconds * 1000 + time.nanos // 1_000_000
-
-
-def now_ms(now: datetime) -> int:
-    """A moment in milliseconds."""
-    return int(now.timestamp() * 1000)
-
-
 def _object(json: bytes, field: str) -> dict[str, Any]:
     try:
         found = orjson.loads(json) if json else {}
     except orjson.JSONDecodeError:
-        raise _invalid(field, "not JSON") from None
+        raise FieldInvalid(field, "not JSON") from None
     if not isinstance(found, dict):
-        raise _invalid(field, "not a JSON object")
+        raise FieldInvalid(field, "not a JSON object")
     return found
 
 
@@ -389,11 +362,7 @@ def _micros(properties: Mapping[str, Any]) -> int:
     try:
         number = abs(float(amount))
     except (TypeError, ValueError):
-        raise _invalid("properties.total", "not a number") from None
+        raise FieldInvalid("properties.total", "not a number") from None
     if not isfinite(number) or number * 1_000_000 > _MOST_MICROS:
-        raise _invalid("properties.total", "too large")
+        raise FieldInvalid("properties.total", "too large")
     return round(number * 1_000_000)
-
-
-def _invalid(field: str, problem: str) -> FieldInvalid:
-    return FieldInvalid(f"{field}: {problem}", field=field, problem=problem)

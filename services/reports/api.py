@@ -6,9 +6,9 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from chassis.failures import Unimplemented
+from chassis.failures import FieldInvalid, Unimplemented
+from chassis.times import stamped
 from merhaba.reports.v1 import (
     Attribution,
     CampaignReport,
@@ -35,7 +35,7 @@ from merhaba.reports.v1 import (
 from merhaba.reports.v1 import Period as PeriodMessage
 from services.reports.funnel import Tally, rate
 from services.reports.ledger import Ledger, VariantFigures, Where
-from services.reports.model import ENDED_STATES, FieldInvalid, Period, QueryTooLarge
+from services.reports.model import ENDED_STATES, Period, QueryTooLarge
 
 _LONGEST: Final = timedelta(days=800)
 _USUAL: Final = timedelta(days=30)
@@ -74,7 +74,7 @@ class ReportApi(ReportServiceServicer):
         """What came of one campaign."""
         _last_touch(request.attribution)
         if not request.campaign_id:
-            raise FieldInvalid("name the campaign", field="campaign_id", problem="missing")
+            raise FieldInvalid("campaign_id", "missing; name the campaign")
         report = await self._ledger.campaign(request.campaign_id)
         state, total = report.state, report.total
         ended = state.state in ENDED_STATES
@@ -89,8 +89,8 @@ class ReportApi(ReportServiceServicer):
                 variants=[_variant(v) for v in report.variants],
                 costs=_money(total.tally.costs.items()),
                 revenues=_money(total.sales.revenues.items()),
-                launch_time=_stamp(state.launch_time),
-                end_time=_stamp(state.change_time) if ended else None,
+                launch_time=stamped(state.launch_time),
+                end_time=stamped(state.change_time) if ended else None,
                 freshness=self._fresh(report.fold_time, total.tally.unpriced == 0),
             )
         )
@@ -106,7 +106,7 @@ class ReportApi(ReportServiceServicer):
             ),
             days=[
                 QueryRow(
-                    bucket_time=_stamp(datetime.fromisoformat(day).replace(tzinfo=zone)),
+                    bucket_time=stamped(datetime.fromisoformat(day).replace(tzinfo=zone)),
                     values=_values(counted),
                 )
                 for day, counted in overview.days
@@ -131,7 +131,7 @@ class ReportApi(ReportServiceServicer):
         _last_touch(request.attribution)
         measures = list(request.steps) or list(_STEPS)
         if len(set(measures)) < len(measures):
-            raise FieldInvalid("each step may stand once", field="steps", problem="repeated")
+            raise FieldInvalid("steps", "repeated; each may stand once")
         unknown = [m for m in measures if m not in _STEPS]
         if unknown:
             names = ", ".join(Measure.Name(m) for m in _STEPS)
@@ -154,7 +154,7 @@ class ReportApi(ReportServiceServicer):
     def _fresh(self, fold_time: datetime, cost_final: bool) -> Freshness:
         lag = Duration()
         lag.FromTimedelta(max(self._ledger.now() - fold_time, timedelta(0)))
-        return Freshness(fold_time=_stamp(fold_time), lag_duration=lag, cost_final=cost_final)
+        return Freshness(fold_time=stamped(fold_time), lag_duration=lag, cost_final=cost_final)
 
     def _period(self, asked: PeriodMessage) -> Period:
         zone = asked.zone or self._ledger.zone
@@ -162,16 +162,12 @@ class ReportApi(ReportServiceServicer):
             ZoneInfo(zone)
         except (LookupError, OSError, ValueError):
             raise FieldInvalid(
-                "write an IANA time zone like Europe/Istanbul",
-                field="period.zone",
-                problem="unknown",
+                "period.zone", "unknown; write an IANA time zone like Europe/Istanbul"
             ) from None
         end = _moment(asked, "end_time") or self._ledger.now()
         start = _moment(asked, "start_time") or end - _USUAL
         if start >= end:
-            raise FieldInvalid(
-                "the period must start before it ends", field="period.start_time", problem="order"
-            )
+            raise FieldInvalid("period.start_time", "not before the period's end")
         if end - start > _LONGEST:
             raise QueryTooLarge(
                 "ask for a shorter period",
@@ -193,14 +189,12 @@ def _filters(asked: Sequence[Filter]) -> tuple[tuple[str, tuple[str, ...], bool]
     for n, one in enumerate(asked):
         path = f"filters[{n}]"
         if one.dimension == Dimension.DIMENSION_UNSPECIFIED:
-            raise FieldInvalid("name a dimension", field=f"{path}.dimension", problem="missing")
+            raise FieldInvalid(f"{path}.dimension", "missing; name a dimension")
         if one.dimension not in _COLUMNS:
             names = ", ".join(Dimension.Name(d) for d in _COLUMNS)
             raise Unimplemented(f"{path}: no filter by this dimension yet; use {names}")
         if len(one.values) > _MOST_VALUES:
-            raise FieldInvalid(
-                "too many values", field=f"{path}.values", problem="size", limit=str(_MOST_VALUES)
-            )
+            raise FieldInvalid(f"{path}.values", "too many values", limit=str(_MOST_VALUES))
     return tuple((_COLUMNS[one.dimension], tuple(one.values), one.exclude) for one in asked)
 
 
@@ -210,9 +204,7 @@ def _moment(asked: PeriodMessage, field: str) -> datetime | None:
     try:
         moment: datetime = getattr(asked, field).ToDatetime(UTC)
     except (ValueError, OverflowError):
-        raise FieldInvalid(
-            "the time is out of range", field=f"period.{field}", problem="range"
-        ) from None
+        raise FieldInvalid(f"period.{field}", "the time is out of range") from None
     return moment
 
 
@@ -329,11 +321,3 @@ def _money(amounts: Iterable[tuple[str, int]]) -> list[MoneyAmount]:
         MoneyAmount(currency_code=currency, amount_micros=micros)
         for currency, micros in sorted(amounts)
     ]
-
-
-def _stamp(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp

@@ -5,7 +5,9 @@ the log), and how old the events were that were last folded. The later instant h
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+
+from chassis.clock import moment_of
 
 
 class Freshness:
@@ -20,7 +22,7 @@ class Freshness:
 
     def folded(self, topic: str, accepted_ms: int) -> None:
         """A batch was folded whose oldest event was accepted then (epoch milliseconds)."""
-        self._accepted[topic] = datetime.fromtimestamp(accepted_ms / 1000, UTC)
+        self._accepted[topic] = moment_of(accepted_ms)
 
     def sampled(self, now: datetime, waiting: Mapping[str, bool], upstream: bool) -> None:
         """The log was looked at: of which of our topics, and whether before them, events wait."""

@@ -34,10 +34,6 @@ ABANDONED_STATES: Final = ("cancelled", "stopped")
 C = TypeVar("C", int, tuple[int, str], tuple[int, int], tuple[int, int, str])
 
 
-class FieldInvalid(Invalid):
-    """A field is missing, too large or malformed."""
-
-
 class QueryTooLarge(Invalid):
     """The answer would be too large."""
 

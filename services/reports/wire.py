@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import orjson
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.failures import FieldInvalid
+from chassis.times import milliseconds
 from merhaba.event.v1 import Event, MessageRef
 from services.reports.model import (
     CAMPAIGN_STATES,
     CampaignFact,
     Fact,
-    FieldInvalid,
     Kind,
     Membership,
     MessageFact,
@@ -48,21 +48,23 @@ def event(raw: bytes) -> Event:
     try:
         decoded = Event.FromString(raw)
     except DecodeError:
-        raise FieldInvalid("the bytes are no event; see the producer's version", field="") from None
+        raise FieldInvalid("event", "the bytes are none; see the producer's version") from None
     for field, missing in (
         ("event_id", not decoded.event_id),
         ("event_time", not decoded.HasField("event_time")),
     ):
         if missing:
-            raise FieldInvalid(f"the event has no {field}", field=field, problem="missing")
+            raise FieldInvalid(field, "missing in the event")
     if not 0 <= decoded.event_time.seconds <= _LATEST_S:
-        raise FieldInvalid("the event's time is out of range", field="event_time", problem="range")
+        raise FieldInvalid("event_time", "out of range")
     return decoded
 
 
 def accepted_ms(event: Event) -> int:
     """When the event was accepted, in epoch milliseconds; its own time where nobody said."""
-    return _ms(event.received_time if event.HasField("received_time") else event.event_time)
+    return milliseconds(
+        event.received_time if event.HasField("received_time") else event.event_time
+    )
 
 
 def said(topic: str, event: Event) -> Said | None:
@@ -74,7 +76,7 @@ def said(topic: str, event: Event) -> Said | None:
     name = event.WhichOneof("body")
     if name is None:
         return None
-    time = _ms(event.event_time)
+    time = milliseconds(event.event_time)
     if topic == "message":
         if name in _OUTCOMES:
             fact = _message(event, name, time)
@@ -190,10 +192,6 @@ _READERS: Final[dict[str, Callable[[Event, int], Fact | None]]] = {
     "segment_entered": _entered,
     "segment_left": _left,
 }
-
-
-def _ms(stamp: Timestamp) -> int:
-    return stamp.seconds * 1000 + stamp.nanos // _MILLION
 
 
 def _object(raw: bytes) -> dict[str, Any]:

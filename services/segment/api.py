@@ -5,6 +5,9 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from chassis import paging
+from chassis.failures import BatchTooLarge, FieldInvalid
+from chassis.times import timestamp
 from expressions import ExpressionError
 from merhaba.segment.v1 import (
     ArchiveSegmentRequest,
@@ -38,15 +41,13 @@ from merhaba.segment.v1 import (
     UpdateSegmentRequest,
     UpdateSegmentResponse,
 )
-from services.segment import nouns, paging
+from services.segment import nouns
 from services.segment.definitions import segment_of
 from services.segment.definitions_store import DefinitionsStore
 from services.segment.failures import (
     BackfillNotFound,
     BackfillRunning,
-    BatchTooLarge,
     ContactNotFound,
-    FieldInvalid,
     HistoryTooShort,
     SegmentArchived,
     SegmentNotFound,
@@ -57,7 +58,7 @@ from services.segment.model import SegmentRecord
 from services.segment.rules import Compiler
 from services.segment.segment_definitions import SegmentDefinitions
 from services.segment.state import ContactState, Standing
-from services.segment.wire import contact_id, timestamp
+from services.segment.wire import contact_id
 
 _MAX_EXPRESSION: Final = 10_000
 _MAX_CONTACTS: Final = 500
@@ -132,9 +133,8 @@ class SegmentApi(SegmentServiceServicer):
         self, request: ListSegmentsRequest, context: Any
     ) -> ListSegmentsResponse:
         """Lists segments, by name."""
-        size = paging.size(request.page_size, 100, 500)
-        query = ["segments", list(request.names), list(request.states)]
-        after = paging.place(request.page_token, query, [str], "page_token")
+        query, size = paging.query(request), paging.size(request.page_size, most=500)
+        after = paging.place(request.page_token, query, [str])
         states = {Segment.State.Name(s)[6:].lower() for s in request.states}
         catalogue = await self._store.catalogue()
         found = sorted(
@@ -191,10 +191,9 @@ class SegmentApi(SegmentServiceServicer):
         self, request: ListBackfillsRequest, context: Any
     ) -> ListBackfillsResponse:
         """Lists backfills, newest first."""
-        size = paging.size(request.page_size, 50, 500)
+        query, size = paging.query(request), paging.size(request.page_size, 50, 500)
+        after = paging.place(request.page_token, query, [str])
         states = [Backfill.State.Name(s)[6:].lower() for s in request.states]
-        query = ["backfills", request.segment_id, states]
-        after = paging.place(request.page_token, query, [str], "page_token")
         found = await self._store.backfills(
             request.segment_id, states, after[0] if after else "", size + 1
         )
@@ -264,8 +263,8 @@ class SegmentApi(SegmentServiceServicer):
     async def ListMembers(self, request: ListMembersRequest, context: Any) -> ListMembersResponse:
         """Lists the members at this moment, by contact id."""
         size = paging.size(request.page_size, 1_000, 10_000)
-        query = ["members", request.segment_id]
-        place = paging.place(request.page_token, query, [str, int], "page_token")
+        query = paging.query(request, "moment_time")  # the token carries it
+        place = paging.place(request.page_token, query, [str, int])
         after, at = place or ("", self._moment(nouns.instant(request.moment_time, 0)))
         _ready(segment_of(await self._store.catalogue(), request.segment_id))
         counts = await self._store.member_counts([request.segment_id])
@@ -282,7 +281,7 @@ class SegmentApi(SegmentServiceServicer):
         self, request: StreamMembersRequest, context: Any
     ) -> AsyncIterator[StreamMembersResponse]:
         """Streams the members at this moment, each once, by contact id, and ends."""
-        query = ["stream", request.segment_id]
+        query = paging.query(request, "moment_time")  # the cursor carries it
         place = paging.place(request.cursor, query, [str, int, int], "cursor")
         after, at, passed = place or (
             "",

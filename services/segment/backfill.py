@@ -15,6 +15,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from msgspec.structs import replace
 
 from chassis.clock import Clock
+from chassis.times import stamped
 from chassis.transient import transient
 from merhaba.profile.v1 import (
     ContactHistory,
@@ -102,7 +103,7 @@ class Backfills:
         request = StreamHistoryRequest(
             cursor=backfill.cursor,
             names=backfill.names,
-            start_time=wire.moment(backfill.start_time),
+            start_time=stamped(backfill.start_time),
             read_mask=FieldMask(paths=[*_FACTS, *(["events"] if backfill.names else [])]),
         )
         parts: list[ContactHistory] = []

@@ -4,21 +4,23 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
+from chassis.clock import Clock
+from chassis.failures import EtagMismatch, FieldInvalid
 from chassis.ids import fresh_id
 from expressions import Expression, ExpressionError, History, Registry
 from expressions import compile as compile_expression
 from services.segment.failures import (
-    EtagMismatch,
     ExpressionInvalid,
-    FieldInvalid,
     SegmentArchived,
     SegmentNotFound,
     TriggerNotFound,
 )
 from services.segment.model import BackfillRecord, SegmentRecord, TriggerRecord
 from services.segment.rules import Compiler
+
+R = TypeVar("R")
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _MAX_TEXT: Final = 1_000
@@ -122,6 +124,27 @@ class Sources:
             return self._compiler.compile(source, event).segments
         except ExpressionError:
             return frozenset()  # it is not evaluated either, until somebody corrects it
+
+
+class Definitions:
+    """What makes, changes and ends definitions of one kind stands on this."""
+
+    def __init__(self, store: Store, clock: Clock, sources: Sources) -> None:
+        self._store = store
+        self._clock = clock
+        self._sources = sources
+
+    async def _decided(self, decide: Callable[[Catalogue], tuple[R, Edit | None]]) -> tuple[R, int]:
+        """As `Store.edit`; returns besides what the decision came to."""
+        made: list[R] = []
+
+        def edit(catalogue: Catalogue) -> Edit | None:
+            result, change = decide(catalogue)
+            made.append(result)
+            return change
+
+        cancelled = await self._store.edit(edit)
+        return made[-1], cancelled
 
 
 def segment_of(catalogue: Catalogue, segment_id: str) -> SegmentRecord:

@@ -1,14 +1,7 @@
 """What can be wrong with what is asked of this service. Each class is a reason of the contract."""
 
-from chassis.failures import Conflict, Invalid, NotFound, Refused, Unavailable
+from chassis.failures import Invalid, NotFound, Refused
 from expressions import ExpressionError
-
-
-class FieldInvalid(Invalid):
-    """A field is missing, malformed or out of its bounds."""
-
-    def __init__(self, field: str, problem: str, **facts: str) -> None:
-        super().__init__(f"{field}: {problem}", field=field, problem=problem, **facts)
 
 
 class ExpressionInvalid(Invalid):
@@ -27,32 +20,6 @@ class ExpressionInvalid(Invalid):
         )
 
 
-class BatchTooLarge(Invalid):
-    """More items than one call may carry."""
-
-    def __init__(self, what: str, limit: int, given: int) -> None:
-        super().__init__(
-            f"{given} {what} in one call; send at most {limit}", limit=str(limit), given=str(given)
-        )
-
-
-class RequestIdReused(Invalid):
-    """The request id was used for another request."""
-
-    def __init__(self, request_id: str) -> None:
-        super().__init__(
-            "this request_id made something else; use a new one for another request",
-            request_id=request_id,
-        )
-
-
-class TokenInvalid(Invalid):
-    """The page token or cursor is not one of this query."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(f"{field} is not one of this query; begin without one", field=field)
-
-
 class SegmentCycle(Invalid):
     """A segment would use itself."""
 
@@ -61,21 +28,6 @@ class SegmentCycle(Invalid):
             f"the segment would use itself: {' uses '.join(path)}; take one use out",
             path=",".join(path),
         )
-
-
-class CursorExpired(Refused):
-    """What follows the cursor is no longer held."""
-
-
-class EtagMismatch(Conflict):
-    """The resource was changed since it was read."""
-
-    def __init__(self, etag: str) -> None:
-        super().__init__("it was changed since you read it; read again", etag=etag)
-
-
-class ServiceUnavailable(Unavailable):
-    """Another service did not answer."""
 
 
 class NameTaken(Refused):

@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from chassis.clock import Clock
+from chassis.clock import Clock, milliseconds_of
 from services.segment.model import (
     Happening,
     Occurrence,
@@ -209,7 +208,7 @@ class Membership:
     @property
     def now(self) -> int:
         """The present instant."""
-        return milliseconds(self._clock.now())
+        return milliseconds_of(self._clock.now())
 
     async def reload(self) -> None:
         """Take the definitions that are in force now."""
@@ -317,8 +316,3 @@ class Membership:
 def active(rules: Rules) -> list[str]:
     """Triggers that act."""
     return [i for i, rule in rules.triggers.items() if not rule.definition.paused]
-
-
-def milliseconds(moment: datetime) -> int:
-    """Since 1970 UTC."""
-    return int(moment.timestamp() * 1000)

@@ -8,7 +8,8 @@ import orjson
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from chassis.failures import Unimplemented
+from chassis.failures import FieldInvalid, Unimplemented
+from chassis.times import milliseconds, stamped, timestamp
 from expressions import Clause as ExpressionClause
 from expressions import Expression, ExpressionError
 from merhaba.segment.v1 import (
@@ -28,8 +29,7 @@ from merhaba.segment.v1 import (
 )
 from services.segment import model
 from services.segment.definitions import etag_of
-from services.segment.failures import FieldInvalid, offset_of, suggestions_of
-from services.segment.wire import milliseconds, moment, timestamp
+from services.segment.failures import offset_of, suggestions_of
 
 NEVER: Final = datetime.fromtimestamp(0, UTC)
 _LONGEST_DELAY_MS: Final = 366 * 86_400_000
@@ -54,9 +54,9 @@ def segment(
         member_count=members,
         backfill_id=record.backfill_id,
         definition_name=record.definition_name,
-        create_time=moment(record.create_time),
-        update_time=moment(record.update_time),
-        archive_time=moment(record.archive_time),
+        create_time=stamped(record.create_time),
+        update_time=stamped(record.update_time),
+        archive_time=stamped(record.archive_time),
     )
 
 
@@ -169,9 +169,9 @@ def backfill(record: model.BackfillRecord) -> Backfill:
         total_count=record.total_count,
         member_count=record.member_count,
         failure=record.failure,
-        create_time=moment(record.create_time),
-        update_time=moment(record.update_time),
-        end_time=moment(record.end_time),
+        create_time=stamped(record.create_time),
+        update_time=stamped(record.update_time),
+        end_time=stamped(record.end_time),
     )
 
 
@@ -197,9 +197,9 @@ def trigger(record: model.TriggerRecord) -> Trigger:
         key=definition.key,
         not_after_duration=None if definition.not_after is None else duration(definition.not_after),
         action=Action(send=send),
-        create_time=moment(record.create_time),
-        update_time=moment(record.update_time),
-        archive_time=moment(record.archive_time),
+        create_time=stamped(record.create_time),
+        update_time=stamped(record.update_time),
+        archive_time=stamped(record.archive_time),
     )
 
 

@@ -7,7 +7,10 @@ from typing import Any
 import msgspec
 import orjson
 
+from chassis import paging
 from chassis.clock import Clock
+from chassis.failures import FieldInvalid
+from chassis.times import stamped, timestamp
 from merhaba.profile.v1 import ErasureReceipt, ExportedRecord
 from merhaba.segment.v1 import (
     EraseContactRequest,
@@ -16,14 +19,12 @@ from merhaba.segment.v1 import (
     ExportContactResponse,
     PrivacyServiceServicer,
 )
-from services.segment import paging
 from services.segment.definitions_store import DefinitionsStore
-from services.segment.failures import FieldInvalid
 from services.segment.model import Occurrence
 from services.segment.state import ContactState
 from services.segment.store import SegmentStore
 from services.segment.timeline import PRINT
-from services.segment.wire import contact_id, moment, timestamp
+from services.segment.wire import contact_id
 
 _PAGE = 500
 _FIRST = (2**62, "~")
@@ -43,7 +44,7 @@ class PrivacyApi(PrivacyServiceServicer):
     ) -> AsyncIterator[ExportContactResponse]:
         """Streams everything this service holds about a person."""
         one = contact_id(request.contact_id)
-        query = ["export", one]
+        query = paging.query(request)
         place = paging.place(request.cursor, query, [int, str], "cursor")
         if place is None:
             stored = (await self._reading.states([one])).get(one)
@@ -75,7 +76,7 @@ class PrivacyApi(PrivacyServiceServicer):
             request_id=request.request_id,
             service="segment",
             contact_id=one,
-            erase_time=moment(self._clock.now()),
+            erase_time=stamped(self._clock.now()),
             records=deleted,
         )
         receipt.sha256 = sha256(receipt.SerializeToString(deterministic=True)).hexdigest()

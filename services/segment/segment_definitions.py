@@ -5,38 +5,26 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from chassis.clock import Clock
+from chassis.failures import RequestIdReused
 from chassis.ids import derived_id, fresh_id
 from expressions import Expression, ExpressionError
 from expressions import compile as compile_expression
 from services.segment.definitions import (
     Catalogue,
+    Definitions,
     Edit,
-    Sources,
-    Store,
     backfill_of,
     check_etag,
     check_texts,
     segment_of,
 )
-from services.segment.failures import (
-    NameTaken,
-    RequestIdReused,
-    SegmentArchived,
-    SegmentCycle,
-    SegmentInUse,
-)
+from services.segment.failures import NameTaken, SegmentArchived, SegmentCycle, SegmentInUse
 from services.segment.model import SegmentRecord
 from services.segment.rules import cycle
 
 
-class SegmentDefinitions:
+class SegmentDefinitions(Definitions):
     """Makes, changes and ends segments."""
-
-    def __init__(self, store: Store, clock: Clock, sources: Sources) -> None:
-        self._store = store
-        self._clock = clock
-        self._sources = sources
 
     async def check(
         self, source: str, segment_name: str
@@ -59,14 +47,12 @@ class SegmentDefinitions:
         """A new segment. A repeat with the same request id answers what it made."""
         now = self._clock.now()
         segment_id = derived_id("seg", request_id) if request_id else fresh_id("seg")
-        made: list[SegmentRecord] = []
 
-        def decide(catalogue: Catalogue) -> Edit | None:
+        def decide(catalogue: Catalogue) -> tuple[SegmentRecord, Edit | None]:
             if before := catalogue.segments.get(segment_id):
                 if (before.name, before.expression) != (draft.name, draft.expression):
                     raise RequestIdReused(request_id)
-                made.append(before)
-                return None
+                return before, None
             check_texts("segment", draft.name, draft.display_name, draft.description)
             if any(s.name == draft.name for s in catalogue.segments.values()):
                 raise NameTaken(draft.name)
@@ -74,10 +60,10 @@ class SegmentDefinitions:
             new = replace(
                 draft, segment_id=segment_id, version=1, edit=1, create_time=now, update_time=now
             )
-            return self._put(catalogue, new, expression, now, made, validate_only)
+            return self._put(catalogue, new, expression, now, validate_only)
 
-        await self._store.edit(decide)
-        return made[0]
+        made, _ = await self._decided(decide)
+        return made
 
     async def update_segment(
         self,
@@ -88,9 +74,8 @@ class SegmentDefinitions:
     ) -> SegmentRecord:
         """Change `display_name`, `description` or `expression`, those that are given."""
         now = self._clock.now()
-        made: list[SegmentRecord] = []
 
-        def decide(catalogue: Catalogue) -> Edit | None:
+        def decide(catalogue: Catalogue) -> tuple[SegmentRecord, Edit | None]:
             before = segment_of(catalogue, segment_id)
             check_etag(etag, before.edit)
             if before.state == "archived":
@@ -99,14 +84,13 @@ class SegmentDefinitions:
             check_texts("segment", after.name, after.display_name, after.description)
             after = replace(after, edit=before.edit + 1, update_time=now)
             if after.expression == before.expression:
-                made.append(after)
-                return None if validate_only else Edit(segments=[after])
+                return after, None if validate_only else Edit(segments=[after])
             expression = self._segment_rule(catalogue, after.name, after.expression)
             after = replace(after, version=before.version + 1)
-            return self._put(catalogue, after, expression, now, made, validate_only)
+            return self._put(catalogue, after, expression, now, validate_only)
 
-        await self._store.edit(decide)
-        return made[0]
+        made, _ = await self._decided(decide)
+        return made
 
     def _put(
         self,
@@ -114,9 +98,8 @@ class SegmentDefinitions:
         segment: SegmentRecord,
         expression: Expression,
         now: datetime,
-        made: list[SegmentRecord],
         validate_only: bool,
-    ) -> Edit | None:
+    ) -> tuple[SegmentRecord, Edit | None]:
         """Another version: backfilled where there is anybody, else in force at once."""
         edit = Edit()
         if catalogue.contacts:
@@ -133,8 +116,7 @@ class SegmentDefinitions:
                 live_since=catalogue.generation + 1,
             )
         edit.segments.append(segment)
-        made.append(segment)
-        return None if validate_only else edit
+        return segment, None if validate_only else edit
 
     async def go_live(self, segment_id: str, version: int) -> bool:
         """Evaluate a version from now on; False when it is no longer the latest."""
@@ -160,29 +142,23 @@ class SegmentDefinitions:
     async def _advance(
         self, segment_id: str, version: int, step: Callable[[SegmentRecord, int], SegmentRecord]
     ) -> bool:
-        done = False
-
-        def decide(catalogue: Catalogue) -> Edit | None:
-            nonlocal done
+        def decide(catalogue: Catalogue) -> tuple[bool, Edit | None]:
             segment = segment_of(catalogue, segment_id)
             if segment.state != "backfilling" or segment.version != version:
-                return None
-            done = True
-            return Edit(segments=[step(segment, catalogue.generation + 1)])
+                return False, None
+            return True, Edit(segments=[step(segment, catalogue.generation + 1)])
 
-        await self._store.edit(decide)
-        return done
+        advanced, _ = await self._decided(decide)
+        return advanced
 
     async def archive_segment(self, segment_id: str, etag: str) -> SegmentRecord:
         """End a segment that nobody uses."""
         now = self._clock.now()
-        made: list[SegmentRecord] = []
 
-        def decide(catalogue: Catalogue) -> Edit | None:
+        def decide(catalogue: Catalogue) -> tuple[SegmentRecord, Edit | None]:
             before = segment_of(catalogue, segment_id)
             if before.state == "archived":
-                made.append(before)
-                return None
+                return before, None
             check_etag(etag, before.edit)
             uses = self._sources.uses(catalogue)
             users = [name for name, used in uses.items() if before.name in used]
@@ -196,11 +172,10 @@ class SegmentDefinitions:
             after = replace(
                 before, state="archived", edit=before.edit + 1, update_time=now, archive_time=now
             )
-            made.append(after)
-            return Edit(segments=[after], ended_segments=[segment_id])
+            return after, Edit(segments=[after], ended_segments=[segment_id])
 
-        await self._store.edit(decide)
-        return made[0]
+        made, _ = await self._decided(decide)
+        return made
 
     def _segment_rule(self, catalogue: Catalogue, name: str, source: str) -> Expression:
         expression = self._sources.compile(catalogue, "segment.expression", source, None, "bool")

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from chassis import paging
+from chassis.failures import FieldInvalid
 from merhaba.segment.v1 import (
     ArchiveTriggerRequest,
     ArchiveTriggerResponse,
@@ -23,10 +25,10 @@ from merhaba.segment.v1 import (
     Trigger,
     TriggerServiceServicer,
 )
-from services.segment import nouns, paging
+from services.segment import nouns
 from services.segment.definitions import trigger_of
 from services.segment.definitions_store import DefinitionsStore
-from services.segment.failures import FieldInvalid, OccurrenceNotFound, TriggerNotFound
+from services.segment.failures import OccurrenceNotFound, TriggerNotFound
 from services.segment.membership import Membership
 from services.segment.trigger_definitions import TriggerDefinitions
 from services.segment.wire import contact_id
@@ -67,9 +69,8 @@ class TriggerApi(TriggerServiceServicer):
         self, request: ListTriggersRequest, context: Any
     ) -> ListTriggersResponse:
         """Lists triggers, by name."""
-        size = paging.size(request.page_size, 100, 500)
-        query = ["triggers", list(request.names), list(request.states)]
-        after = paging.place(request.page_token, query, [str], "page_token")
+        query, size = paging.query(request), paging.size(request.page_size, most=500)
+        after = paging.place(request.page_token, query, [str])
         states = {Trigger.State.Name(s)[6:].lower() for s in request.states}
         catalogue = await self._store.catalogue()
         found = sorted(
@@ -129,11 +130,10 @@ class TriggerApi(TriggerServiceServicer):
         if not request.trigger_id and not request.contact_id:
             raise FieldInvalid("trigger_id", "give a trigger_id or a contact_id")
         contact = contact_id(request.contact_id) if request.contact_id else ""
-        size = paging.size(request.page_size, 100, 1000)
         states = [Occurrence.State.Name(s)[6:].lower() for s in request.states]
         between = nouns.instant(request.start_time, 0), nouns.instant(request.end_time, _END)
-        query = ["occurrences", request.trigger_id, contact, states, between]
-        place = paging.place(request.page_token, query, [int, str], "page_token")
+        query, size = paging.query(request), paging.size(request.page_size)
+        place = paging.place(request.page_token, query, [int, str])
         found = await self._store.occurrences(
             request.trigger_id, contact, states, between, place or _LAST, size + 1
         )

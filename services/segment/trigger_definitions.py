@@ -2,36 +2,24 @@
 
 from msgspec.structs import replace
 
-from chassis.clock import Clock
+from chassis.failures import FieldInvalid, RequestIdReused
 from chassis.ids import derived_id, fresh_id
 from expressions import Expression
 from services.segment.definitions import (
     Catalogue,
+    Definitions,
     Edit,
-    Sources,
-    Store,
     backfill_of,
     check_etag,
     check_texts,
     trigger_of,
 )
-from services.segment.failures import (
-    FieldInvalid,
-    NameTaken,
-    ReferenceNotFound,
-    RequestIdReused,
-    TriggerArchived,
-)
+from services.segment.failures import NameTaken, ReferenceNotFound, TriggerArchived
 from services.segment.model import TriggerDefinition, TriggerRecord
 
 
-class TriggerDefinitions:
+class TriggerDefinitions(Definitions):
     """Makes, pauses and ends triggers."""
-
-    def __init__(self, store: Store, clock: Clock, sources: Sources) -> None:
-        self._store = store
-        self._clock = clock
-        self._sources = sources
 
     async def create_trigger(
         self, draft: TriggerRecord, request_id: str, validate_only: bool
@@ -39,15 +27,13 @@ class TriggerDefinitions:
         """A new trigger. A repeat with the same request id answers what it made."""
         now = self._clock.now()
         trigger_id = derived_id("trg", request_id) if request_id else fresh_id("trg")
-        made: list[TriggerRecord] = []
 
-        def decide(catalogue: Catalogue) -> Edit | None:
+        def decide(catalogue: Catalogue) -> tuple[TriggerRecord, Edit | None]:
             definition = replace(draft.definition, trigger_id=trigger_id, version=1)
             if before := catalogue.triggers.get(trigger_id):
                 if replace(definition, paused=before.definition.paused) != before.definition:
                     raise RequestIdReused(request_id)
-                made.append(before)
-                return None
+                return before, None
             check_texts("trigger", definition.name, draft.display_name, draft.description)
             if any(t.definition.name == definition.name for t in catalogue.triggers.values()):
                 raise NameTaken(definition.name)
@@ -60,26 +46,23 @@ class TriggerDefinitions:
                 create_time=now,
                 update_time=now,
             )
-            made.append(after)
             edit = Edit(triggers=[after])
             if catalogue.contacts and any(one.history for one in expressions):
                 edit.backfills.append(backfill_of("", 0, expressions, now))
-            return None if validate_only else edit
+            return after, None if validate_only else edit
 
-        await self._store.edit(decide)
-        return made[0]
+        made, _ = await self._decided(decide)
+        return made
 
     async def pause_trigger(self, trigger_id: str, paused: bool) -> TriggerRecord:
         """Stop a trigger's actions, or let it act again; nothing acts wrongly after the answer."""
-        made: list[TriggerRecord] = []
 
-        def decide(catalogue: Catalogue) -> Edit | None:
+        def decide(catalogue: Catalogue) -> tuple[TriggerRecord, Edit | None]:
             before = trigger_of(catalogue, trigger_id)
             if before.state == "archived":
                 raise TriggerArchived(trigger_id)
             if before.definition.paused == paused:
-                made.append(before)
-                return None
+                return before, None
             after = replace(
                 before,
                 definition=replace(before.definition, paused=paused),
@@ -87,31 +70,26 @@ class TriggerDefinitions:
                 edit=before.edit + 1,
                 update_time=self._clock.now(),
             )
-            made.append(after)
-            return Edit(triggers=[after])
+            return after, Edit(triggers=[after])
 
-        await self._store.edit(decide)
-        return made[0]
+        made, _ = await self._decided(decide)
+        return made
 
     async def archive_trigger(self, trigger_id: str, etag: str) -> tuple[TriggerRecord, int]:
         """End a trigger; returns it and how many occurrences of it no longer wait."""
         now = self._clock.now()
-        made: list[TriggerRecord] = []
 
-        def decide(catalogue: Catalogue) -> Edit | None:
+        def decide(catalogue: Catalogue) -> tuple[TriggerRecord, Edit | None]:
             before = trigger_of(catalogue, trigger_id)
             if before.state == "archived":
-                made.append(before)
-                return None
+                return before, None
             check_etag(etag, before.edit)
             after = replace(
                 before, state="archived", edit=before.edit + 1, update_time=now, archive_time=now
             )
-            made.append(after)
-            return Edit(triggers=[after], ended_triggers=[trigger_id])
+            return after, Edit(triggers=[after], ended_triggers=[trigger_id])
 
-        cancelled = await self._store.edit(decide)
-        return made[0], cancelled
+        return await self._decided(decide)
 
     def _trigger_rules(
         self, catalogue: Catalogue, definition: TriggerDefinition

@@ -1,15 +1,15 @@
 """Events of the log into what this service cares about, and what follows from it into events."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.failures import FieldInvalid
 from chassis.streams import Record
+from chassis.times import milliseconds, timestamp
 from merhaba.event.v1 import (
     AttributeChange,
     ConsentChanged,
@@ -20,7 +20,6 @@ from merhaba.event.v1 import (
     TriggerFired,
 )
 from merhaba.profile.v1 import Attribute, ConsentRecord, ContactHistory
-from services.segment.failures import FieldInvalid
 from services.segment.model import (
     AttributeFact,
     ConsentFact,
@@ -87,23 +86,6 @@ def contact_id(text: str, field: str = "contact_id") -> str:
         return str(UUID(text))
     except ValueError:
         raise FieldInvalid(field, "not a contact id; it is a UUID") from None
-
-
-def milliseconds(moment: Timestamp) -> int:
-    """Since 1970 UTC."""
-    return moment.seconds * 1000 + moment.nanos // 1_000_000
-
-
-def timestamp(milliseconds: int | None) -> Timestamp | None:
-    """The moment, or nothing."""
-    if milliseconds is None:
-        return None
-    return Timestamp(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
-
-
-def moment(at: datetime | None) -> Timestamp | None:
-    """The moment, or nothing."""
-    return None if at is None else timestamp(int(at.timestamp() * 1000))
 
 
 def signal(transition: Transition, traceparent: str = "") -> Event:

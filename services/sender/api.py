@@ -5,9 +5,9 @@ from typing import Any, Final, Protocol
 
 import grpc
 
-from chassis import telemetry
-from chassis.clock import Clock
-from chassis.failures import Unimplemented
+from chassis import paging, telemetry
+from chassis.clock import Clock, milliseconds_of
+from chassis.failures import FieldInvalid, RequestIdReused, Unimplemented
 from chassis.ids import derived_id
 from merhaba.event.v1 import Identity
 from merhaba.sender.v1 import (
@@ -26,24 +26,21 @@ from merhaba.sender.v1 import (
     SendMessageResponse,
 )
 from services.sender.body import body_of
-from services.sender.dispatch import Candidate, milliseconds
+from services.sender.dispatch import Candidate
 from services.sender.gates import Asked, Verdict, ask
 from services.sender.model import (
     NEVER,
     Campaign,
     Contact,
     ContactNotFound,
-    FieldInvalid,
     Lane,
     Message,
     MessageNotFound,
     Number,
     NumberUnusable,
-    RequestIdReused,
     Template,
     TemplateNotFound,
 )
-from services.sender.paging import key_of, size_of, token
 from services.sender.personal import Writer
 from services.sender.wire import at, message_proto, stamp, verdict_proto
 
@@ -126,7 +123,7 @@ class MessageApi(MessageServiceServicer):
     ) -> SendMessageResponse:
         """Intend one message."""
         if not request.request_id:
-            raise FieldInvalid("request_id: give a UUID", field="request_id", problem="missing")
+            raise FieldInvalid("request_id", "missing; give a UUID")
         contact = await self._contact(request.destination)
         message = await self._message(contact, request.content, request.phone_number_id)
         message.message_id = derived_id("msg", "request", request.request_id)
@@ -137,9 +134,7 @@ class MessageApi(MessageServiceServicer):
         message.traceparent = telemetry.traceparent()
         stored = await self._messages.add(message)
         if (stored.contact_id, stored.body) != (message.contact_id, message.body):
-            raise RequestIdReused(
-                "request_id: it was used for another message", request_id=request.request_id
-            )
+            raise RequestIdReused(request.request_id)
         self._waker.wake()
         return SendMessageResponse(message=message_proto(stored))
 
@@ -152,7 +147,7 @@ class MessageApi(MessageServiceServicer):
             case "group_id":
                 raise Unimplemented("messages to groups cannot be sent yet")
             case _:
-                raise FieldInvalid("destination: say who", field="destination", problem="missing")
+                raise FieldInvalid("destination", "missing; say who")
         found = (await self._contacts.read([contact_id], ())).get(contact_id)
         if found is None:
             raise ContactNotFound("profile knows no such contact", contact_id=contact_id)
@@ -161,7 +156,7 @@ class MessageApi(MessageServiceServicer):
     async def _message(self, contact: Contact, content: Content, number_id: str) -> Message:
         """A planned message with this content, not stored."""
         number = await self._number(contact.contact_id, number_id)
-        now = milliseconds(self._clock.now())
+        now = milliseconds_of(self._clock.now())
         message = Message(
             message_id="",
             contact_id=contact.contact_id,
@@ -232,7 +227,7 @@ class MessageApi(MessageServiceServicer):
             raise Unimplemented("content is not returned yet")
         key = request.WhichOneof("key")
         if key is None:
-            raise FieldInvalid("message_id: give it, or a wamid", field="message_id")
+            raise FieldInvalid("message_id", "missing; give it, or a wamid")
         return GetMessageResponse(
             message=message_proto(await self._get(key, getattr(request, key)))
         )
@@ -250,17 +245,15 @@ class MessageApi(MessageServiceServicer):
         fields = ("contact_id", "campaign_id", "occurrence_id", "phone_number_id")
         conditions = {f: value for f in fields if (value := getattr(request, f))}
         if not conditions:
-            raise FieldInvalid(
-                "contact_id: name a contact, campaign, occurrence or number", field="contact_id"
-            )
+            raise FieldInvalid("contact_id", "name a contact, campaign, occurrence or number")
         if request.HasField("start_time") or request.HasField("end_time"):
             raise Unimplemented("lists are not limited by time yet")
-        query, n = "/".join(conditions.values()), size_of(request.page_size)
-        after = key_of(query, request.page_token, _LATEST)
+        query, n = paging.query(request), paging.size(request.page_size)
+        after = paging.place(request.page_token, query, [int, str]) or _LATEST
         found = await self._messages.find(conditions, request.states, after, n)
         return ListMessagesResponse(
             messages=[message_proto(message) for message in found],
-            next_page_token=token(query, (found[-1].plan_time, found[-1].message_id))
+            next_page_token=paging.token(query, (found[-1].plan_time, found[-1].message_id))
             if len(found) == n
             else "",
         )
@@ -269,7 +262,7 @@ class MessageApi(MessageServiceServicer):
         self, request: ExplainSendRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> ExplainSendResponse:
         """Ask every gate, without sending anything."""
-        now = at(request, "send_time") or milliseconds(self._clock.now())
+        now = at(request, "send_time") or milliseconds_of(self._clock.now())
         if request.WhichOneof("subject") == "message_id":
             message = await self._get("message_id", request.message_id)
             found = await self._contacts.read([message.contact_id], ())
@@ -318,4 +311,4 @@ class MessageApi(MessageServiceServicer):
                 message.category = message.purpose = request.purpose
                 return message
             case _:
-                raise FieldInvalid("subject: say what would be sent", field="subject")
+                raise FieldInvalid("subject", "missing; say what would be sent")

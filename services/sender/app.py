@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from chassis.app import platform, serving, tasks
+from chassis.clock import milliseconds_of
 from chassis.rpc import channel, server
 from chassis.settings import from_env
 from chassis.streams import Consumer
@@ -30,7 +31,7 @@ from services.sender.consumer import (
     SignalConsumer,
     StatusConsumer,
 )
-from services.sender.dispatch import Dispatcher, Limits, milliseconds
+from services.sender.dispatch import Dispatcher, Limits
 from services.sender.neighbours import Neighbours
 from services.sender.planner import Planner
 from services.sender.registry import Registry
@@ -88,7 +89,7 @@ async def main(stop: asyncio.Event) -> None:
             transient,
         )
         planner = Planner(campaigns, neighbours, base.clock, dispatcher.wake, transient, _warn)
-        registry = Registry(shelf, graph, lambda: milliseconds(base.clock.now()))
+        registry = Registry(shelf, graph, lambda: milliseconds_of(base.clock.now()))
         own = server("sender", secret)
         add_MessageServiceServicer_to_server(
             MessageApi(outbox, neighbours, shelf, campaigns, graph, dispatcher, base.clock),  # type: ignore[abstract]  # the others answer UNIMPLEMENTED

@@ -6,8 +6,9 @@ from typing import Any, Final, Protocol
 
 import grpc
 
-from chassis.clock import Clock
-from chassis.failures import Unimplemented
+from chassis import paging
+from chassis.clock import Clock, milliseconds_of
+from chassis.failures import EtagMismatch, FieldInvalid, RequestIdReused, Unimplemented
 from chassis.ids import derived_id
 from merhaba.sender.v1 import Campaign as CampaignProto
 from merhaba.sender.v1 import (
@@ -33,25 +34,20 @@ from merhaba.sender.v1 import (
     WatchCampaignResponse,
 )
 from services.sender import template as templates
-from services.sender.dispatch import milliseconds
 from services.sender.model import (
     NEVER,
     Campaign,
     CampaignPhase,
     CampaignState,
-    EtagMismatch,
-    FieldInvalid,
     Message,
     NumberUnusable,
     ParametersInvalid,
-    RequestIdReused,
     Standing,
     State,
     Template,
     TemplateNotFound,
     TemplateState,
 )
-from services.sender.paging import key_of, size_of, token
 from services.sender.personal import compile_binding
 from services.sender.wire import (
     at,
@@ -108,7 +104,7 @@ class CampaignApi(CampaignServiceServicer):
     ) -> CreateCampaignResponse:
         """Store a draft."""
         if not request.request_id:
-            raise FieldInvalid("request_id: give a UUID", field="request_id", problem="missing")
+            raise FieldInvalid("request_id", "missing; give a UUID")
         draft = request.campaign
         check(draft)
         campaign = campaign_of(draft)
@@ -134,9 +130,7 @@ class CampaignApi(CampaignServiceServicer):
         )
         stored = await self._campaigns.create(standing)
         if stored.definition != standing.definition:
-            raise RequestIdReused(
-                "request_id: it was used for another campaign", request_id=request.request_id
-            )
+            raise RequestIdReused(request.request_id)
         return CreateCampaignResponse(campaign=campaign_proto(stored))
 
     async def GetCampaign(
@@ -154,13 +148,13 @@ class CampaignApi(CampaignServiceServicer):
         """List campaigns, latest created first."""
         if request.template_name:
             raise Unimplemented("lists are not limited by template yet")
-        query, n = request.name_query, size_of(request.page_size)
-        after = key_of(query, request.page_token, _LATEST)
+        query, n = paging.query(request), paging.size(request.page_size)
+        after = paging.place(request.page_token, query, [int, str]) or _LATEST
         found = await self._campaigns.search(request.states, request.name_query, after, n)
         last = (found[-1].create_time, found[-1].campaign_id) if len(found) == n else None
         return ListCampaignsResponse(
             campaigns=[campaign_proto(standing) for standing in found],
-            next_page_token=token(query, last) if last else "",
+            next_page_token=paging.token(query, last) if last else "",
         )
 
     async def LaunchCampaign(
@@ -177,9 +171,7 @@ class CampaignApi(CampaignServiceServicer):
 
         def launch(standing: Standing) -> bool:
             if request.etag and request.etag != str(standing.version):
-                raise EtagMismatch(
-                    "the campaign changed; read it again", etag=str(standing.version)
-                )
+                raise EtagMismatch(str(standing.version))
             if standing.state in {CampaignPhase.CANCELLED, CampaignPhase.STOPPED}:
                 raise _state(standing)
             if standing.state != CampaignPhase.DRAFT:
@@ -303,18 +295,18 @@ class CampaignApi(CampaignServiceServicer):
         await self._campaigns.get(request.campaign_id)
         fields = ("gate", "reason", "variant")
         conditions = {f: value for f in fields if (value := getattr(request, f))}
-        query, n = request.campaign_id, size_of(request.page_size)
-        after = key_of(query, request.page_token, "")
+        query, n = paging.query(request), paging.size(request.page_size)
+        (after,) = paging.place(request.page_token, query, [str]) or ("",)
         found = await self._campaigns.recipients(
             request.campaign_id, conditions, request.states, after, n
         )
         return ListRecipientsResponse(
             recipients=[recipient_proto(message) for message in found],
-            next_page_token=token(query, found[-1].message_id) if len(found) == n else "",
+            next_page_token=paging.token(query, [found[-1].message_id]) if len(found) == n else "",
         )
 
     def _now(self) -> int:
-        return milliseconds(self._clock.now())
+        return milliseconds_of(self._clock.now())
 
 
 def _cursor(progress: CampaignProgress) -> str:
@@ -335,24 +327,21 @@ def check(draft: CampaignProto) -> None:
     """What can be told of a draft by itself. Raises FieldInvalid, ExpressionInvalid."""
     for field in ("name", "waba_id"):
         if not getattr(draft, field):
-            raise FieldInvalid(f"campaign.{field}: give one", field=f"campaign.{field}")
+            raise FieldInvalid(f"campaign.{field}", "missing; give one")
     source = draft.audience.WhichOneof("source")
     if source is None:
-        raise FieldInvalid("campaign.audience: say whom it is for", field="campaign.audience")
+        raise FieldInvalid("campaign.audience", "missing; say whom it is for")
     if source == "file" or draft.audience.filter or draft.HasField("budget"):
         raise Unimplemented("audiences from files, filters and budgets do not exist yet")
     if any(person.WhichOneof("destination") == "group_id"
            for person in draft.audience.contacts.contacts):  # fmt: skip
-        raise FieldInvalid("groups get no campaigns", field="campaign.audience.contacts")
+        raise FieldInvalid("campaign.audience.contacts", "groups get no campaigns")
     if not 0 <= draft.hold_out_share < 1:
-        raise FieldInvalid("hold_out_share: 0 to below 1", field="campaign.hold_out_share")
+        raise FieldInvalid("campaign.hold_out_share", "0 to below 1")
     if len({v.name for v in draft.variants if v.name}) < max(len(draft.variants), 1):
-        raise FieldInvalid(
-            "campaign.variants: at least one, each with a name of its own",
-            field="campaign.variants",
-        )
+        raise FieldInvalid("campaign.variants", "at least one, each with a name of its own")
     if any(v.weight < 0 for v in draft.variants) or not any(v.weight for v in draft.variants):
-        raise FieldInvalid("weights: 0 or more, one above 0", field="campaign.variants.weight")
+        raise FieldInvalid("campaign.variants.weight", "0 or more, one above 0")
     for i, variant in enumerate(draft.variants):
         for j, binding in enumerate(variant.bindings):
             _check_binding(binding, f"campaign.variants[{i}].bindings[{j}]")
@@ -369,12 +358,10 @@ def _check_binding(binding: Any, field: str) -> None:
     if formatted is not None and not (formatted == "text" and not binding.text.ByteSize()):
         raise Unimplemented(f"{field}: values cannot be formatted as {formatted} yet")
     if not binding.missing:
-        raise FieldInvalid(
-            f"{field}.missing: choose fallback, skip or fail", field=f"{field}.missing"
-        )
+        raise FieldInvalid(f"{field}.missing", "choose fallback, skip or fail")
     fallbacks = binding.fallbacks.values()
     if binding.missing == binding.MISSING_FALLBACK and not (fallbacks and all(fallbacks)):
-        raise FieldInvalid(f"{field}.fallbacks: give a text", field=f"{field}.fallbacks")
+        raise FieldInvalid(f"{field}.fallbacks", "give a text")
 
 
 def _check_templates(campaign: Campaign, known: Sequence[Template]) -> None:

@@ -1,14 +1,16 @@
 """What comes over the log: statuses, triggers, what contacts did, what Meta says of the account."""
 
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 from google.protobuf.message import DecodeError
+from msgspec.structs import replace
 
 from chassis import telemetry
+from chassis.failures import FieldInvalid
 from merhaba.event.v1 import Event
-from services.sender.model import AccountChange, FieldInvalid, Occurrence
+from services.sender.model import AccountChange, Occurrence
 from services.sender.outcome import kind_of
 from services.sender.progress import Fact, Kind, Status, Talk
 from services.sender.wire import at
@@ -55,29 +57,52 @@ def _decode(batch: Sequence[bytes]) -> list[Event]:
     try:
         return [Event.FromString(one) for one in batch]
     except DecodeError as error:
-        raise FieldInvalid("not a merhaba.event.v1.Event", field="event") from error
+        raise FieldInvalid("event", "not a serialised merhaba.event.v1.Event") from error
 
 
-class StatusConsumer:
+class Traced(Protocol):
+    """Something that happened, in the words of the model."""
+
+    @property
+    def traceparent(self) -> str: ...
+
+
+T = TypeVar("T", bound=Traced)
+
+
+class _Consumer(Generic[T]):
+    """Reads what concerns a group from events, and has it taken under their traces."""
+
+    def __init__(
+        self,
+        group: str,
+        read: Callable[[Event, bytes], T | None],
+        take: Callable[[Sequence[T], Sequence[str]], Awaitable[None]],
+    ) -> None:
+        self._group = group
+        self._read = read
+        self._take = take
+
+    async def handle(self, batch: Sequence[bytes]) -> None:
+        """Take what a batch tells."""
+        events = zip(_decode(batch), batch, strict=True)
+        found = [one for event, raw in events if (one := self._read(event, raw)) is not None]
+        traces = [one.traceparent for one in found]
+        with telemetry.batch("sender process", self._group, traces) as onward:
+            if found:
+                await self._take(found, onward)
+
+
+class StatusConsumer(_Consumer[Status]):
     """Group `sender.status`, of `inbound.status`."""
 
     def __init__(self, ears: Ears) -> None:
-        self._ears = ears
-
-    async def handle(self, batch: Sequence[bytes]) -> None:
-        """Fold a batch of statuses into the outbox."""
-        statuses = [
-            _status(event, raw)
-            for event, raw in zip(_decode(batch), batch, strict=True)
-            if event.HasField("status_received")
-        ]
-        traces = [status.traceparent for status in statuses]
-        with telemetry.batch("sender process", "sender.status", traces) as onward:
-            if statuses:
-                await self._ears.hear(statuses, onward)
+        super().__init__("sender.status", _status, ears.hear)
 
 
-def _status(event: Event, raw: bytes) -> Status:
+def _status(event: Event, raw: bytes) -> Status | None:
+    if not event.HasField("status_received"):
+        return None
     told = event.status_received
     kind = _KINDS.get(told.status)
     code = told.errors[0].code if told.errors else 0
@@ -101,22 +126,14 @@ def _status(event: Event, raw: bytes) -> Status:
     )
 
 
-class ContactConsumer:
+class ContactConsumer(_Consumer[Talk]):
     """Group `sender.contact`, of `contact`: windows, replies and clicks."""
 
     def __init__(self, ears: Ears) -> None:
-        self._ears = ears
-
-    async def handle(self, batch: Sequence[bytes]) -> None:
-        """Fold in what contacts wrote, tapped and opened."""
-        found = [talk for event in _decode(batch) if (talk := _talk(event)) is not None]
-        traces = [talk.traceparent for talk in found]
-        with telemetry.batch("sender process", "sender.contact", traces) as onward:
-            if found:
-                await self._ears.talk(found, onward)
+        super().__init__("sender.contact", _talk, ears.talk)
 
 
-def _talk(event: Event) -> Talk | None:
+def _talk(event: Event, _raw: bytes) -> Talk | None:
     match event.WhichOneof("body"):
         case "message_received":
             said = event.message_received
@@ -147,32 +164,27 @@ def _talk(event: Event) -> Talk | None:
             return None
 
 
-class SignalConsumer:
+class SignalConsumer(_Consumer[Occurrence]):
     """Group `sender.signal`, of `signal`: triggers that name a campaign."""
 
     def __init__(self, occurring: Occurring) -> None:
+        super().__init__("sender.signal", _occurrence, self._occur)
         self._occurring = occurring
 
-    async def handle(self, batch: Sequence[bytes]) -> None:
-        """Make a message of each occurrence."""
-        events = [e for e in _decode(batch) if e.HasField("trigger_fired")]
-        events = [event for event in events if event.trigger_fired.campaign_id]
-        traces = [event.traceparent for event in events]
-        with telemetry.batch("sender process", "sender.signal", traces) as onward:
-            if events:
-                await self._occurring.occur(
-                    [_occurrence(e, t) for e, t in zip(events, onward, strict=True)]
-                )
+    async def _occur(self, occurrences: Sequence[Occurrence], onward: Sequence[str]) -> None:
+        await self._occurring.occur(
+            [replace(o, traceparent=t) for o, t in zip(occurrences, onward, strict=True)]
+        )
 
 
-def _occurrence(event: Event, trace: str) -> Occurrence:
+def _occurrence(event: Event, _raw: bytes) -> Occurrence | None:
     fired = event.trigger_fired
+    if not fired.campaign_id:
+        return None
     try:
         parameters = msgspec.json.decode(fired.parameters_json or b"{}", type=dict)
     except msgspec.MsgspecError as error:
-        raise FieldInvalid(
-            "parameters_json must be a JSON object", field="trigger_fired.parameters_json"
-        ) from error
+        raise FieldInvalid("trigger_fired.parameters_json", "not a JSON object") from error
     return Occurrence(
         event.event_id,
         event.contact_id,
@@ -183,7 +195,7 @@ def _occurrence(event: Event, trace: str) -> Occurrence:
         at(event, "event_time"),
         at(fired, "not_after_time"),
         at(event, "received_time"),
-        trace,
+        event.traceparent,
     )
 
 

@@ -10,10 +10,10 @@ never sent again.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
 
-from chassis.clock import Clock
+from chassis.clock import Clock, milliseconds_of
 from services.sender import gates
 from services.sender.gates import Asked, GateVerdict, Verdict
 from services.sender.model import (
@@ -149,11 +149,6 @@ class Limits:
     """How long an attempting message belongs to its process; longer than any call."""
     unknown_ms: int
     """How long an unknown message waits for a status."""
-
-
-def milliseconds(time: datetime) -> int:
-    """A moment as the sender counts time."""
-    return int(time.timestamp() * 1000)
 
 
 def permit(candidate: Candidate, contact: Contact | None, now: int, lease_ms: int) -> Decided:
@@ -313,7 +308,7 @@ class Dispatcher:
 
     async def turn(self) -> int:
         """Start what may start now; returns after how many milliseconds to look again."""
-        now = milliseconds(self._clock.now())
+        now = milliseconds_of(self._clock.now())
         if now >= self._numbers_until:
             await self._outbox.expire(now, now + self._limits.unknown_ms)
             self._numbers = await self._outbox.numbers()
@@ -336,7 +331,7 @@ class Dispatcher:
             decided = await self._outbox.claim(
                 number.phone_number_id,
                 grant.tokens,
-                milliseconds(self._clock.now()),
+                milliseconds_of(self._clock.now()),
                 self._decide,
             )
             claimed = len(decided)
@@ -360,13 +355,13 @@ class Dispatcher:
         contacts = await self._contacts.get(
             list({candidate.message.contact_id for candidate in candidates})
         )
-        now = milliseconds(self._clock.now())
+        now = milliseconds_of(self._clock.now())
         lease_ms = self._limits.lease_ms
         return [permit(c, contacts.get(c.message.contact_id), now, lease_ms) for c in candidates]
 
     async def _call(self, message: Message, address: Address) -> None:
         answer = await self._platform.send(message, address)
-        now = milliseconds(self._clock.now())
+        now = milliseconds_of(self._clock.now())
         outcome = judge(answer, now, message.attempts, self._random)
         self._ended.put_nowait(
             Settled(message.message_id, message.phone_number_id, outcome, now, answer.traceparent)

@@ -9,15 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from chassis.failures import (
-    AlreadyExists,
-    Busy,
-    Conflict,
-    Invalid,
-    NotFound,
-    Refused,
-    Unavailable,
-)
+from chassis.failures import AlreadyExists, Busy, Invalid, NotFound, Refused, Unavailable
 
 DAY_MS: Final = 86_400_000
 NEVER: Final = 1 << 62
@@ -291,10 +283,6 @@ class AccountChange(Struct, frozen=True):
     messaging_limit: str = ""
 
 
-class FieldInvalid(Invalid):
-    """A field is missing, too large or malformed."""
-
-
 class ContentInvalid(Invalid):
     """The content breaks a rule of Meta's."""
 
@@ -305,14 +293,6 @@ class ParametersInvalid(Invalid):
 
 class ExpressionInvalid(Invalid):
     """An expression does not parse or check."""
-
-
-class TokenInvalid(Invalid):
-    """The page token is not of this query."""
-
-
-class RequestIdReused(Invalid):
-    """The request id was used with other content."""
 
 
 class MessageNotFound(NotFound):
@@ -333,10 +313,6 @@ class NumberNotFound(NotFound):
 
 class ContactNotFound(NotFound):
     """Profile knows no such contact."""
-
-
-class EtagMismatch(Conflict):
-    """Somebody changed it meanwhile."""
 
 
 class CampaignState(Refused):

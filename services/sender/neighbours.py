@@ -6,6 +6,7 @@ import grpc
 import msgspec
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from chassis.failures import FieldInvalid
 from chassis.ids import fingerprint
 from merhaba.event.v1 import Identity
 from merhaba.ingest.v1 import CreateLinksRequest, IngestServiceStub, LinkSpec
@@ -22,7 +23,6 @@ from services.sender.model import (
     Campaign,
     Contact,
     ContactNotFound,
-    FieldInvalid,
     SegmentNotFound,
     ServiceUnavailable,
 )
@@ -126,9 +126,8 @@ class Neighbours:
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
                 raise FieldInvalid(
-                    "ingest does not take the target of a link; see its settings",
-                    field="link",
-                    problem=error.details() or "",
+                    "link",
+                    f"ingest does not take the target; see its settings: {error.details() or ''}",
                 ) from error
             raise _unavailable("ingest", error) from error
         return [link.token for link in response.links]

@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from chassis.clock import Clock
+from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Busy, Failure, Unavailable
-from services.sender.dispatch import milliseconds
 from services.sender.model import Campaign, Contact, Happening, Message, Occurrence, State, Template
 from services.sender.personal import Draft, Writer, finish
 
@@ -230,7 +229,7 @@ class Planner:
         return dict(zip(drafts, await self._finish(list(drafts.values())), strict=True))
 
     def _now(self) -> int:
-        return milliseconds(self._clock.now())
+        return milliseconds_of(self._clock.now())
 
 
 def first_of(message: Message) -> list[Happening]:

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import grpc
 
-from chassis.failures import Unimplemented
+from chassis import paging
+from chassis.failures import FieldInvalid, Unimplemented
 from merhaba.sender.v1 import (
     BusinessNumber,
     CreateTemplateRequest,
@@ -29,8 +30,7 @@ from merhaba.sender.v1 import (
     TemplateServiceServicer,
 )
 from merhaba.sender.v1 import Template as TemplateProto
-from services.sender.model import FieldInvalid, Number, TemplateNotFound
-from services.sender.paging import key_of, size_of, token
+from services.sender.model import Number, TemplateNotFound
 from services.sender.registry import Registry
 from services.sender.template_wire import template_proto, to_graph
 from services.sender.wire import stamp
@@ -49,7 +49,7 @@ class TemplateApi(TemplateServiceServicer):
     ) -> CreateTemplateResponse:
         """Submit a template to Meta."""
         if not request.request_id:
-            raise FieldInvalid("request_id: give a UUID", field="request_id", problem="missing")
+            raise FieldInvalid("request_id", "missing; give a UUID")
         if request.languages:
             raise Unimplemented("templates are created one language at a time yet")
         wanted = to_graph(request.template)
@@ -81,8 +81,8 @@ class TemplateApi(TemplateServiceServicer):
         self, request: ListTemplatesRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> ListTemplatesResponse:
         """List templates by name and language."""
-        query = f"{request.waba_id}/{request.name_query}/{request.language}/{request.category}"
-        n = size_of(request.page_size)
+        query, n = paging.query(request), paging.size(request.page_size)
+        after = paging.place(request.page_token, query, [str, str, str]) or _FIRST
         names = [TemplateProto.State.Name(s).removeprefix("STATE_") for s in request.states]
         found = await self._registry.shelf.templates(
             request.waba_id,
@@ -90,13 +90,13 @@ class TemplateApi(TemplateServiceServicer):
             request.language,
             request.category,
             names,
-            key_of(query, request.page_token, _FIRST),
+            after,
             n,
         )
         last = found[-1] if len(found) == n else None
         return ListTemplatesResponse(
             templates=[template_proto(template) for template in found],
-            next_page_token=token(query, (last.name, last.language, last.template_id))
+            next_page_token=paging.token(query, (last.name, last.language, last.template_id))
             if last
             else "",
         )
@@ -106,7 +106,7 @@ class TemplateApi(TemplateServiceServicer):
     ) -> SyncTemplatesResponse:
         """Read all templates of an account from Meta."""
         if not request.waba_id:
-            raise FieldInvalid("waba_id: give one", field="waba_id", problem="missing")
+            raise FieldInvalid("waba_id", "missing; give one")
         return SyncTemplatesResponse(
             **(await self._registry.sync_templates(request.waba_id))._asdict()
         )
@@ -125,7 +125,7 @@ class NumberApi(NumberServiceServicer):
         wanted = request.number
         for field in ("phone_number_id", "waba_id"):
             if not getattr(wanted, field):
-                raise FieldInvalid(f"number.{field}: give one", field=f"number.{field}")
+                raise FieldInvalid(f"number.{field}", "missing; give one")
         number = Number(
             phone_number_id=wanted.phone_number_id,
             waba_id=wanted.waba_id,
@@ -161,12 +161,13 @@ class NumberApi(NumberServiceServicer):
         self, request: ListNumbersRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> ListNumbersResponse:
         """List numbers by id."""
-        query, n = request.waba_id, size_of(request.page_size)
-        after = key_of(query, request.page_token, "")
+        query, n = paging.query(request), paging.size(request.page_size)
+        (after,) = paging.place(request.page_token, query, [str]) or ("",)
         found = await self._registry.shelf.numbers(request.waba_id, after, n)
+        last = found[-1].phone_number_id if len(found) == n else ""
         return ListNumbersResponse(
             numbers=[_number(number) for number in found],
-            next_page_token=token(query, found[-1].phone_number_id) if len(found) == n else "",
+            next_page_token=paging.token(query, [last]) if last else "",
         )
 
     async def PauseNumber(

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chassis.failures import Unimplemented
+from chassis.failures import FieldInvalid, Unimplemented
 from merhaba.sender.v1 import Template as TemplateProto
 from merhaba.sender.v1 import (
     TemplateBody,
@@ -19,7 +19,7 @@ from merhaba.sender.v1 import (
     TemplateUrl,
     VariableExample,
 )
-from services.sender.model import FieldInvalid, Template
+from services.sender.model import Template
 from services.sender.wire import stamp
 
 _STATES: Final = set(TemplateProto.State.keys())
@@ -42,7 +42,7 @@ def to_graph(template: TemplateProto) -> dict[str, Any]:
     """A template as POST /message_templates takes it."""
     for field in ("waba_id", "name", "language", "category"):
         if not getattr(template, field):
-            raise FieldInvalid(f"template.{field}: give one", field=f"template.{field}")
+            raise FieldInvalid(f"template.{field}", "missing; give one")
     named = template.parameter_format == TemplateProto.PARAMETER_FORMAT_NAMED
     parts = template.components
     if parts.cards or parts.HasField("limited_time_offer") or parts.call_permission_request:
@@ -116,10 +116,7 @@ def _button(button: TemplateButton) -> dict[str, Any]:
         case "plain":
             return {"type": _PLAIN[button.plain.kind], "text": button.text}
         case None:
-            raise FieldInvalid(
-                "template.components.buttons: say what the button does",
-                field="template.components.buttons",
-            )
+            raise FieldInvalid("template.components.buttons", "say what the button does")
         case other:
             raise Unimplemented(f"buttons of kind {other} cannot be created yet")
 

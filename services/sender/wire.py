@@ -1,7 +1,7 @@
 """Between the contracts and the model."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -9,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.streams import Record
+from chassis.times import milliseconds, timestamp
 from merhaba.event.v1 import (
     CampaignChanged,
     Event,
@@ -69,20 +70,12 @@ def stamp(time: int) -> Timestamp | None:
     """A time of the contract; None for never."""
     if not time or time >= NEVER:
         return None
-    return Timestamp(seconds=time // 1000, nanos=time % 1000 * 1_000_000)
+    return timestamp(time)
 
 
 def at(message: Any, field: str) -> int:
     """A time field of the contract in milliseconds; 0 when unset."""
-    if not message.HasField(field):
-        return 0
-    value = getattr(message, field)
-    return int(value.seconds * 1000 + value.nanos // 1_000_000)
-
-
-def moment(time: int) -> datetime:
-    """A time as a date."""
-    return datetime.fromtimestamp(time / 1000, UTC)
+    return milliseconds(getattr(message, field)) if message.HasField(field) else 0
 
 
 def span(duration: Duration) -> int:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chassis.failures import FieldInvalid
 from merhaba.event.v1.event_pb2 import Event
 from services.ingest import payload, wire
-from services.ingest.failures import FieldInvalid
 from services.ingest.intake import Intake
 from services.ingest.model import Occurrence, Posted, RawWebhook
 from services.ingest.tests.bodies import message, status, value, webhook

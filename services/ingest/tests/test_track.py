@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.failures import FieldInvalid
+from chassis.failures import FieldInvalid
 from services.ingest.model import Occurrence
 from services.ingest.track import happened_ms, occurrence, snake, wa_id
 

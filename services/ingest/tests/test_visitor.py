@@ -5,9 +5,8 @@ import hmac
 
 import pytest
 
-from services.ingest.failures import TokenInvalid, UrlNotAllowed
+from services.ingest.failures import UrlNotAllowed
 from services.ingest.links import new_link
-from services.ingest.paging import continued, page_token
 from services.ingest.signature import app_secrets, signed_by
 from services.ingest.visitor import visitor
 
@@ -73,11 +72,3 @@ def test_every_secret_of_every_app_holds_and_no_other() -> None:
         assert signed_by(b"body", digest, secrets) is None
     for header in ("", "sha256=", "sha256=\udcff", "sha256=" + "0" * 64):
         assert signed_by(b"body", header, secrets) is None
-
-
-def test_a_page_token_goes_on_with_its_own_query_only() -> None:
-    token = page_token("wh_1", b"query")
-    assert continued("page_token", token, b"query") == "wh_1"
-    for wrong in ((token, b"other"), ("!", b"query"), ("AAAA", b"query"), ("ü", b"query")):
-        with pytest.raises(TokenInvalid):
-            continued("page_token", *wrong)

@@ -7,19 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chassis.failures import EtagMismatch, FieldInvalid
 from services.profile import attributes, consent, phone, traits
 from services.profile.identity import MOST_IDENTITIES, normalised, persons
-from services.profile.model import (
-    Consent,
-    Contact,
-    Document,
-    EtagMismatch,
-    FieldInvalid,
-    Happening,
-    Identity,
-    Kind,
-    Merged,
-)
+from services.profile.model import Consent, Contact, Document, Happening, Identity, Kind, Merged
 from services.profile.picture import Rejected, unfold
 
 WA = Identity(Kind.WA_ID, "", "905321234567")

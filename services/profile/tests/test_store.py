@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from chassis.app import tasks
 from chassis.clock import ManualClock
+from chassis.failures import FieldInvalid
 from chassis.ids import fresh_id
 from chassis.postgres import Pool
 from chassis.streams import Consumer, DeadLetters, EventLog, Position, Record
@@ -17,7 +18,7 @@ from merhaba.event.v1 import Event, Identity
 from services.profile.consumer import recording
 from services.profile.directory import Directory, EventQuery
 from services.profile.identity import normalised
-from services.profile.model import ContactNotFound, FieldInvalid, Kind
+from services.profile.model import ContactNotFound, Kind
 from services.profile.traits import names, value_json
 
 Handle = Callable[[Sequence[bytes]], Awaitable[None]]

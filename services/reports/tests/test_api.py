@@ -9,6 +9,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from chassis.app import serving
+from chassis.failures import FieldInvalid
 from chassis.ids import fresh_id
 from chassis.rpc import channel, server
 from merhaba.reports.v1 import (
@@ -222,5 +223,6 @@ async def test_what_does_not_exist_yet_says_so(stub) -> None:
 
 
 def test_every_failure_is_a_reason_of_the_contract() -> None:
-    for failure in (model.FieldInvalid, model.QueryTooLarge, model.CampaignNotFound):
-        assert f"ERROR_REASON_{failure('').reason}" in ErrorReason.keys()  # noqa: SIM118 - an enum wrapper
+    failures = FieldInvalid("", ""), model.QueryTooLarge(""), model.CampaignNotFound("")
+    for failure in failures:
+        assert f"ERROR_REASON_{failure.reason}" in ErrorReason.keys()  # noqa: SIM118 - an enum wrapper

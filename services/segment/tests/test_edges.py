@@ -5,8 +5,9 @@ import inspect
 
 import pytest
 
+from chassis import failures as shared
 from chassis.app import tasks
-from chassis.failures import Failure, Misconfigured
+from chassis.failures import Failure, FieldInvalid, Misconfigured
 from chassis.ids import fresh_id
 from chassis.postgres import migrate
 from chassis.settings import from_env
@@ -28,15 +29,17 @@ from services.segment import failures
 from services.segment.app import MIGRATIONS, main
 from services.segment.config import SegmentSettings
 from services.segment.consumer import GROUP
-from services.segment.failures import FieldInvalid
 from services.segment.wire import happening
 
 
 def test_every_failure_is_a_reason_of_the_contract() -> None:
     kinds = [
         kind
-        for _, kind in inspect.getmembers(failures, inspect.isclass)
-        if issubclass(kind, Failure) and kind.__module__ == failures.__name__
+        for module in (failures, shared)
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, Failure)
+        and kind.__module__ == module.__name__
+        and kind not in {Failure, *Failure.__subclasses__()}
     ]
     assert len(kinds) > 15
     for kind in kinds:

@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from chassis.app import tasks
-from chassis.clock import SystemClock
+from chassis.clock import SystemClock, milliseconds_of
 from chassis.ids import derived_id, fresh_id
 from chassis.postgres import Effects, Pool, database, migrate
 from chassis.rpc import channel, server
@@ -63,7 +63,7 @@ from services.sender.api import MessageApi
 from services.sender.campaign_api import CampaignApi
 from services.sender.campaign_store import CampaignStore
 from services.sender.cloud_api import cloud_api
-from services.sender.dispatch import Dispatcher, Limits, milliseconds
+from services.sender.dispatch import Dispatcher, Limits
 from services.sender.model import Message, Number
 from services.sender.neighbours import Neighbours
 from services.sender.planner import Planner
@@ -303,7 +303,7 @@ async def suite(
             transient,
         )
         planner = Planner(campaigns, neighbours, clock, dispatcher.wake, transient, lambda *_: None)
-        registry = Registry(shelf, graph, lambda: milliseconds(clock.now()))
+        registry = Registry(shelf, graph, lambda: milliseconds_of(clock.now()))
         own = server("sender", TOKEN)
         add_MessageServiceServicer_to_server(
             MessageApi(outbox, neighbours, shelf, campaigns, graph, dispatcher, clock), own
@@ -390,7 +390,7 @@ async def ready(suite: Suite) -> Suite:
         headers={"Authorization": "Bearer graph"},
     ) as response:
         assert response.status == 200
-    now = milliseconds(SystemClock().now())
+    now = milliseconds_of(SystemClock().now())
     await suite.shelf.put_number(
         Number(
             phone_number_id=suite.number_id,

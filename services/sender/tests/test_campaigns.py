@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.app import tasks
-from chassis.clock import SystemClock
+from chassis.clock import SystemClock, milliseconds_of
 from chassis.ids import fresh_id
 from chassis.streams import Consumer, Record
 from chassis.testing import wait_until
@@ -38,7 +38,7 @@ from merhaba.sender.v1 import (
     WatchCampaignRequest,
 )
 from services.sender.consumer import SignalConsumer, StatusConsumer
-from services.sender.dispatch import Dispatcher, Limits, milliseconds
+from services.sender.dispatch import Dispatcher, Limits
 from services.sender.model import State
 from services.sender.planner import Planner
 from services.sender.throttle import RedisThrottle
@@ -323,7 +323,7 @@ async def test_a_campaign_that_cannot_be_planned_pauses_with_the_reason(ready: A
 
 async def test_a_scheduled_campaign_starts_at_its_time(ready: Any) -> None:
     campaign_id = await drafted(ready, segment(ready, await people(ready, 2)))
-    start = Timestamp(seconds=milliseconds(SystemClock().now()) // 1000 + 2)
+    start = Timestamp(seconds=milliseconds_of(SystemClock().now()) // 1000 + 2)
     await ready.campaign.LaunchCampaign(
         LaunchCampaignRequest(
             request_id=str(uuid4()),

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.app import tasks
-from chassis.clock import SystemClock
+from chassis.clock import SystemClock, milliseconds_of
 from chassis.failures import Failure
 from chassis.ids import fresh_id
 from chassis.streams import Consumer, Record
@@ -67,13 +67,12 @@ from merhaba.sender.v1 import (
     VariableExample,
 )
 from services.sender.consumer import AccountConsumer, ContactConsumer, StatusConsumer
-from services.sender.dispatch import milliseconds
 from services.sender.model import State
 from services.sender.throttle import RedisThrottle
 
 
 def now_ms() -> int:
-    return milliseconds(SystemClock().now())
+    return milliseconds_of(SystemClock().now())
 
 
 def stamped(time: int) -> Timestamp:
