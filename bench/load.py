@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import cast
 from urllib.parse import urlsplit
 
-_CONNECTIONS = 48
+_CONNECTIONS = 128
 
 FLAT_OUT = 1e9
 """A rate nobody keeps up with: each connection always has a request on its way."""

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import orjson
@@ -27,6 +27,7 @@ import uvloop
 from bench.bare import bare
 from bench.load import FLAT_OUT, Load, offer, signed_post
 from bench.result import Figure, percentile, tell
+from bench.whatsapp import status, webhook
 from chassis.settings import LogSettings
 from chassis.streams import EventLog, event_log
 from cli import stack
@@ -241,7 +242,7 @@ async def _sent_messages(
 def _bodies(sent: Sequence[tuple[str, str, str]], total: int) -> Iterator[bytes]:
     """Webhooks in the order in which they are posted; each happens once."""
     chance = random.Random(1)
-    statuses = [(message, status) for status in _STATUSES for message in sent]
+    statuses = [(message, what) for what in _STATUSES for message in sent]
     taken = iter(statuses)
     for position in range(total):
         wamid, wa_id, message_id = sent[chance.randrange(len(sent))]
@@ -250,47 +251,9 @@ def _bodies(sent: Sequence[tuple[str, str, str]], total: int) -> Iterator[bytes]
                 f"wamid.walk{position}", wa_id, NUMBER, WABA, "Merhaba!", datetime.now(UTC)
             )
         else:
-            (wamid, wa_id, message_id), status = next(taken)
-            body = _status(wamid, wa_id, message_id, status)
+            (wamid, wa_id, message_id), what = next(taken)
+            body = webhook([status(wamid, wa_id, message_id, what)])
         yield orjson.dumps(body)
-
-
-def _status(wamid: str, wa_id: str, message_id: str, status: str) -> dict[str, Any]:
-    value: dict[str, Any] = {
-        "id": wamid,
-        "status": status,
-        "timestamp": str(int(time.time())),
-        "recipient_id": wa_id,
-        "biz_opaque_callback_data": message_id,
-    }
-    if status != "read":
-        value["pricing"] = {
-            "billable": True,
-            "pricing_model": "PMP",
-            "type": "regular",
-            "category": "utility",
-        }
-    return {
-        "object": "whatsapp_business_account",
-        "entry": [
-            {
-                "id": WABA,
-                "changes": [
-                    {
-                        "field": "messages",
-                        "value": {
-                            "messaging_product": "whatsapp",
-                            "metadata": {
-                                "display_phone_number": NUMBER,
-                                "phone_number_id": NUMBER,
-                            },
-                            "statuses": [value],
-                        },
-                    }
-                ],
-            }
-        ],
-    }
 
 
 async def _lags(services: Clients, into: list[float]) -> None:

@@ -31,7 +31,7 @@ class LogSettings(Settings):
     """Streams per topic and lane. Fixed when the log is first used."""
 
     log_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 8.0
-    """How long an entry is filled before it is written, in milliseconds."""
+    """How long an entry is filled at most before it is written, in milliseconds."""
 
     log_pace_ms: Annotated[float, Field(ge=0, le=1000)] = 50.0
     """Shortest time between two reads of a consumer under load, in milliseconds: the longer, the

@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -197,8 +197,10 @@ class Stack:
 
 
 @asynccontextmanager
-async def running(place: Place, say: Say) -> AsyncIterator[Stack]:
-    """Run the suite for as long as the block runs; ready when the block begins.
+async def running(
+    place: Place, say: Say, services: Sequence[str] = SERVICES
+) -> AsyncIterator[Stack]:
+    """Run the suite, or some of its services, for as long as the block runs; ready when it begins.
 
     Raises `Misconfigured` with the last words of a part that does not come up.
     """
@@ -211,11 +213,11 @@ async def running(place: Place, say: Say) -> AsyncIterator[Stack]:
         say("simulator")
         await _start_simulator(stack, exits)
         say("migrations")
-        await asyncio.gather(*(_migrate(stack, service) for service in SERVICES))
+        await asyncio.gather(*(_migrate(stack, service) for service in services))
         say("services")
         keepers = await exits.enter_async_context(asyncio.TaskGroup())
         exits.push_async_callback(_stop, stack)
-        for service in SERVICES:
+        for service in services:
             part = Part(
                 service,
                 f"services.{service}",
@@ -224,7 +226,7 @@ async def running(place: Place, say: Say) -> AsyncIterator[Stack]:
             )
             stack.parts[service] = part
             await part.start()
-        await asyncio.gather(*(_until_serving(stack, name) for name in SERVICES))
+        await asyncio.gather(*(_until_serving(stack, name) for name in services))
         place.addresses.touch(mode=0o600)
         place.addresses.write_text(stack.addresses().as_json())
         exits.callback(place.addresses.unlink)

@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from time import perf_counter
@@ -22,6 +22,7 @@ from chassis.telemetry import counter, histogram
 
 FIELD: Final = b"e"  # the one field of an entry: an EventBatch
 _ENTRY_BYTES: Final = 256 * 1024
+_ENOUGH: Final = 64  # events waiting: no need to wait for more
 _PENDING_BYTES: Final = 64 * 1024 * 1024  # of one process, waiting to be written
 _WAIT_TIMEOUT_MS: Final = 1000
 REDIS_TIMEOUT_S: Final = 15.0  # a Redis that is silent for longer is treated as gone
@@ -80,6 +81,8 @@ class EventLog:
         self._pending_bytes = 0
         self._flushed: asyncio.Future[None] | None = None
         self._wake = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._waiting = 0
 
     def streams(self, topic: str) -> list[str]:
         """The Redis keys of a topic, one a shard; each has a hash tag of its own."""
@@ -117,6 +120,9 @@ class EventLog:
             shard = crc32(key.encode()) % shards if shards > 1 else 0
             self._pending[self._stream(topic, shard)].append(event)
         self._pending_bytes += size
+        self._waiting += len(records)
+        if self._waiting >= _ENOUGH:
+            self._enough.set()
         if self._flushed is None:
             self._flushed = asyncio.get_running_loop().create_future()
         flushed = self._flushed
@@ -128,11 +134,14 @@ class EventLog:
         linger = self.settings.log_linger_ms / 1000
         while True:
             await self._wake.wait()
-            await asyncio.sleep(linger)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(linger):
+                    await self._enough.wait()
             batch, flushed = self._pending, self._flushed
             size = self._pending_bytes
-            self._pending, self._flushed = defaultdict(list), None
+            self._pending, self._flushed, self._waiting = defaultdict(list), None, 0
             self._wake.clear()
+            self._enough.clear()
             assert flushed is not None
             started = perf_counter()
             try:
