@@ -12,14 +12,18 @@ from chassis.streams.log import EventLog
 from chassis.transient import transient
 
 _GONE: Final = timedelta(hours=1)
+_EVERY_S: Final = 10.0  # at most: what a full load brings meanwhile is a small part of the memory
+_SHORT: Final = 0.6  # of Redis' memory in use; above it the retention has to give
+_LEAST: Final = timedelta(seconds=10)
 _logger = structlog.get_logger()
 
 
 class Upkeep:
     """Trims the streams of `topics`, only behind the slowest group and past the retention.
 
-    `XADD MAXLEN` would silently drop what is unread or pending; this never does. Several replicas
-    may run it: what it does is the same done twice.
+    `XADD MAXLEN` would silently drop what is unread or pending; this never does. When memory is
+    short, what every group has had goes after ten seconds, before new events must be refused.
+    Several replicas may run it: what it does is the same done twice.
     """
 
     def __init__(self, log: EventLog, topics: Sequence[str], clock: Clock) -> None:
@@ -31,7 +35,7 @@ class Upkeep:
         """Trim now and then, until cancelled."""
         retention = self._log.settings.log_retention_s
         while True:
-            await self._clock.sleep(timedelta(seconds=max(retention / 20, 1)))
+            await self._clock.sleep(timedelta(seconds=min(max(retention / 20, 1), _EVERY_S)))
             try:
                 await self.trim()
             except Exception as error:
@@ -41,7 +45,10 @@ class Upkeep:
 
     async def trim(self) -> int:
         """Drop what every group has acknowledged and is past the retention; says how many."""
-        oldest = self._clock.now() - timedelta(seconds=self._log.settings.log_retention_s)
+        retention = timedelta(seconds=self._log.settings.log_retention_s)
+        if await self._log.memory_pressure() > _SHORT:
+            retention = min(retention, _LEAST)
+        oldest = self._clock.now() - retention
         dropped = 0
         for stream in (s for topic in self._topics for s in self._log.streams(topic)):
             dropped += await self._trim(stream, int(oldest.timestamp() * 1000))

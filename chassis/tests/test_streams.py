@@ -1,15 +1,17 @@
 """The event log: durable, in batches, at least once, one bad event never costs the others."""
 
 import asyncio
+import shutil
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis import embedded
 from chassis.app import tasks
-from chassis.clock import SystemClock
+from chassis.clock import ManualClock, SystemClock
 from chassis.failures import Invalid, Misconfigured, Unavailable
 from chassis.settings import LogSettings
 from chassis.streams import Consumer, DeadLetters, EventLog, Record, Upkeep, event_log, framing
@@ -205,6 +207,29 @@ async def test_trimming_never_touches_what_a_group_has_not_finished(log: EventLo
         entries = await log.read_group("g", "c", log.streams("a"), 100, None)
         await upkeep.trim()
         assert sum([await log.redis.xlen(s) for s in log.streams("a")]) == len(entries)
+
+
+async def test_when_memory_is_short_the_retention_gives_before_new_events_are_refused() -> None:
+    folder = embedded.run_folder()
+    server = embedded.start_redis(folder, folder, maxmemory="6mb")
+    try:
+        settings = LogSettings(redis_url=server.url, log_linger_ms=1)
+        async with event_log(settings) as log:
+            later = ManualClock(datetime.now(UTC) + timedelta(seconds=20))
+            upkeep = Upkeep(log, ["a"], later)
+            await log.ensure_group("g", ["a"])
+            await log.append([Record("a", "k", b"x" * 1000)])
+            await log.acknowledge("g", await log.read_group("g", "c", log.streams("a"), 9, None))
+            assert await upkeep.trim() == 0, "memory is plenty, and the retention is hours"
+            while await log.memory_pressure() < 0.7:
+                await log.append([Record("a", str(n), b"x" * 1000) for n in range(200)])
+            while read := await log.read_group("g", "c", log.streams("a"), 999, None):
+                await log.acknowledge("g", read)
+            assert await upkeep.trim() > 0
+            assert await log.memory_pressure() < 0.7
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
 
 
 async def test_another_number_of_shards_is_refused_by_name(
