@@ -24,6 +24,7 @@ from services.reports.model import (
     Period,
     Said,
     Sales,
+    SegmentFact,
     SegmentState,
     Withdrawal,
     day_of,
@@ -48,6 +49,7 @@ class Facts(msgspec.Struct):
     campaigns: dict[str, CampaignFact] = {}
     orders: dict[tuple[str, str], OrderFact] = {}
     memberships: dict[tuple[str, str], Membership] = {}
+    segments: dict[str, SegmentFact] = {}
     withdrawals: set[tuple[str, int]] = set()
     activity: Counter[tuple[Kind, str, int]] = msgspec.field(default_factory=Counter)
     """Events by kind, name and minute (epoch milliseconds)."""
@@ -77,6 +79,9 @@ def fold(said: Iterable[Said]) -> Facts:
             case CampaignFact(campaign_id=key) as campaign:
                 if (told := facts.campaigns.setdefault(key, campaign)) is not campaign:
                     told.merge(campaign)
+            case SegmentFact(segment_id=key) as changed:
+                if (named := facts.segments.setdefault(key, changed)) is not changed:
+                    named.merge(changed)
             case Withdrawal(contact_id=contact, time=time):
                 facts.withdrawals.add((contact, time))
     return facts
@@ -145,7 +150,7 @@ class Store(Protocol):
         ...
 
     async def segments(self, since: datetime) -> list[SegmentState]:
-        """Every segment, with who came and went since."""
+        """Every segment, with who came and went since; archived ones only if they have members."""
         ...
 
 

@@ -128,6 +128,18 @@ class Membership(msgspec.Struct):
         self.change = max(self.change, other.change)
 
 
+class SegmentFact(msgspec.Struct):
+    """What was last said of a segment."""
+
+    segment_id: str
+    latest: tuple[int, int, str, str, str]
+    """Time, version of the rule, state, name, display name."""
+
+    def merge(self, other: "SegmentFact") -> None:
+        """Learn what `other` knows of the same segment."""
+        self.latest = max(self.latest, other.latest)
+
+
 class Withdrawal(msgspec.Struct, frozen=True):
     """A contact withdrew the consent to marketing."""
 
@@ -135,7 +147,7 @@ class Withdrawal(msgspec.Struct, frozen=True):
     time: int
 
 
-Fact = MessageFact | CampaignFact | OrderFact | Membership | Withdrawal
+Fact = MessageFact | CampaignFact | OrderFact | Membership | SegmentFact | Withdrawal
 Kind = Literal["message", "contact", "signal", "tracked", "foreign"]
 """What an event counts as: `tracked` are the business's own, `foreign` is about messages of other
 senders on the same number."""
@@ -230,6 +242,8 @@ class SegmentState(NamedTuple):
     members: int
     entered: int
     left: int
+    name: str = ""
+    """What people call it; empty where no event told."""
 
 
 def day_of(now: datetime, zone: str) -> Period:

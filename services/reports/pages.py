@@ -243,8 +243,7 @@ def segments(
 ) -> Safe:
     """Segments with their members now, and who came and went."""
     rows: list[list[Child]] = [
-        [tag("code", s.segment_id), *(say.number(n) for n in (s.members, s.entered, s.left))]
-        for s in states
+        [_named(s), *(say.number(n) for n in (s.members, s.entered, s.left))] for s in states
     ]
     heads = [say(k) for k in ("segment", "members", "entered", "left")]
     return join(
@@ -252,6 +251,12 @@ def segments(
         _fresh(say, fold_time, now),
         _or_nothing(say, rows, say("segments"), heads),
     )
+
+
+def _named(segment: SegmentState) -> Safe:
+    """What people call it, with its id; the id alone where nobody told."""
+    told = tag("code", segment.segment_id)
+    return join(segment.name, " ", tag("small", told)) if segment.name else told
 
 
 def _fresh(say: Speech, fold_time: datetime, now: datetime) -> Safe:

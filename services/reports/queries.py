@@ -169,16 +169,23 @@ class Queries:
         return {row["name"]: row["count"] for row in rows}
 
     async def segments(self, since: datetime) -> list[SegmentState]:
-        """Every segment, with who came and went since the beginning of that hour."""
+        """Every segment, with who came and went since the beginning of that hour, by name.
+
+        Archived ones only if they have members.
+        """
         rows = await self._pool.fetch(
             "WITH members AS (SELECT segment_id, count(*) AS members FROM segment_facts"
             " WHERE member GROUP BY segment_id),"
             " moves AS (SELECT segment_id,"
             " coalesce(sum(count) FILTER (WHERE entered AND hour >= $1), 0)::bigint AS entered,"
             " coalesce(sum(count) FILTER (WHERE NOT entered AND hour >= $1), 0)::bigint AS gone"
-            " FROM segment_moves GROUP BY segment_id)"
-            " SELECT segment_id, coalesce(members, 0), entered, gone FROM moves"
-            " LEFT JOIN members USING (segment_id) ORDER BY segment_id LIMIT 1000",
+            " FROM segment_moves GROUP BY segment_id),"
+            " named AS (SELECT segment_id, state, coalesce(nullif(display_name, ''), name) AS name"
+            " FROM segment_names)"
+            " SELECT segment_id, coalesce(members, 0), coalesce(entered, 0), coalesce(gone, 0),"
+            " coalesce(name, '') FROM moves FULL JOIN named USING (segment_id)"
+            " LEFT JOIN members USING (segment_id) WHERE state IS DISTINCT FROM 'archived'"
+            " OR members > 0 ORDER BY nullif(name, '') NULLS LAST, segment_id LIMIT 1000",
             since.replace(minute=0, second=0, microsecond=0),
         )
         return [SegmentState(*row.values()) for row in rows]

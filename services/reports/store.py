@@ -115,6 +115,15 @@ _MEMBERSHIPS: Final = _upsert(
     },
     _together(">", "change_time", "version", "member"),
 )
+_SEGMENTS: Final = _upsert(
+    "segment_names",
+    ["segment_id"],
+    {
+        **{"segment_id": "text", "change_time": _TIME, "version": "int", "state": "text"},
+        **{"name": "text", "display_name": "text"},
+    },
+    _together(">", "change_time", "version", "state", "name", "display_name"),
+)
 _MOVES: Final = _upsert(
     "segment_moves",
     ["segment_id", "hour", "entered"],
@@ -170,6 +179,7 @@ async def _write(connection: Connection, facts: Facts) -> None:
     await put(
         _MEMBERSHIPS, [(m.contact_id, m.segment_id, *m.change) for m in facts.memberships.values()]
     )
+    await put(_SEGMENTS, [(s.segment_id, *s.latest) for s in facts.segments.values()])
     await put(_MOVES, [(*move, count) for move, count in facts.moves.items()])
     await put(_ACTIVITY, [(*what, count) for what, count in facts.activity.items()])
 

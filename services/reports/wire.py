@@ -19,6 +19,7 @@ from services.reports.model import (
     MessageFact,
     OrderFact,
     Said,
+    SegmentFact,
     Step,
     Withdrawal,
 )
@@ -185,12 +186,22 @@ def _left(event: Event, time: int) -> Fact | None:
     return Membership(body.segment_id, event.contact_id, (time, body.segment_version, False))
 
 
+def _segment_changed(event: Event, time: int) -> Fact | None:
+    body = event.segment_changed
+    if not body.segment_id:
+        return None
+    return SegmentFact(
+        body.segment_id, (time, body.version, body.state, body.name, body.display_name)
+    )
+
+
 _READERS: Final[dict[str, Callable[[Event, int], Fact | None]]] = {
     "tracked": _tracked,
     "link_clicked": _link_clicked,
     "consent_changed": _consent_changed,
     "segment_entered": _entered,
     "segment_left": _left,
+    "segment_changed": _segment_changed,
 }
 
 

@@ -50,7 +50,7 @@ async def main(stop: asyncio.Event) -> None:
         base = await stack.enter_async_context(platform("segment", settings))
         compiler = Compiler(vocabulary(None))
         store = SegmentStore(base.pool, base.effects)
-        kept = DefinitionsStore(base.pool)
+        kept = DefinitionsStore(base.pool, base.effects)
         membership = Membership(store, base.clock, compiler, settings.trigger_max_age_s)
         sources = Sources(compiler, vocabulary)
         segments = SegmentDefinitions(kept, base.clock, sources)

@@ -64,7 +64,8 @@ class Store(Protocol):
 
     async def edit(self, decide: Callable[[Catalogue], Edit | None]) -> int:
         """Decide on the definitions while nobody applies or changes them, and write that as
-        the next generation; None changes nothing. Returns how many occurrences were cancelled."""
+        the next generation; None changes nothing. What changed of a segment is told on the log.
+        Returns how many occurrences were cancelled."""
         ...
 
 
@@ -170,6 +171,11 @@ def check_etag(etag: str, edit: int) -> None:
     """Raises `EtagMismatch` when somebody changed it since."""
     if etag and etag != etag_of(edit):
         raise EtagMismatch(etag_of(edit))
+
+
+def later(now: datetime, before: SegmentRecord) -> datetime:
+    """When a change is told to have happened: after the one before, whatever the clocks say."""
+    return max(now, before.update_time + timedelta(milliseconds=1))
 
 
 def check_texts(kind: str, name: str, *texts: str) -> None:

@@ -7,7 +7,9 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from chassis.postgres import Connection, Pool
+from chassis.postgres import Connection, Effects, Pool
+from chassis.streams import Record
+from services.segment import wire
 from services.segment.definitions import Catalogue, Edit
 from services.segment.model import BackfillRecord, Occurrence, SegmentRecord, TriggerRecord
 
@@ -20,8 +22,9 @@ _occurrences = msgspec.msgpack.Decoder(Occurrence)
 class DefinitionsStore:
     """The tables of definitions; implements `definitions.Store`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, effects: Effects) -> None:
         self._pool = pool
+        self._effects = effects
 
     async def catalogue(self) -> Catalogue:
         """All definitions."""
@@ -35,11 +38,14 @@ class DefinitionsStore:
     async def edit(self, decide: Callable[[Catalogue], Edit | None]) -> int:
         """Decide on the definitions while nobody applies or changes them, and write that."""
         cancelled = 0
-        async with self._pool.acquire(timeout=10) as connection, connection.transaction():
+
+        async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
+            nonlocal cancelled
             number = await connection.fetchval("SELECT number FROM generation FOR UPDATE")
-            edit = decide(await _catalogue(connection, number))
+            catalogue = await _catalogue(connection, number)
+            edit = decide(catalogue)
             if edit is None:
-                return 0
+                return []
             await connection.execute("UPDATE generation SET number = number + 1")
             for segment in edit.segments:
                 await _put_segment(connection, segment)
@@ -56,6 +62,13 @@ class DefinitionsStore:
                     trigger_id,
                 )
                 cancelled += int(status.split()[-1])
+            return [
+                wire.record(wire.segment_changed(segment))
+                for segment in edit.segments
+                if _differs(segment, catalogue.segments.get(segment.segment_id))
+            ]
+
+        await self._effects.apply((), work)
         return cancelled
 
     async def segment_version(self, segment_id: str, version: int) -> str | None:
@@ -223,6 +236,11 @@ async def _put_segment(connection: Connection, segment: SegmentRecord) -> None:
         segment.version,
         segment.expression,
     )
+
+
+def _differs(segment: SegmentRecord, before: SegmentRecord | None) -> bool:
+    """Whether there is something to tell: a step of a backfill alone is nothing."""
+    return before is None or (segment.edit, segment.state) != (before.edit, before.state)
 
 
 async def _put_trigger(connection: Connection, trigger: TriggerRecord) -> None:

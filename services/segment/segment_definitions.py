@@ -16,6 +16,7 @@ from services.segment.definitions import (
     backfill_of,
     check_etag,
     check_texts,
+    later,
     segment_of,
 )
 from services.segment.failures import NameTaken, SegmentArchived, SegmentCycle, SegmentInUse
@@ -82,7 +83,7 @@ class SegmentDefinitions(Definitions):
                 raise SegmentArchived(segment_id)
             after = replace(before, **changes)
             check_texts("segment", after.name, after.display_name, after.description)
-            after = replace(after, edit=before.edit + 1, update_time=now)
+            after = replace(after, edit=before.edit + 1, update_time=later(now, before))
             if after.expression == before.expression:
                 return after, None if validate_only else Edit(segments=[after])
             expression = self._segment_rule(catalogue, after.name, after.expression)
@@ -136,7 +137,12 @@ class SegmentDefinitions(Definitions):
         return await self._advance(
             segment_id,
             version,
-            lambda segment, _: replace(segment, ready_version=version, state="active"),
+            lambda segment, _: replace(
+                segment,
+                ready_version=version,
+                state="active",
+                update_time=later(self._clock.now(), segment),
+            ),
         )
 
     async def _advance(
@@ -170,7 +176,11 @@ class SegmentDefinitions(Definitions):
             if users:
                 raise SegmentInUse(segment_id, users)
             after = replace(
-                before, state="archived", edit=before.edit + 1, update_time=now, archive_time=now
+                before,
+                state="archived",
+                edit=before.edit + 1,
+                update_time=later(now, before),
+                archive_time=now,
             )
             return after, Edit(segments=[after], ended_segments=[segment_id])
 

@@ -8,13 +8,15 @@ import orjson
 from google.protobuf.message import DecodeError
 
 from chassis.failures import FieldInvalid
+from chassis.ids import derived_id
 from chassis.streams import Record
-from chassis.times import milliseconds, timestamp
+from chassis.times import milliseconds, stamped, timestamp
 from merhaba.event.v1 import (
     AttributeChange,
     ConsentChanged,
     Event,
     MessageReceived,
+    SegmentChanged,
     SegmentEntered,
     SegmentLeft,
     TriggerFired,
@@ -26,6 +28,7 @@ from services.segment.model import (
     Happening,
     Occurrence,
     Past,
+    SegmentRecord,
     Transition,
 )
 from services.segment.timeline import transition_id
@@ -135,9 +138,29 @@ def firing(occurrence: Occurrence) -> Event:
     )
 
 
+def segment_changed(segment: SegmentRecord) -> Event:
+    """How a segment stands now. An edit is in a state once, so these two name the change."""
+    now = stamped(segment.update_time)
+    return Event(
+        event_id=derived_id("seg", segment.segment_id, str(segment.edit), segment.state),
+        event_time=now,
+        received_time=now,
+        source=SOURCE,
+        segment_changed=SegmentChanged(
+            segment_id=segment.segment_id,
+            name=segment.name,
+            display_name=segment.display_name,
+            description=segment.description,
+            version=segment.version,
+            state=segment.state,
+        ),
+    )
+
+
 def record(event: Event) -> Record:
-    """An event on its way to the topic `signal`."""
-    return Record("signal", event.contact_id, event.SerializeToString())
+    """An event on its way to the topic `signal`: by its contact, or by the segment it is about."""
+    key = event.contact_id or event.segment_changed.segment_id
+    return Record("signal", key, event.SerializeToString())
 
 
 def _named(history: ContactHistory) -> Iterator[Event]:

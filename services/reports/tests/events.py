@@ -26,6 +26,7 @@ from merhaba.event.v1 import (
     MessageUnknown,
     PlatformError,
     Pricing,
+    SegmentChanged,
     SegmentEntered,
     SegmentLeft,
     Tracked,
@@ -149,3 +150,12 @@ def entered(at: int, contact: str, segment: str) -> Event:
 
 def left(at: int, contact: str, segment: str) -> Event:
     return event(at, contact, segment_left=SegmentLeft(segment_id=segment))
+
+
+def segment_changed(
+    at: int, segment: str, name: str, display_name: str = "", state: str = "active"
+) -> Event:
+    changed = SegmentChanged(
+        segment_id=segment, name=name, display_name=display_name, version=1, state=state
+    )
+    return event(at, "", segment_changed=changed)

@@ -24,6 +24,7 @@ from services.reports.tests.events import (
     outcome,
     received,
     ref,
+    segment_changed,
 )
 from services.reports.words import WORDS, Speech, choose
 
@@ -128,7 +129,9 @@ async def played(feed) -> str:
         ]
     await feed("message", events)
     await feed("contact", [ordered(NOON, f"{own}/0", "o", 1234.5), received(NOON, own)])
-    await feed("signal", [entered(NOON, own, f"seg {NASTY}")])
+    segments = [f"seg {NASTY}", f"seg {own}"]
+    await feed("signal", [entered(NOON, own, segment) for segment in segments])
+    await feed("signal", [segment_changed(NOON, segments[1], "n", f"Named {own} {NASTY}")])
     return own
 
 
@@ -165,6 +168,27 @@ async def test_names_are_escaped_everywhere(browser, feed) -> None:
         assert "<script>alert" not in shown, path
         assert shown.count("<script") == 1, path
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in await page(browser, "/campaigns")
+
+
+async def test_segments_are_shown_by_name_with_their_id_beside_it(browser, feed) -> None:
+    own = await played(feed)
+    named, unnamed, empty, gone = (f"{own}-{n}" for n in range(4))
+    await feed("signal", [entered(NOON, own, one) for one in (named, unnamed)])
+    said = [
+        segment_changed(NOON, named, f"technical-{own}"),
+        segment_changed(NOON, empty, "new", f"New {own}"),
+        segment_changed(NOON, gone, "old", f"Old {own}", "archived"),
+    ]
+    await feed("signal", said)
+    shown = await page(browser, "/segments")
+    for row in (
+        f"Named {own} {text(NASTY)} <small><code>seg {own}</code></small>",
+        f"technical-{own} <small><code>{named}</code></small>",
+        f'<th scope="row"><code>{unnamed}</code></th>',
+        f"New {own} <small><code>{empty}</code></small>",
+    ):
+        assert row in shown
+    assert gone not in shown
 
 
 async def test_pages_ask_nobody_outside_and_run_only_what_is_theirs(browser, feed) -> None:

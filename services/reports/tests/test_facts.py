@@ -23,6 +23,7 @@ from services.reports.tests.events import (
     outcome,
     received,
     ref,
+    segment_changed,
     tracked,
     withdrew,
 )
@@ -204,6 +205,48 @@ async def test_members_are_those_whose_last_change_was_entering(
     assert state.left == sum(not held for *_, held in changes)
 
 
+words = st.sampled_from(["", "Ada", "Çarşı", "<b>", "zz"])
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    changes=st.dictionaries(
+        st.integers(0, 9),
+        st.tuples(words, st.sampled_from(["backfilling", "active", "archived"])),
+        min_size=1,
+    ),
+    member=st.booleans(),
+    data=st.data(),
+)
+async def test_a_segment_is_called_what_was_said_last_and_hidden_once_archived_and_empty(
+    changes, member, data, ledger, feed_together
+) -> None:
+    segment, run = fresh_id("s"), fresh_id("run")
+    events = [
+        segment_changed(NOON + at, segment, f"n-{at}", display, state)
+        for at, (display, state) in changes.items()
+    ]
+    events.append(entered(NOON, f"{run}/ann", segment))
+    if not member:
+        events.append(left(NOON + 1, f"{run}/ann", segment))
+    repeated = data.draw(st.lists(st.sampled_from(events), max_size=4), label="repeated")
+    shuffled = data.draw(st.permutations(events + repeated), label="order")
+    size = data.draw(st.integers(1, 6), label="batch")
+    batches = [("signal", shuffled[i : i + size]) for i in range(0, len(shuffled), size)]
+    for i in range(0, len(batches), 2):  # two replicas at a time
+        await feed_together(batches[i : i + 2])
+    at = max(changes)
+    display, state = changes[at]
+    states, _ = await ledger.segments(timedelta(days=1))
+    shown = [(s.members, s.name) for s in states if s.segment_id == segment]
+    hidden = state == "archived" and not member
+    assert shown == ([] if hidden else [(int(member), display or f"n-{at}")])
+
+
 async def activity(ledger, name: str) -> dict[str, int]:
     live = await ledger.live(timedelta(hours=1))
     counts: Counter[str] = Counter()
@@ -317,10 +360,11 @@ async def test_within_a_batch_and_across_batches_the_same_word_wins(ledger, feed
         ]
         orders = [ordered(NOON + at, own, "o", 10 + at) for at in (0, 1)]
         moves = [(left, entered)[at](NOON + at, own, own) for at in (0, 1)]
+        names = [segment_changed(NOON + at, own, "zs"[at]) for at in (0, 1)]
         for batch in split:
             await feed("message", [one for n in batch for one in pairs[n]])
             await feed("contact", [orders[n] for n in batch])
-            await feed("signal", [moves[n] for n in batch])
+            await feed("signal", [one for n in batch for one in (moves[n], names[n])])
         report = await ledger.campaign(own)
         assert report.total.tally.codes == {131049: 1}
         assert report.total.tally.gates == {"b": 1}
@@ -328,7 +372,7 @@ async def test_within_a_batch_and_across_batches_the_same_word_wins(ledger, feed
         assert report.total.sales.revenues == {"TRY": 11_000_000}
         assert (report.state.name, report.state.state) == ("Last", "paused")
         states, _ = await ledger.segments(timedelta(days=1))
-        assert [s.members for s in states if s.segment_id == own] == [1]
+        assert [(s.members, s.name) for s in states if s.segment_id == own] == [(1, "s")]
 
 
 async def test_an_event_that_stands_on_two_topics_is_known_on_each(ledger, feed) -> None:

@@ -87,6 +87,7 @@ class Suite:
     backfills: Backfills
     profile: Profile
     intake: Intake
+    effects: Effects
     segments: SegmentServiceStub = None
     triggers: TriggerServiceStub = None
     privacy: PrivacyServiceStub = None
@@ -108,10 +109,16 @@ class Suite:
 
     async def signals(self, contact_id: str) -> list[Event]:
         """What was said on the topic `signal` about a contact, in order."""
+        return [e for e in await self._signals() if e.contact_id == contact_id]
+
+    async def changes(self, segment_id: str) -> list[Event]:
+        """What was said there about a segment itself, in order."""
+        return [e for e in await self._signals() if e.segment_changed.segment_id == segment_id]
+
+    async def _signals(self) -> list[Event]:
         starts = [Position(stream, b"0") for stream in self.log.streams("signal")]
         found = await self.log.read(starts, 10_000, 1)
-        events = [Event.FromString(e) for _, batch in found for e in batch]
-        return [e for e in events if e.contact_id == contact_id]
+        return [Event.FromString(e) for _, batch in found for e in batch]
 
     async def said(self, contact_id: str) -> list[str]:
         """The kinds of these signals."""
@@ -168,8 +175,9 @@ async def suite(migrated: str, log: EventLog, manual_clock: ManualClock) -> Asyn
             return registry(("plant_watered",), {}, segments)
 
         compiler = Compiler(vocabulary(None))
-        store = SegmentStore(pool, Effects(pool, log, clock, timedelta(days=8)))
-        kept = DefinitionsStore(pool)
+        effects = Effects(pool, log, clock, timedelta(days=8))
+        store = SegmentStore(pool, effects)
+        kept = DefinitionsStore(pool, effects)
         membership = Membership(store, clock, compiler, 3600)
         sources = Sources(compiler, vocabulary)
         definitions = SegmentDefinitions(kept, clock, sources)
@@ -195,6 +203,7 @@ async def suite(migrated: str, log: EventLog, manual_clock: ManualClock) -> Asyn
             backfills,
             profile,
             Intake(membership),
+            effects,
             SegmentServiceStub(opened),
             TriggerServiceStub(opened),
             PrivacyServiceStub(opened),

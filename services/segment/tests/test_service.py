@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 
 from chassis.app import tasks
 from chassis.clock import SystemClock
+from chassis.failures import Unavailable
 from chassis.testing import wait_until
 from merhaba.event.v1 import ContactErased, ContactMerged, Event
 from merhaba.segment.v1 import (
@@ -248,6 +249,59 @@ async def test_after_an_edit_only_those_who_differ_enter_or_leave(suite) -> None
     assert await suite.said(rich) == ["segment_entered"]
     assert await suite.said(poor) == ["segment_entered", "segment_left"]
     assert (await suite.signals(poor))[1].segment_left.segment_version == 2
+
+
+async def test_every_change_of_a_segment_is_told_once_in_the_order_of_its_times(suite) -> None:
+    draft = Segment(name="named", display_name="Çok alan", description="d", expression=ACTIVE)
+    create = CreateSegmentRequest(request_id="r", segment=draft, validate_only=True)
+    await suite.segments.CreateSegment(create)
+    create.validate_only = False
+    made = (await suite.segments.CreateSegment(create)).segment
+    await suite.segments.CreateSegment(create)
+    assert len(await suite.changes(made.segment_id)) == 1
+    await suite.hear(suite.tracked(person(), "signed_in"))
+
+    async def update(validate_only: bool = False, **fields: str) -> None:
+        given = Segment(segment_id=made.segment_id, **fields)
+        request = UpdateSegmentRequest(segment=given, validate_only=validate_only)
+        await suite.segments.UpdateSegment(request)
+
+    await update(validate_only=True, display_name="Nobody's")
+    await update(display_name="Sık alan")
+    await update(expression='events("signed_in").exists()')
+    assert await suite.backfills.work()
+    for _ in range(2):
+        await suite.segments.ArchiveSegment(ArchiveSegmentRequest(segment_id=made.segment_id))
+    told = await suite.changes(made.segment_id)
+    found = [e.segment_changed for e in told]
+    assert [(c.display_name, c.version, c.state) for c in found] == [
+        ("Çok alan", 1, "active"),
+        ("Sık alan", 1, "active"),
+        ("Sık alan", 2, "backfilling"),
+        ("Sık alan", 2, "active"),
+        ("Sık alan", 2, "archived"),
+    ]
+    assert {(c.name, c.description) for c in found} == {("named", "d")}
+    # The clock stands still here, and yet each is later than the one before.
+    times = [e.event_time.ToMilliseconds() for e in told]
+    assert sorted(set(times)) == times
+    assert len({e.event_id for e in told}) == len(told)
+    assert not any(e.contact_id for e in told)
+    got = await suite.segments.GetSegment(GetSegmentRequest(segment_id=made.segment_id))
+    assert got.segment.update_time == told[-1].event_time
+
+
+async def test_what_is_told_of_a_segment_is_kept_while_the_log_is_away(suite, monkeypatch) -> None:
+    async def away(_records) -> None:
+        raise Unavailable("away")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(suite.log, "append", away)
+        made = await make(suite, "patient", ACTIVE)
+    assert await suite.changes(made.segment_id) == []
+    assert await suite.effects.sweep(timedelta()) == 1
+    (told,) = await suite.changes(made.segment_id)
+    assert told.segment_changed.name == "patient"
 
 
 async def test_an_undelayed_trigger_fires_once_with_its_parameters(suite) -> None:
