@@ -26,6 +26,7 @@ def left_behind(data: Path) -> list[list[str]]:
     return found
 
 
+@pytest.mark.timeout(600)
 def test_the_story_is_played_and_every_recipient_is_counted_once(data_folder: Path):
     data = data_folder / "run"
     data.mkdir()
