@@ -43,6 +43,7 @@ from services.ingest.failures import DeadLetterNotFound, WebhookNotFound
 from services.ingest.intake import Intake
 from services.ingest.model import ArchivedWebhook, ArchiveQuery, Posted
 from services.ingest.store import Archive
+from services.ingest.wire import topic_of
 
 _LETTERS: Final = 1_000  # dead letters read at once
 _REDRIVEN: Final = 10_000
@@ -214,7 +215,7 @@ class IngestAdminApi(IngestAdminServiceServicer):
         for lag in await self._log.lag(topics):
             if request.groups and lag.group not in request.groups:
                 continue
-            key = (_topic(lag.stream), lag.group)
+            key = (topic_of(lag.stream), lag.group)
             behind[key] = max(behind[key], lag.behind)
             pending[key] += lag.pending
         letters: dict[str, int] = {}
@@ -279,15 +280,10 @@ def _webhook(found: ArchivedWebhook) -> Webhook:
     return told
 
 
-def _topic(stream: str) -> str:
-    """The topic of a stream, by its hash tag: `log:{inbound.status:0}`."""
-    return stream.partition("{")[2].rpartition(":")[0]
-
-
 def _told(letter: DeadLetter) -> tuple[WireLetter, Event | None]:
     """A dead letter in the contract's form without its event, and the event if it is one."""
     reason, _, detail = letter.reason.partition(": ")
-    topic = _topic(letter.stream)
+    topic = topic_of(letter.stream)
     event: Event | None = None
     if not topic.startswith("raw"):
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 from aiohttp import web
 
@@ -15,7 +16,7 @@ from merhaba.ingest.v1.ingest_admin_service_pb2_grpc import (
 )
 from merhaba.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
 from services.ingest.admin_api import IngestAdminApi
-from services.ingest.admission import Admission
+from services.ingest.admission import Admission, WriteLimits
 from services.ingest.api import IngestApi
 from services.ingest.config import TOPICS, IngestSettings
 from services.ingest.consumer import ARCHIVE_GROUP, GROUP, Archivist, Retention, Retrier
@@ -41,7 +42,8 @@ async def main(stop: asyncio.Event) -> None:
         intake = Intake(writer, settings.portfolio_id, settings.default_region)
         archive = Archive(base.pool, settings.archive_index_key.get_secret_value().encode())
         links = Links(base.pool)
-        admission = Admission(log, settings.memory_limit, clock)
+        lag_limit = timedelta(seconds=settings.lag_limit_s)
+        admission = Admission(log, TOPICS, settings.memory_limit, lag_limit, clock)
         retention = Retention(archive, links, clock, settings.archive_retention_days)
         await stack.enter_async_context(
             tasks(
@@ -65,11 +67,14 @@ async def main(stop: asyncio.Event) -> None:
             traced,
         )
         keys = WriteKeys(settings.write_keys.get_secret_value())
-        tracking = TrackingDoor(intake, admission, keys, clock, settings.http_body_s, traced)
+        limits = WriteLimits(settings.write_key_limit, settings.write_key_burst_s, clock)
+        tracking = TrackingDoor(
+            intake, admission, keys, limits, clock, settings.http_body_s, traced
+        )
         doors = http(webhooks, tracking, LinkDoor(links, writer, clock))
         own = server("ingest", settings.api_token.get_secret_value())
         api = IngestApi(  # type: ignore[abstract]  # what does not exist yet answers UNIMPLEMENTED
-            log, links, clock, settings.public_url, settings.link_days
+            log, links, admission, clock, settings.public_url, settings.link_days
         )
         admin = IngestAdminApi(  # type: ignore[abstract]  # as above
             log, archive, intake, admission, clock

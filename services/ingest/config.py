@@ -53,3 +53,14 @@ class IngestSettings(HttpSettings):
 
     memory_limit: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Share of the log's memory from which on nothing more is accepted."""
+
+    lag_limit_s: Annotated[float, Field(ge=0)] = 10_800.0
+    """Age of the oldest entry that a service has not read, in seconds, from which on nothing more
+    is accepted; 0: any age will do. With less than `LOG_RETENTION_S` a new service closes the door
+    while it reads what is there."""
+
+    write_key_limit: Annotated[int, Field(ge=0)] = 0
+    """Items a second that one write key may send to one process; 0: any number."""
+
+    write_key_burst_s: Annotated[float, Field(gt=0)] = 10.0
+    """How many seconds' worth of its limit a write key may send at once."""

@@ -216,3 +216,6 @@ _READERS: Final[dict[str, Callable[[dict[str, Any]], Body]]] = {
     "reaction": _reaction,
     "system": _system,
 } | {kind: _media(kind) for kind in _MEDIA}
+
+KINDS: Final = _EMPTY.union(_READERS)
+"""Types of message that are known, besides those that change another message."""

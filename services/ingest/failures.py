@@ -1,6 +1,8 @@
 """What can go wrong at the front door. Each is a reason of `merhaba.ingest.v1.ErrorReason`."""
 
-from chassis.failures import Invalid, NotFound, Unavailable
+from datetime import datetime, timedelta
+
+from chassis.failures import Busy, Invalid, NotFound, Refused, Unavailable
 
 
 class UrlNotAllowed(Invalid):
@@ -31,6 +33,28 @@ class LogUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("the event log takes nothing now; nothing was accepted, try again")
+
+
+class LagTooHigh(Busy):
+    """Consumers are too far behind to take more."""
+
+    def __init__(self, lag: timedelta, limit: timedelta, retry_after: timedelta) -> None:
+        super().__init__(
+            "what was accepted before is not yet read; nothing was accepted, wait and try again",
+            retry_after,
+            lag_seconds=str(round(lag.total_seconds())),
+            limit_seconds=str(round(limit.total_seconds())),
+        )
+
+
+class CursorExpired(Refused):
+    """The log was trimmed beyond the cursor. `oldest_time` is where it begins now."""
+
+    def __init__(self, oldest: datetime) -> None:
+        super().__init__(
+            "the log no longer holds what follows the cursor; begin at a time, without it",
+            oldest_time=oldest.isoformat(),
+        )
 
 
 class WebhookNotFound(NotFound):

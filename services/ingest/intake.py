@@ -16,7 +16,8 @@ from services.ingest.item import Item
 from services.ingest.model import Occurrence, Posted, RawWebhook
 
 _BREATH: Final = 200  # items after which others have their turn
-_CALLS: Final = 10_000
+MOST_CALLS: Final = 10_000
+"""Tracking calls at once."""
 
 
 class Writer(Protocol):
@@ -124,8 +125,8 @@ class Intake:
 
         Raises `BatchTooLarge`, and `Busy` or `Unavailable` when the log did not take them.
         """
-        if len(calls) > _CALLS:
-            raise BatchTooLarge("batch", _CALLS, len(calls))
+        if len(calls) > MOST_CALLS:
+            raise BatchTooLarge("batch", MOST_CALLS, len(calls))
         records: list[Any] = []
         refusals: list[Refusal] = []
         for index, call in enumerate(calls):

@@ -74,7 +74,7 @@ def items(
                 received_ms,
                 portfolio_id or waba_id,
             )
-            parts = _PARTS.get(field)
+            parts = PARTS.get(field)
             if parts is None:
                 yield Item(change, "", value)
             else:
@@ -116,12 +116,12 @@ def read(item: Item | Broken) -> Occurrence:
         raise FieldInvalid(item.part, "holds something that is not an object")
     change = item.change
     if item.part:
-        reader: Reader = _PARTS[change.field][item.part]
+        reader: Reader = PARTS[change.field][item.part]
         return reader(item)
     if change.field == "messaging_handovers":
         return _handover(item)
-    if change.field in _PARTS and change.field not in account.READERS:
-        raise FieldInvalid(change.field, f"has none of {', '.join(_PARTS[change.field])}")
+    if change.field in PARTS and change.field not in account.READERS:
+        raise FieldInvalid(change.field, f"has none of {', '.join(PARTS[change.field])}")
     told = account.read(change.field, change.waba_id, item.body, change.time_ms(None))
     return Occurrence(
         MESSAGES, told.event_id, told.time_ms, change.source, told.name, told.body,
@@ -285,7 +285,7 @@ def _handover(item: Item) -> Occurrence:
 Reader = Callable[[Item], Occurrence]
 
 _GROUPS: Final[dict[str, Reader]] = {"groups": _group}
-_PARTS: Final[dict[str, dict[str, Reader]]] = {
+PARTS: Final[dict[str, dict[str, Reader]]] = {
     "messages": {
         "messages": message_received,
         "statuses": status_received,

@@ -4,7 +4,9 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import math
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 import orjson
@@ -15,9 +17,9 @@ from opentelemetry.trace import SpanKind
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import BatchTooLarge, Busy, Unavailable
 from chassis.telemetry import traceparent, tracer
-from services.ingest.admission import RETRY_AFTER_S, Admission
+from services.ingest.admission import RETRY_AFTER_S, Admission, WriteLimits
 from services.ingest.answer import HEADERS, abandoned
-from services.ingest.intake import Intake, Refusal
+from services.ingest.intake import MOST_CALLS, Intake, Refusal
 from services.ingest.track import CALLS
 
 BODY_BYTES: Final = 4 * 1024 * 1024  # inflated
@@ -67,6 +69,7 @@ class TrackingDoor:
         intake: Intake,
         admission: Admission,
         keys: WriteKeys,
+        limits: WriteLimits,
         clock: Clock,
         body_s: float,
         traced: bool,
@@ -74,6 +77,7 @@ class TrackingDoor:
         self._intake = intake
         self._admission = admission
         self._keys = keys
+        self._limits = limits
         self._clock = clock
         self._body_s = body_s
         self._traced = traced
@@ -134,6 +138,8 @@ class TrackingDoor:
             raise Refused(401, "write_key_invalid", "send a write key that this server knows")
         if not isinstance(calls, list):
             raise Refused(400, "batch_invalid", "give a list of calls as `batch`")
+        if wait := self._limits.wait(name, min(len(calls), MOST_CALLS)):
+            raise _too_fast(wait)
         received_ms = milliseconds_of(self._clock.now())
         sent_at = body.get("sentAt")
         try:
@@ -158,6 +164,12 @@ def _rejected(refusal: Refusal) -> dict[str, Any]:
         "code": refusal.code,
         "message": refusal.message,
     }
+
+
+def _too_fast(wait: timedelta) -> Refused:
+    refused = Refused(429, "rate_limited", "nothing was accepted; send it again later, and slower")
+    refused.response.headers["Retry-After"] = str(math.ceil(wait.total_seconds()))
+    return refused
 
 
 def _later() -> Refused:

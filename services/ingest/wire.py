@@ -70,3 +70,8 @@ def raw_webhooks(records: Sequence[bytes]) -> list[RawWebhook]:
 def posted(records: Sequence[bytes]) -> list[Posted]:
     """What the retry topic holds."""
     return [_posted_decoder.decode(record) for record in records]
+
+
+def topic_of(stream: str) -> str:
+    """The topic of a stream, by its hash tag: `log:{inbound.status:0}`."""
+    return stream.partition("{")[2].rpartition(":")[0]

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import grpc
 import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from chassis.postgres import migrate
 from chassis.rpc import channel
@@ -135,3 +138,13 @@ async def opened(environment: dict[str, str], log: EventLog) -> AsyncIterator[Fr
 async def front(environment: dict[str, str], log: EventLog) -> AsyncIterator[Front]:
     async with opened(environment, log) as running:
         yield running
+
+
+async def refused(awaitable: Any) -> tuple[grpc.StatusCode, error_details_pb2.ErrorInfo]:
+    """The status and the reason of a call that is refused."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await awaitable
+    info = error_details_pb2.ErrorInfo()
+    status = rpc_status.from_call(caught.value)
+    status.details[0].Unpack(info)
+    return caught.value.code(), info

@@ -14,7 +14,7 @@ from chassis.ids import fresh_id
 from chassis.postgres import Pool, database
 from chassis.streams import EventLog, Position
 from merhaba.event.v1.event_pb2 import Event
-from services.ingest.admission import Admission
+from services.ingest.admission import Admission, WriteLimits
 from services.ingest.app import http
 from services.ingest.consumer import Retention
 from services.ingest.intake import Intake
@@ -87,10 +87,12 @@ async def test_a_sampled_webhook_gives_its_trace_to_its_events(
     tracer = TracerProvider().get_tracer("test")
     monkeypatch.setattr("services.ingest.webhook.tracer", tracer)
     clock, writer = SystemClock(), LogWriter(log)
-    intake, admission = Intake(writer, "", "TR"), Admission(log, 1, clock)
+    intake, admission = Intake(writer, "", "TR"), Admission(log, (), 1, timedelta(0), clock)
     secrets = app_secrets("secret")
     door = WebhookDoor(intake, admission, secrets, "v", clock, Uncounted(), 1, traced=True)
-    tracking = TrackingDoor(intake, admission, WriteKeys(""), clock, 1, traced=True)
+    tracking = TrackingDoor(
+        intake, admission, WriteKeys(""), WriteLimits(0, 1, clock), clock, 1, traced=True
+    )
     app = http(door, tracking, LinkDoor(Links(pool), writer, clock))
     body = json.dumps(webhook(value(messages=[message()]))).encode()
     signature = "sha256=" + hmac.new(b"secret", body, "sha256").hexdigest()

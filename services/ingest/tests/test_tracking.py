@@ -10,8 +10,6 @@ from uuid import uuid4
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 from segment.analytics.client import Client
 
 from chassis.ids import fresh_id
@@ -19,9 +17,13 @@ from chassis.streams import DeadLetters
 from chassis.testing import wait_until
 from merhaba.event.v1.event_pb2 import Event, Identity
 from merhaba.ingest.v1.error_reason_pb2 import ErrorReason
-from merhaba.ingest.v1.ingest_service_pb2 import CreateLinksRequest, PublishEventsRequest
+from merhaba.ingest.v1.ingest_service_pb2 import (
+    CreateLinksRequest,
+    PublishEventsRequest,
+    StartImportRequest,
+)
 from merhaba.ingest.v1.link_pb2 import LinkSpec
-from services.ingest.tests.conftest import Front
+from services.ingest.tests.conftest import Front, refused
 
 BASIC = {"Authorization": "Basic " + base64.b64encode(b"key-of-shop:").decode()}
 PHONE = (
@@ -188,15 +190,6 @@ async def test_published_events_are_judged_each_by_itself(front: Front) -> None:
     assert [r.event_id for r in again.results] == [r.event_id for r in first.results]
 
 
-async def refused(awaitable: Any) -> tuple[grpc.StatusCode, error_details_pb2.ErrorInfo]:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await awaitable
-    info = error_details_pb2.ErrorInfo()
-    status = rpc_status.from_call(caught.value)
-    status.details[0].Unpack(info)
-    return caught.value.code(), info
-
-
 async def test_a_batch_that_cannot_be_taken_says_why(front: Front) -> None:
     for events, reason in (([], "FIELD_INVALID"), ([published()] * 1_001, "BATCH_TOO_LARGE")):
         request = PublishEventsRequest(request_id=str(uuid4()), events=events)
@@ -288,8 +281,6 @@ async def test_unknown_and_expired_links_say_so_kindly(front: Front) -> None:
 
 
 async def test_what_does_not_exist_yet_answers_unimplemented(front: Front) -> None:
-    from merhaba.ingest.v1.ingest_service_pb2 import UpdateStockRequest
-
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await front.api.UpdateStock(UpdateStockRequest())
+        await front.api.StartImport(StartImportRequest())
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
