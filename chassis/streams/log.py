@@ -65,7 +65,7 @@ class Lag:
     stream: str
     group: str
     behind: timedelta
-    """Age difference between the newest entry and the last one delivered to the group."""
+    """Age of the oldest entry that the group has not finished; zero when it has finished all."""
     pending: int
     """Entries delivered and not yet acknowledged."""
 
@@ -228,23 +228,30 @@ class EventLog:
     async def lag(self, topics: Sequence[str]) -> list[Lag]:
         """How far every group of `topics` is behind.
 
-        Told from entry ids, which are milliseconds: `lag` of XINFO is missing in Redis 6 and
-        wrong after trimming in 7.
+        Told from entry ids, which are milliseconds of Redis' clock: `lag` of XINFO is missing in
+        Redis 6 and wrong after trimming in 7.
         """
+        seconds, microseconds = await self.redis.time()
+        now = seconds * 1000 + microseconds // 1000
         lags: list[Lag] = []
         for stream in (s for topic in topics for s in self.streams(topic)):
             if not await self.redis.exists(stream):
                 continue
-            last = _milliseconds((await self.redis.xinfo_stream(stream))["last-generated-id"])
             for group in await self.redis.xinfo_groups(stream):
-                seen = _milliseconds(group["last-delivered-id"])
-                behind = timedelta(milliseconds=max(last - seen, 0) if seen else 0)
-                if not seen and last:
-                    first = await self.redis.xrange(stream, count=1)
-                    start = _milliseconds(first[0][0]) if first else last
-                    behind = timedelta(milliseconds=last - start + 1)
+                unfinished = await self._unfinished(stream, group)
+                ages = [max(now - _milliseconds(entry_id), 1) for entry_id in unfinished]
+                behind = timedelta(milliseconds=max(ages, default=0))
                 lags.append(Lag(stream, _text(group["name"]), behind, group["pending"]))
         return lags
+
+    async def _unfinished(self, stream: str, group: dict[str, Any]) -> list[bytes]:
+        """The oldest entry of a group that is pending, and the oldest unread, where there are."""
+        after = f"({_text(group['last-delivered-id'])}"
+        found = [e[0] for e in await self.redis.xrange(stream, after, "+", count=1)]
+        if group["pending"]:
+            oldest = (await self.redis.xpending(stream, group["name"]))["min"]
+            found += [oldest] if oldest is not None else []
+        return found
 
     async def memory_pressure(self) -> float:
         """Share of Redis' `maxmemory` in use, 0 to 1; 0 where there is no maximum."""

@@ -9,18 +9,15 @@ from typing import Final, NamedTuple, Protocol
 
 import structlog
 
-from chassis.clock import Clock, milliseconds_of, moment_of
-from chassis.streams import Lag, Position
+from chassis.clock import Clock
+from chassis.streams import Lag
 from chassis.transient import transient
-from services.ingest.wire import topic_of
 
 _EVERY: Final = timedelta(seconds=1)
 _LAG_EVERY: Final = 5  # looks
 _PATIENCE_S: Final = 2.0
 _LAG_PATIENCE_S: Final = 5.0
-_BACKLOG: Final = timedelta(seconds=1)  # who is nearer to the newest entry has none
 _NONE: Final = timedelta(0)
-_LAST_NUMBER: Final = 2**64 - 1
 RETRY_AFTER_S: Final = 5
 _logger = structlog.get_logger()
 
@@ -33,17 +30,7 @@ class Log(Protocol):
         ...
 
     async def lag(self, topics: Sequence[str]) -> list[Lag]:
-        """How far every group of `topics` is behind the newest entry."""
-        ...
-
-    async def end(self, topic: str) -> list[Position]:
-        """The present end of each stream of a topic."""
-        ...
-
-    async def read(
-        self, positions: Sequence[Position], count: int, block_ms: int
-    ) -> list[tuple[Position, list[bytes]]]:
-        """Entries after `positions`."""
+        """How far every group of `topics` is behind."""
         ...
 
 
@@ -58,15 +45,15 @@ class Admission:
         lag_limit: timedelta,
         clock: Clock,
     ) -> None:
-        """`topics`: whose readers count. `lag_limit`: the age of the oldest unread entry from which
-        on nothing more is accepted; 0: any age will do."""
+        """`topics`: whose readers count. `lag_limit`: the age of the oldest unfinished entry from
+        which on nothing more is accepted; 0: any age will do."""
         self._topics = topics
         self._log = log
         self._memory_limit = memory_limit
         self._clock = clock
         self.lag_limit = lag_limit
         self.lag = _NONE
-        """Age of the oldest entry that a group has not read, when it was last looked at."""
+        """Age of the oldest entry that a group has not finished, when it was last looked at."""
         self.closed = ""
         """Why nothing is accepted: `memory`, `lag`, `log_down`; empty while everything is."""
 
@@ -100,36 +87,13 @@ class Admission:
         `look` notices a log that is gone."""
         try:
             async with asyncio.timeout(_LAG_PATIENCE_S):
-                self.lag = await self._oldest_unread()
+                lags = await self._log.lag(self._topics)
         except Exception as error:
             if not transient(error):
                 raise
             _logger.warning("no lag", error=type(error).__name__)
-
-    async def _oldest_unread(self) -> timedelta:
-        # How far a group is behind the newest entry is not how long anything has waited: after a
-        # quiet night the first entry is hours ahead of the last one that was read.
-        behind: dict[str, timedelta] = {}
-        for lag in await self._log.lag(self._topics):
-            if lag.behind >= _BACKLOG:
-                behind[lag.stream] = max(lag.behind, behind.get(lag.stream, _NONE))
-        now, oldest = self._clock.now(), _NONE
-        for topic in {topic_of(stream) for stream in behind}:
-            for newest in await self._log.end(topic):
-                if newest.stream in behind:
-                    read = _moment(newest.id) - behind[newest.stream]
-                    oldest = max(oldest, now - await self._following(newest.stream, read, now))
-        return oldest
-
-    async def _following(self, stream: str, read: datetime, now: datetime) -> datetime:
-        """When the first entry after a time was appended; `now` when there is none."""
-        after = f"{milliseconds_of(read)}-{_LAST_NUMBER}".encode()
-        found = await self._log.read([Position(stream, after)], 1, 1)
-        return _moment(found[0][0].id) if found else now
-
-
-def _moment(entry_id: bytes) -> datetime:
-    return moment_of(int(entry_id.split(b"-", 1)[0]))
+        else:
+            self.lag = max((lag.behind for lag in lags), default=_NONE)
 
 
 class _Bucket(NamedTuple):

@@ -29,8 +29,8 @@ async def put(log: EventLog) -> None:
 
 
 async def read_all(log: EventLog) -> None:
-    while await log.read_group("slow", "a", log.streams(TOPIC), 10, None):
-        pass
+    while entries := await log.read_group("slow", "a", log.streams(TOPIC), 10, None):
+        await log.acknowledge("slow", entries)
 
 
 def watching(log: EventLog, clock: ManualClock) -> Admission:
