@@ -79,7 +79,7 @@ class EventLog:
         self.clustered = isinstance(redis, RedisCluster)
         self._pending: dict[str, list[bytes]] = defaultdict(list)
         self._pending_bytes = 0
-        self._flushed: asyncio.Future[None] | None = None
+        self._callers: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self._enough = asyncio.Event()
         self._waiting = 0
@@ -123,11 +123,10 @@ class EventLog:
         self._waiting += len(records)
         if self._waiting >= _ENOUGH:
             self._enough.set()
-        if self._flushed is None:
-            self._flushed = asyncio.get_running_loop().create_future()
-        flushed = self._flushed
+        written = asyncio.get_running_loop().create_future()
+        self._callers.append(written)
         self._wake.set()
-        await asyncio.shield(flushed)
+        await written
 
     async def run(self) -> None:
         """Write what was appended, batch after batch, until cancelled."""
@@ -137,30 +136,34 @@ class EventLog:
             with suppress(TimeoutError):
                 async with asyncio.timeout(linger):
                     await self._enough.wait()
-            batch, flushed = self._pending, self._flushed
-            size = self._pending_bytes
-            self._pending, self._flushed, self._waiting = defaultdict(list), None, 0
+            batch, callers, size = self._pending, self._callers, self._pending_bytes
+            self._pending, self._callers, self._waiting = defaultdict(list), [], 0
             self._wake.clear()
             self._enough.clear()
-            assert flushed is not None
             started = perf_counter()
+            failure: Unavailable | None = None
             try:
                 async with asyncio.timeout(REDIS_TIMEOUT_S):
                     await self._write(batch)
             except (RedisError, OSError, TimeoutError) as error:
                 failure = Unavailable(f"the event log did not take it: {type(error).__name__}")
                 failure.__cause__ = error
-                flushed.set_exception(failure)
-                flushed.exception()  # seen: a caller that was cancelled leaves nobody to see it
             except asyncio.CancelledError:
-                flushed.cancel()
+                for caller in callers:
+                    caller.cancel()
                 raise
-            else:
-                flushed.set_result(None)
-                _flushes.record(perf_counter() - started)
-                _appended.add(sum(len(events) for events in batch.values()))
             finally:
                 self._pending_bytes -= size
+            for caller in callers:
+                if caller.done():
+                    continue  # who was cancelled meanwhile waits no more
+                if failure is None:
+                    caller.set_result(None)
+                else:
+                    caller.set_exception(failure)
+            if failure is None:
+                _flushes.record(perf_counter() - started)
+                _appended.add(sum(len(events) for events in batch.values()))
 
     async def _write(self, batch: Mapping[str, list[bytes]]) -> None:
         async with self.redis.pipeline(transaction=False) as pipe:
