@@ -6,13 +6,9 @@ webhooks of 1,000 statuses each; then a user message behind 100,000 queued statu
 
 import argparse
 import asyncio
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import orjson
 import psutil
@@ -21,12 +17,12 @@ import uvloop
 from bench.bare import bare
 from bench.load import FLAT_OUT, Load, offer, signed_post
 from bench.result import Figure, percentile, tell
+from bench.suite import note, suite
 from bench.whatsapp import status, webhook
 from chassis.settings import LogSettings
 from chassis.streams import EventLog, Position, event_log
 from cli import stack
 from cli.doors import text_message
-from cli.place import Place
 from cli.play.definitions import NUMBER, WABA
 from merhaba.event.v1 import Event
 
@@ -34,11 +30,6 @@ _FLAT_OUT = 20_000
 _BATCHED = 60
 _ITEMS = 1_000
 _QUEUED = 100_000
-
-
-def note(text: str) -> None:
-    """Tell whoever waits."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def singles(count: int, mark: str) -> Iterator[bytes]:
@@ -51,13 +42,8 @@ def singles(count: int, mark: str) -> Iterator[bytes]:
 
 async def main(per_second: float, seconds: float) -> None:
     """Measure everything and tell it."""
-    folder = Path(tempfile.mkdtemp(prefix="ingest-", dir="/var/tmp"))
-    folder.chmod(0o755)  # Postgres runs as another user when we are root
-    try:
-        async with stack.running(Place(folder), note, services=("ingest",)) as running:
-            await _measure(running, per_second, seconds)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    async with suite(("ingest",)) as running:
+        await _measure(running, per_second, seconds)
 
 
 async def _measure(running: stack.Stack, per_second: float, seconds: float) -> None:

@@ -9,14 +9,10 @@ under the same load in the same run.
 import argparse
 import asyncio
 import random
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -27,13 +23,13 @@ import uvloop
 from bench.bare import bare
 from bench.load import FLAT_OUT, Load, offer, signed_post
 from bench.result import Figure, percentile, tell
+from bench.suite import note, suite
 from bench.whatsapp import status, webhook
 from chassis.settings import LogSettings
 from chassis.streams import EventLog, event_log
 from cli import stack
 from cli.clients import Clients, clients
 from cli.doors import Doors, text_message
-from cli.place import Place
 from cli.play import definitions, story
 from cli.play.definitions import NUMBER, WABA
 from merhaba.event.v1 import Event
@@ -55,11 +51,6 @@ _SEGMENTS: Final = {
     "wrote_lately": 'events("message_received").within("30s").exists()',
     "readers": 'events("message_read").within("1h").count() >= 1',
 }
-
-
-def note(text: str) -> None:
-    """Tell whoever waits."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass(slots=True)
@@ -95,13 +86,8 @@ def _caused(event: Event) -> bool:
 
 async def main(per_second: float, seconds: float) -> None:
     """Measure at one offered rate."""
-    folder = Path(tempfile.mkdtemp(prefix="walk-", dir="/var/tmp"))
-    folder.chmod(0o755)  # Postgres runs as another user when we are root
-    try:
-        async with stack.running(Place(folder), note) as running:
-            await _measure(running, per_second, seconds)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    async with suite() as running:
+        await _measure(running, per_second, seconds)
 
 
 async def _measure(running: stack.Stack, per_second: float, seconds: float) -> None:

@@ -14,12 +14,10 @@ Metric = Literal[
     "merhaba.consumer.batch.duration",  # s: one batch, until acknowledged, by group
     "merhaba.consumer.dead_letters",  # {event}: events given up on, by group
     "merhaba.consumer.claimed",  # {entry}: entries taken over from a silent consumer, by group
-    "merhaba.log.lag",  # s: age of the oldest entry a group has not read, by group and stream
     "merhaba.event.age",  # s: from acceptance to effect, by service
     "merhaba.webhook.requests",  # {request}: webhooks by outcome
     "merhaba.webhook.duration",  # s: webhook answer time
     "merhaba.sender.calls",  # {call}: Graph API calls by outcome
-    "merhaba.sender.gates",  # {verdict}: gate verdicts by gate and verdict
     "rpc.server.call.duration",  # s: gRPC calls served, by method and status
 ]
 
@@ -30,7 +28,6 @@ Span = Literal[
     "segment process",
     "sender process",
     "reports process",
-    "archive process",
     "send message",
     "graph call",
 ]
@@ -39,10 +36,8 @@ RPC_SYSTEM: Final = "rpc.system.name"
 RPC_METHOD: Final = "rpc.method"
 RPC_STATUS: Final = "rpc.response.status_code"
 MESSAGING_SYSTEM: Final = "messaging.system"
-MESSAGING_DESTINATION: Final = "messaging.destination.name"
 MESSAGING_GROUP: Final = "messaging.consumer.group.name"
 MESSAGING_BATCH: Final = "messaging.batch.message_count"
 SERVICE: Final = "service.name"
 INSTANCE: Final = "service.instance.id"
 OUTCOME: Final = "merhaba.outcome"
-STREAM: Final = "merhaba.stream"

@@ -1,9 +1,9 @@
 """The commands a person types."""
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 import uvloop
@@ -22,10 +22,11 @@ app = typer.Typer(
 app.add_typer(dead_letters.app, name="dead-letters")
 
 
-def _done(work: Callable[[], Awaitable[Any]]) -> Any:
-    """Run it; what a person can act on is told in one line, with exit code 2."""
+@contextmanager
+def _told() -> Iterator[None]:
+    """What a person can act on is told in one line, with exit code 2."""
     try:
-        return uvloop.run(_awaited(work))
+        yield
     except* (Misconfigured, Failure) as group:
         error: BaseException = group
         while isinstance(error, BaseExceptionGroup):
@@ -36,10 +37,6 @@ def _done(work: Callable[[], Awaitable[Any]]) -> Any:
         sys.exit(130)
 
 
-async def _awaited(work: Callable[[], Awaitable[Any]]) -> Any:
-    return await work()
-
-
 @app.command()
 def run(
     once: Annotated[
@@ -47,7 +44,8 @@ def run(
     ] = False,
 ) -> None:
     """Start everything on this machine and play real data through it; Ctrl-C stops it."""
-    sys.exit(_done(lambda: run_stack(place(), once)))
+    with _told():
+        sys.exit(uvloop.run(run_stack(place(), once)))
 
 
 @app.command()
@@ -57,39 +55,28 @@ def up(
     ] = False,
 ) -> None:
     """Start everything and leave it running, with no data played."""
-    try:
+    with _told():
         line = background.up(place())
-    except Misconfigured as error:
-        typer.echo(f"merhaba: {error}", err=True)
-        sys.exit(2)
     typer.echo(line if as_json else "up; `merhaba down` stops it, `merhaba up --json` tells more")
 
 
 @app.command(hidden=True)
 def keep_up() -> None:
     """What `up` leaves running."""
-    _done(lambda: background.keep_up(place()))
+    with _told():
+        uvloop.run(background.keep_up(place()))
 
 
 @app.command()
 def down() -> None:
     """Stop what `up` started."""
-    try:
+    with _told():
         stopped = background.down(place())
-    except Misconfigured as error:
-        typer.echo(f"merhaba: {error}", err=True)
-        sys.exit(2)
     typer.echo("stopped" if stopped else "nothing runs here")
 
 
 @app.command()
 def clean() -> None:
     """Forget the data of this machine's stack."""
-    try:
+    with _told():
         place().forget()
-    except Misconfigured as error:
-        typer.echo(f"merhaba: {error}", err=True)
-        sys.exit(2)
-
-
-__all__ = ["app", "asyncio"]

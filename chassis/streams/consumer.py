@@ -86,14 +86,7 @@ class Consumer:
         started = perf_counter()
         held = {(entry.stream, entry.id) for entry in entries}
         self._held |= held
-        events: list[tuple[str, bytes]] = []
-        for entry in entries:
-            if entry.body is None:
-                continue  # trimmed meanwhile: nothing is left to do but to acknowledge it
-            try:
-                events += [(entry.stream, event) for event in framing.split(entry.body)]
-            except ValueError as error:
-                await self._give_up(entry.stream, entry.body, str(error))
+        events = [(entry.stream, event) for entry in entries for event in await self._split(entry)]
         for start in range(0, len(events), _EVENTS):
             await self._attempt(events[start : start + _EVENTS])
         await self._forever(lambda: self._log.acknowledge(self._group, entries))
@@ -101,6 +94,16 @@ class Consumer:
         _events.add(len(events), self._attributes)
         _size.record(len(events), self._attributes)
         _duration.record(perf_counter() - started, self._attributes)
+
+    async def _split(self, entry: Entry) -> list[bytes]:
+        """The events of an entry; one that was not made by the log is given up as a whole."""
+        if entry.body is None:
+            return []  # trimmed meanwhile: nothing is left to do but to acknowledge it
+        try:
+            return framing.split(entry.body)
+        except ValueError as error:
+            await self._give_up(entry.stream, entry.body, str(error))
+            return []
 
     async def _attempt(self, events: list[tuple[str, bytes]]) -> None:
         """Handle events; when they fail as a batch, find the ones to blame by halving."""
@@ -168,21 +171,24 @@ class Consumer:
         if times < _DEADLY:
             await self._process([entry])
             return
-        for event in framing.split(entry.body or b""):
+        for event in await self._split(entry):
             await self._give_up(entry.stream, event, f"its consumer died {times} times")
         await self._forever(partial(self._log.acknowledge, self._group, [entry]))
 
     async def _forever(self, do: Callable[[], Awaitable[T]]) -> T:
         """Do it, however long Redis stays away; make the group again when Redis lost it."""
-        attempt = 0
+        attempt, lost = 0, False
         while True:
             try:
                 async with asyncio.timeout(REDIS_TIMEOUT_S):
+                    if lost:
+                        await self._ensure()
+                        lost = False
                     return await do()
             except Exception as error:
                 if isinstance(error, ResponseError) and str(error).startswith("NOGROUP"):
                     _logger.warning("the log lost its groups; making them again")
-                    await self._log.ensure_group(self._group, self._topics)
+                    lost = True
                     continue
                 if not transient(error):
                     raise

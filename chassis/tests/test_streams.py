@@ -185,6 +185,19 @@ async def test_an_entry_that_kills_its_consumers_ends_in_the_dead_letters(log: E
     assert taker.taken == []
 
 
+async def test_an_entry_that_the_log_did_not_make_is_dead_lettered_whole(log: EventLog) -> None:
+    await log.redis.xadd(log.streams("a")[0], {"e": b"no batch"})
+    await log.append(records("a", 3))
+    taker = Taker()
+
+    async def given_up() -> bool:
+        return [one.event for one in await DeadLetters(log).list("g", "", 10)] == [b"no batch"]
+
+    async with tasks(Consumer(log, "g", ["a"], taker).run):
+        await wait_until(given_up)
+        await wait_until(lambda: len(taker.taken) == 3)
+
+
 async def test_a_log_that_lost_its_groups_is_read_from_the_beginning(log: EventLog) -> None:
     taker = Taker()
     async with tasks(Consumer(log, "g", ["a"], taker).run):

@@ -49,7 +49,6 @@ _STEPS: Final = {
     "replied": "replied_time IS NOT NULL",
     "converted": "message_id IN (SELECT message_id FROM converted)",
 }
-STEP_NAMES: Final = tuple(_STEPS)
 
 
 class Queries:
