@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 PROTOS := $(shell find protos -name '*.proto')
+SDKS := $(wildcard services/ingest/tests/sdks/*.lock)
 
 .DEFAULT_GOAL := help
 
@@ -24,8 +25,14 @@ gen/.ready: $(VENV)/.ready tools/protos.py $(PROTOS)
 	@$(BIN)/python tools/protos.py
 	@touch $@
 
+# Clients that tests try against the front door. They exclude each other, so each has its own place.
+$(VENV)/sdks/%/.ready: services/ingest/tests/sdks/%.lock | $(VENV)/.ready
+	@rm -rf $(@D)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(@D) -r $<
+	@touch $@
+
 .PHONY: setup
-setup: gen/.ready ## the environment and the built contracts
+setup: gen/.ready $(SDKS:services/ingest/tests/sdks/%.lock=$(VENV)/sdks/%/.ready) ## the environment and the built contracts
 
 .PHONY: protos
 protos: setup ## build the contracts into gen/
@@ -37,6 +44,10 @@ run: setup ## everything on this machine, with real data; ARGS=--once ends by it
 .PHONY: test
 test: setup ## every test, against real servers
 	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: survive
+survive: setup ## the long tests: kills, freezes, a full disk, fuzzing
+	@SURVIVE=long $(BIN)/python -m pytest tests/ingest services/ingest/tests/test_fuzz.py services/ingest/tests/test_raw_http.py services/ingest/tests/test_batching.py
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import contracts, buf, kustomize
@@ -62,6 +73,7 @@ lock: setup ## pin every dependency again, with hashes
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade pyproject.toml --extra local --extra dev -o requirements-dev.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -c requirements-dev.lock -o requirements.lock
+	@for sdk in $(notdir $(SDKS:.lock=)); do echo "$${sdk%-*}==$${sdk##*-}" | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade - -o services/ingest/tests/sdks/$$sdk.lock; done
 
 .PHONY: clean
 clean: ## forget the data of this machine's stack

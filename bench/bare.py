@@ -15,14 +15,15 @@ from aiohttp import web
 
 
 @asynccontextmanager
-async def bare(secret: str) -> AsyncIterator[str]:
-    """The URL of a bare handler in a process of its own, for as long as the block runs."""
+async def baseline(module: str, secret: str) -> AsyncIterator[tuple[str, int]]:
+    """URL and process id of a module that serves (`bench.bare`) in a process of its own, for as
+    long as the block runs."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.bare", secret), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", module, secret), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:
-        yield (await process.stdout.readline()).decode().strip()
+        yield (await process.stdout.readline()).decode().strip(), process.pid
     finally:
         process.terminate()
         await process.wait()

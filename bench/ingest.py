@@ -1,6 +1,6 @@
-"""The front door alone: one ingest process with the durable log, beside a bare handler.
+"""The front door alone: one ingest process with the durable log, beside a bare handler and PyWa.
 
-Flat out against the bare handler in the same run; then Meta's load for a minute; then batched
+Flat out against those two in the same run; then Meta's load for a minute; then batched
 webhooks of 1,000 statuses each; then a user message behind 100,000 queued statuses.
 """
 
@@ -8,13 +8,15 @@ import argparse
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from statistics import median
 
 import orjson
 import psutil
 import uvloop
 
-from bench.bare import bare
+from bench.bare import baseline
 from bench.load import FLAT_OUT, Load, offer, signed_post
 from bench.result import Figure, percentile, tell
 from bench.suite import note, suite
@@ -27,6 +29,7 @@ from cli.play.definitions import NUMBER, WABA
 from merhaba.event.v1 import Event
 
 _FLAT_OUT = 20_000
+_TURNS = 3
 _BATCHED = 60
 _ITEMS = 1_000
 _QUEUED = 100_000
@@ -40,35 +43,96 @@ def singles(count: int, mark: str) -> Iterator[bytes]:
         )
 
 
+@dataclass
+class Flat:
+    """One server flat out, several times."""
+
+    rates: list[float] = field(default_factory=list)
+    """Webhooks answered a second, of each turn."""
+    cpu_us: list[float] = field(default_factory=list)
+    """What its process spent on one webhook, of each turn."""
+
+    async def turn(self, url: str, pid: int, requests: list[bytes]) -> None:
+        """Send everything, as fast as it is answered."""
+        before = _cpu_s(pid)
+        load = await offer(url, requests, FLAT_OUT)
+        assert not load.refused
+        self.rates.append(load.answered / load.seconds)
+        self.cpu_us.append((_cpu_s(pid) - before) / load.answered * 1e6)
+
+    def rate(self) -> float:
+        return median(self.rates)
+
+    def cost(self) -> float:
+        return median(self.cpu_us)
+
+
+def _cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
 async def main(per_second: float, seconds: float) -> None:
     """Measure everything and tell it."""
     async with suite(("ingest",)) as running:
-        await _measure(running, per_second, seconds)
+        tell("ingest", await _measure(running, per_second, seconds))
 
 
-async def _measure(running: stack.Stack, per_second: float, seconds: float) -> None:
+async def _measure(running: stack.Stack, per_second: float, seconds: float) -> list[Figure]:
     addresses = running.addresses()
-    url, secret = addresses.webhook_url, addresses.app_secret
-    process = psutil.Process(addresses.pids["ingest"])
+    url, secret, pid = addresses.webhook_url, addresses.app_secret, addresses.pids["ingest"]
 
     def requests(bodies: Iterator[bytes], to: str) -> list[bytes]:
         return [signed_post(to, body, secret) for body in bodies]
 
-    note("flat out: a bare handler, then ingest")
-    async with bare(secret) as least:
-        flat = await offer(least, requests(singles(_FLAT_OUT, "b"), least), FLAT_OUT)
-        own = await offer(url, requests(singles(_FLAT_OUT, "f"), url), FLAT_OUT)
-        beside = await offer(least, requests(singles(int(per_second * 5), "c"), least), per_second)
+    note("flat out in turns: a bare handler, ingest, PyWa")
+    bare, own, pywa = Flat(), Flat(), Flat()
+    async with (
+        baseline("bench.bare", secret) as (bare_url, bare_pid),
+        baseline("bench.pywa", secret) as (pywa_url, pywa_pid),
+    ):
+        for turn in range(_TURNS):
+            mark = f"flat{turn}."
+            await bare.turn(bare_url, bare_pid, requests(singles(_FLAT_OUT, mark), bare_url))
+            await own.turn(url, pid, requests(singles(_FLAT_OUT, mark), url))
+            await pywa.turn(pywa_url, pywa_pid, requests(singles(_FLAT_OUT // 4, mark), pywa_url))
+        beside = await offer(
+            bare_url, requests(singles(int(per_second * 5), "c"), bare_url), per_second
+        )
+    figures = [
+        Figure("durable_ratio", own.rate() / bare.rate(), "1", 1.0),
+        Figure("pywa_ratio", own.rate() / pywa.rate(), "1", 1.0),
+        Figure("flat_out_per_s", own.rate(), "1/s", bare.rate()),
+        Figure("flat_out_cpu_us", own.cost(), "us", bare.cost()),
+        Figure("pywa_flat_out_per_s", pywa.rate(), "1/s"),
+    ]
+    if not seconds:
+        return figures
+
     note(f"{per_second:.0f} webhooks a second for {seconds:.0f} s")
-    before = process.cpu_times()
+    before = _cpu_s(pid)
     load = await offer(url, requests(singles(int(per_second * seconds), "l"), url), per_second)
-    after = process.cpu_times()
-    spent = after.user + after.system - before.user - before.system
+    spent = _cpu_s(pid) - before
 
     note(f"{_BATCHED} webhooks of {_ITEMS} statuses")
     batched = await offer(url, requests(_batches(_BATCHED, "t"), url), FLAT_OUT)
     priority = await _priority(url, secret, LogSettings(redis_url=addresses.redis_url))
-    _tell(flat, own, beside, load, batched, priority, spent, process.memory_info().rss / 1e6)
+
+    def ms(one: Load, share: float) -> float:
+        return percentile(one.latencies, share) * 1000
+
+    return [
+        *figures,
+        Figure("offered_per_s", load.offered / load.seconds, "1/s"),
+        Figure("answered_per_s", load.answered / load.seconds, "1/s"),
+        Figure("answer_p50_ms", ms(load, 0.5), "ms", ms(beside, 0.5)),
+        Figure("answer_p99_ms", ms(load, 0.99), "ms", ms(beside, 0.99)),
+        Figure("refused", load.refused + batched.refused, "1"),
+        Figure("batched_items_per_s", batched.answered / batched.seconds * _ITEMS, "1/s"),
+        Figure("priority_ms", priority, "ms"),
+        Figure("cpu_us_per_webhook", spent / max(load.answered, 1) * 1e6, "us"),
+        Figure("rss_mb", psutil.Process(pid).memory_info().rss / 1e6, "MB"),
+    ]
 
 
 def _batches(count: int, mark: str) -> Iterator[bytes]:
@@ -109,43 +173,9 @@ async def _until_read(log: EventLog, positions: dict[str, Position], wamid: str)
                 return
 
 
-def _tell(
-    flat: Load,
-    own: Load,
-    beside: Load,
-    load: Load,
-    batched: Load,
-    priority: float,
-    spent: float,
-    rss: float,
-) -> None:
-    def rate(one: Load) -> float:
-        return one.answered / one.seconds
-
-    def ms(one: Load, share: float) -> float:
-        return percentile(one.latencies, share) * 1000
-
-    tell(
-        "ingest",
-        [
-            Figure("durable_ratio", rate(own) / rate(flat), "1", 1.0),
-            Figure("flat_out_per_s", rate(own), "1/s", rate(flat)),
-            Figure("offered_per_s", load.offered / load.seconds, "1/s"),
-            Figure("answered_per_s", rate(load), "1/s", rate(beside)),
-            Figure("answer_p50_ms", ms(load, 0.5), "ms", ms(beside, 0.5)),
-            Figure("answer_p99_ms", ms(load, 0.99), "ms", ms(beside, 0.99)),
-            Figure("refused", load.refused + own.refused + batched.refused, "1"),
-            Figure("batched_items_per_s", rate(batched) * _ITEMS, "1/s"),
-            Figure("priority_ms", priority, "ms"),
-            Figure("cpu_us_per_webhook", spent / max(load.answered, 1) * 1e6, "us"),
-            Figure("rss_mb", rss, "MB"),
-        ],
-    )
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=3300, help="webhooks a second")
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=60, help="0: flat out only")
     arguments = parser.parse_args()
     uvloop.run(main(arguments.rate, arguments.seconds))

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import hmac
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import cast
@@ -30,6 +30,13 @@ def signed_post(url: str, body: bytes, secret: str) -> bytes:
     ).encode() + body
 
 
+def plain_get(url: str, headers: Mapping[str, str]) -> bytes:
+    """A whole GET request as bytes."""
+    parts = urlsplit(url)
+    said = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{said}\r\n".encode()
+
+
 @dataclass(slots=True)
 class Load:
     """What came of a load."""
@@ -37,9 +44,9 @@ class Load:
     offered: int = 0
     answered: int = 0
     refused: int = 0
-    """Answers other than 200."""
+    """Answers that are neither 2xx nor a redirect."""
     latencies: list[float] = field(default_factory=list)
-    """Seconds from due to answered, of each 200."""
+    """Seconds from due to answered, of each that was not refused."""
     seconds: float = 0.0
 
 
@@ -72,7 +79,7 @@ class _Connection(asyncio.Protocol):
         if len(rest) < length:
             return
         self._buffer = b""
-        self._owner.answered(self, head.startswith(b"HTTP/1.1 200"), self._due)
+        self._owner.answered(self, head.startswith((b"HTTP/1.1 2", b"HTTP/1.1 3")), self._due)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.lost(exc)

@@ -20,7 +20,7 @@ import orjson
 import psutil
 import uvloop
 
-from bench.bare import bare
+from bench.bare import baseline
 from bench.load import FLAT_OUT, Load, offer, signed_post
 from bench.result import Figure, percentile, tell
 from bench.suite import note, suite
@@ -109,7 +109,7 @@ async def _measure(running: stack.Stack, per_second: float, seconds: float) -> N
         requests = [signed_post(addresses.webhook_url, b, addresses.app_secret) for b in bodies]
 
         note("baseline: a bare handler under the same load, then as much as it takes")
-        async with bare(addresses.app_secret) as url:
+        async with baseline("bench.bare", addresses.app_secret) as (url, _):
             least = [signed_post(url, b, addresses.app_secret) for b in bodies[: int(total / 4)]]
             beside = await offer(url, least, per_second)
             flat_out = await offer(url, least, FLAT_OUT)

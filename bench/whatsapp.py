@@ -42,6 +42,10 @@ def webhook(statuses: Sequence[dict[str, Any]]) -> dict[str, Any]:
                                 "display_phone_number": NUMBER,
                                 "phone_number_id": NUMBER,
                             },
+                            "contacts": [
+                                {"profile": {"name": "A person"}, "wa_id": wa_id}
+                                for wa_id in dict.fromkeys(s["recipient_id"] for s in statuses)
+                            ],
                             "statuses": list(statuses),
                         },
                     }

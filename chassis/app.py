@@ -5,10 +5,11 @@ import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 import structlog
@@ -20,7 +21,7 @@ from pydantic import SecretStr
 
 from chassis.clock import Clock, SystemClock
 from chassis.failures import Misconfigured
-from chassis.logs import setup_logs
+from chassis.logs import setup_logs, unhandled
 from chassis.postgres import Effects, Pool, database, migrate
 from chassis.settings import HttpSettings, ServiceSettings, Settings, from_env
 from chassis.streams import EventLog, event_log
@@ -80,30 +81,62 @@ async def platform(schema: str, settings: ServiceSettings) -> AsyncIterator[Plat
         yield Platform(clock, pool, log, effects)
 
 
+class Front(Protocol):
+    """Takes connections before the web framework does."""
+
+    def protocol(self, framework: web.Server) -> Callable[[], asyncio.BaseProtocol]:
+        """What makes the protocol of a new connection; `framework` makes the web framework's."""
+        ...
+
+    async def run(self) -> None:
+        """Whatever it has to do besides, until cancelled."""
+        ...
+
+    async def drain(self) -> None:
+        """Finish its connections."""
+        ...
+
+
 @asynccontextmanager
-async def serving_http(app: web.Application, settings: HttpSettings) -> AsyncIterator[int]:
+async def serving_http(
+    app: web.Application, settings: HttpSettings, front: Front | None = None
+) -> AsyncIterator[int]:
     """Serve HTTP for as long as the block runs; yields the port. Running requests are finished.
 
     Raises `Misconfigured` naming the port when it is taken.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.grace_s)
-    await runner.setup()
-    site = web.TCPSite(
-        runner,
-        settings.http_host,
-        settings.http_port,
-        backlog=1024,
-        reuse_port=settings.http_reuse_port or None,
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=settings.grace_s,
+        keepalive_timeout=settings.http_idle_s,
     )
+    await runner.setup()
+    framework = runner.server
+    assert framework is not None
     try:
         try:
-            await site.start()
+            listener = await asyncio.get_running_loop().create_server(
+                front.protocol(framework) if front else framework,
+                settings.http_host,
+                settings.http_port,
+                backlog=1024,
+                reuse_port=settings.http_reuse_port or None,
+            )
         except OSError:
             raise Misconfigured(
                 f"HTTP_PORT: {settings.http_host}:{settings.http_port} is taken; stop what listens"
                 " there or choose another"
             ) from None
-        yield runner.addresses[0][1]
+        try:
+            async with tasks(*([front.run] if front else [])):
+                yield listener.sockets[0].getsockname()[1]
+        finally:
+            listener.close()
+            if front:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(settings.grace_s):
+                        await front.drain()
     finally:
         await runner.cleanup()
 
@@ -120,6 +153,7 @@ def run(main: Main) -> None:
 
 async def _until_signal(main: Main) -> None:
     stop = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(unhandled)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await main(stop)

@@ -17,7 +17,9 @@ Metric = Literal[
     "merhaba.event.age",  # s: from acceptance to effect, by service
     "merhaba.webhook.requests",  # {request}: webhooks by outcome
     "merhaba.webhook.duration",  # s: webhook answer time
+    "merhaba.link.clicks",  # {click}: clicks of tracked links by outcome
     "merhaba.sender.calls",  # {call}: Graph API calls by outcome
+    "merhaba.profile.links.refused",  # {link}: evidence that would make one person of too many
     "rpc.server.call.duration",  # s: gRPC calls served, by method and status
 ]
 

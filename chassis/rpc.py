@@ -1,7 +1,6 @@
 """gRPC: one guard around every served call, and channels that load balance, retry and time out."""
 
 import asyncio
-import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from grpc_status import rpc_status
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from chassis import names
+from chassis.callers import Call, Callers, call
 from chassis.failures import (
     AlreadyExists,
     Busy,
@@ -28,7 +28,7 @@ from chassis.failures import (
     Unavailable,
     Unimplemented,
 )
-from chassis.telemetry import histogram, parent, traceparent, tracer
+from chassis.telemetry import WORDLESS, histogram, parent, traceparent, tracer
 from chassis.transient import transient
 
 _CODES: Final[dict[type[Failure], int]] = {
@@ -74,9 +74,9 @@ class Guard(grpc.aio.ServerInterceptor):
     words, and with them secrets, to the caller.
     """
 
-    def __init__(self, service: str, api_token: str) -> None:
+    def __init__(self, service: str, callers: Callers) -> None:
         self._domain = f"{service}.merhaba"
-        self._expected = f"Bearer {api_token}".encode()
+        self._callers = callers
 
     async def intercept_service(
         self,
@@ -89,55 +89,61 @@ class Guard(grpc.aio.ServerInterceptor):
         if handler is None or method.startswith(_OPEN):
             return handler
         metadata = dict(handler_call_details.invocation_metadata or ())
-        given = metadata.get("authorization", "")
-        allowed = hmac.compare_digest(str(given).encode(), self._expected)
+        who = self._callers.who(str(metadata.get("authorization", "")))
+        asked = who and Call(method.lstrip("/"), who, str(metadata.get("purpose", "")))
         trace = str(metadata.get("traceparent", ""))
         if handler.request_streaming:
             return handler  # the contracts have none: batches instead
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                self._stream(handler.unary_stream, method, trace, allowed),
+                self._stream(handler.unary_stream, method, trace, asked),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
-            self._unary(handler.unary_unary, method, trace, allowed),
+            self._unary(handler.unary_unary, method, trace, asked),
             handler.request_deserializer,
             handler.response_serializer,
         )
 
-    def _unary(self, call: Any, method: str, trace: str, allowed: bool) -> Any:
+    def _unary(self, serve: Any, method: str, trace: str, asked: Call | None) -> Any:
         async def guarded(request: Any, context: Any) -> Any:
-            async with self._around(context, method, trace, allowed):
-                return await call(request, context)
+            async with self._around(context, method, trace, asked):
+                return await serve(request, context)
 
         return guarded
 
-    def _stream(self, call: Any, method: str, trace: str, allowed: bool) -> Any:
+    def _stream(self, serve: Any, method: str, trace: str, asked: Call | None) -> Any:
         async def guarded(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with self._around(context, method, trace, allowed):
-                async for response in call(request, context):
+            async with self._around(context, method, trace, asked):
+                async for response in serve(request, context):
                     yield response
 
         return guarded
 
     @asynccontextmanager
     async def _around(
-        self, context: Any, method: str, trace: str, allowed: bool
+        self, context: Any, method: str, trace: str, asked: Call | None
     ) -> AsyncIterator[None]:
         started = perf_counter()
         attributes = {names.RPC_SYSTEM: "grpc", names.RPC_METHOD: method.lstrip("/")}
         status: status_pb2.Status | None = None
         with tracer.start_as_current_span(
-            method.lstrip("/"), context=parent(trace), kind=SpanKind.SERVER, attributes=attributes
+            method.lstrip("/"),
+            context=parent(trace),
+            kind=SpanKind.SERVER,
+            attributes=attributes,
+            **WORDLESS,
         ) as span:
             try:
-                if not allowed:
+                if asked is None:
                     status = status_pb2.Status(
                         code=code_pb2.UNAUTHENTICATED,
                         message="send the metadata `authorization: Bearer <API_TOKEN>`",
                     )
                 else:
+                    self._callers.check(asked.caller, asked.method)
+                    call.set(asked)  # every call is a task of its own
                     yield
             except Failure as failure:
                 status = status_of(failure, self._domain)
@@ -165,15 +171,19 @@ class Guard(grpc.aio.ServerInterceptor):
 
 
 class _Details:
-    """What every call carries: the token, the trace and, when it brings none, a deadline."""
+    """What every call carries: the token, the trace and, when it brings none, a purpose and a
+    deadline."""
 
-    def __init__(self, api_token: str, deadline_s: float | None, waits: bool) -> None:
+    def __init__(self, api_token: str, purpose: str, deadline_s: float | None, waits: bool) -> None:
         self._authorization = ("authorization", f"Bearer {api_token}")
+        self._purpose = purpose
         self._deadline_s = deadline_s
         self._waits = waits
 
     def completed(self, details: Any) -> grpc.aio.ClientCallDetails:
         metadata = [*(details.metadata or ()), self._authorization]
+        if self._purpose and all(name != "purpose" for name, _ in metadata):
+            metadata.append(("purpose", self._purpose))
         if trace := traceparent():
             metadata.append(("traceparent", trace))
         return grpc.aio.ClientCallDetails(
@@ -203,10 +213,11 @@ class _StreamCalls(_Details, grpc.aio.UnaryStreamClientInterceptor):
 
 @asynccontextmanager
 async def channel(
-    target: str, api_token: str, retried: Sequence[str] = ()
+    target: str, api_token: str, retried: Sequence[str] = (), purpose: str = ""
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a service, balanced over all its replicas.
 
+    `purpose` says, in a few words, what its calls read personal data for.
     Calls get a deadline of 10 s unless they bring one; streams have none. Only methods of the
     services named in `retried` (`merhaba.profile.v1.ProfileService`), which must be safe to
     repeat, are tried again, on UNAVAILABLE alone, and wait, within their deadline, for a replica
@@ -236,8 +247,8 @@ async def channel(
         ("grpc.max_send_message_length", _MESSAGE_BYTES),
     ]
     interceptors: list[grpc.aio.ClientInterceptor] = [
-        _UnaryCalls(api_token, _DEADLINE_S, waits=bool(retried)),
-        _StreamCalls(api_token, None, waits=False),
+        _UnaryCalls(api_token, purpose, _DEADLINE_S, waits=bool(retried)),
+        _StreamCalls(api_token, purpose, None, waits=False),
     ]
     async with grpc.aio.insecure_channel(
         target, options=options, interceptors=interceptors
@@ -245,14 +256,15 @@ async def channel(
         yield opened
 
 
-def server(service: str, api_token: str) -> grpc.aio.Server:
-    """A server whose every call goes through the guard.
+def server(service: str, callers: Callers | str) -> grpc.aio.Server:
+    """A server whose every call goes through the guard. `callers`: a token alone lets in who has
+    it.
 
     Connections end after two minutes (plus a grace), so that clients find new replicas: nothing
     else makes them look while old connections live.
     """
     return grpc.aio.server(
-        interceptors=[Guard(service, api_token)],
+        interceptors=[Guard(service, Callers(callers) if isinstance(callers, str) else callers)],
         options=[
             ("grpc.max_connection_age_ms", 120_000),
             ("grpc.max_connection_age_grace_ms", 60_000),

@@ -40,6 +40,10 @@ class LogSettings(Settings):
     log_claim_idle_ms: Annotated[int, Field(ge=100)] = 15_000
     """How long an entry may stay with a silent consumer before another takes it."""
 
+    log_timeout_s: Annotated[float, Field(gt=0, le=60)] = 15.0
+    """How long events may wait until they are written, in seconds; then their source is told that
+    they were not, though they may have been."""
+
     log_wait_replicas: Annotated[int, Field(ge=0)] = 0
     """Replicas that must have a write before it counts as durable (`WAIT`)."""
 
@@ -101,6 +105,10 @@ class HttpSettings(ServiceSettings):
 
     http_reuse_port: bool = False
     """Share the port with other processes of the same service on this machine."""
+
+    http_idle_s: Annotated[float, Field(gt=0)] = 75.0
+    """How long a connection may wait for its next request, in seconds: longer than a proxy in front
+    keeps it, so that none is closed while the proxy sends."""
 
 
 def from_env(kind: type[S]) -> S:

@@ -7,6 +7,7 @@ event's own trace: so one trace shows a webhook's whole way, and the batch shows
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final, TypedDict
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
@@ -19,13 +20,30 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+)
 
 from chassis import names
 from chassis.settings import ServiceSettings
 
+
+class _Wordless(TypedDict):
+    record_exception: bool
+    set_status_on_exception: bool
+
+
 _MOST_LINKS = 128  # the SDK keeps no more
 _LENGTHS = [2, 32, 16, 2]  # version, trace id, span id, flags: W3C Trace Context
+
+WORDLESS: Final[_Wordless] = {"record_exception": False, "set_status_on_exception": False}
+"""For spans: what an exception says can be anything, a person's data included, so no span says it.
+"""
 
 tracer = trace.get_tracer("merhaba")
 _meter = metrics.get_meter("merhaba")
@@ -114,8 +132,11 @@ def batch(name: names.Span, group: str, traceparents: Sequence[str]) -> Iterator
         onward[index] = _write(own.get_span_context())
         spans.append(own)
     try:
-        with trace.use_span(span, end_on_exit=False):
+        with trace.use_span(span, end_on_exit=False, **WORDLESS):
             yield onward
+    except Exception as error:
+        span.set_status(StatusCode.ERROR, type(error).__name__)
+        raise
     finally:
         for each in spans:
             each.end()

@@ -47,7 +47,7 @@ async def clients(addresses: Addresses) -> AsyncIterator[Clients]:
     async with AsyncExitStack() as stack:
         opened = {
             name: await stack.enter_async_context(
-                channel(target, addresses.api_token, _REPEATABLE[name])
+                channel(target, addresses.api_token, _REPEATABLE[name], purpose="operations")
             )
             for name, target in addresses.grpc.items()
         }

@@ -1,17 +1,16 @@
 """The commands a person types."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 import uvloop
 
-from chassis.failures import Failure, Misconfigured
-from cli import background, dead_letters
+from cli import background, dead_letters, write_keys
+from cli.imports.command import import_file
 from cli.place import place
 from cli.play.run import run_stack
+from cli.told import told
 
 app = typer.Typer(
     help="Merhaba: talk to each customer on WhatsApp, personally and in the moment.",
@@ -20,21 +19,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(dead_letters.app, name="dead-letters")
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What a person can act on is told in one line, with exit code 2."""
-    try:
-        yield
-    except* (Misconfigured, Failure) as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        typer.echo(f"merhaba: {error}", err=True)
-        sys.exit(2)
-    except* KeyboardInterrupt:
-        sys.exit(130)
+app.add_typer(write_keys.app, name="write-keys")
+app.command("import")(import_file)
 
 
 @app.command()
@@ -44,7 +30,7 @@ def run(
     ] = False,
 ) -> None:
     """Start everything on this machine and play real data through it; Ctrl-C stops it."""
-    with _told():
+    with told():
         sys.exit(uvloop.run(run_stack(place(), once)))
 
 
@@ -55,7 +41,7 @@ def up(
     ] = False,
 ) -> None:
     """Start everything and leave it running, with no data played."""
-    with _told():
+    with told():
         line = background.up(place())
     typer.echo(line if as_json else "up; `merhaba down` stops it, `merhaba up --json` tells more")
 
@@ -63,14 +49,14 @@ def up(
 @app.command(hidden=True)
 def keep_up() -> None:
     """What `up` leaves running."""
-    with _told():
+    with told():
         uvloop.run(background.keep_up(place()))
 
 
 @app.command()
 def down() -> None:
     """Stop what `up` started."""
-    with _told():
+    with told():
         stopped = background.down(place())
     typer.echo("stopped" if stopped else "nothing runs here")
 
@@ -78,5 +64,5 @@ def down() -> None:
 @app.command()
 def clean() -> None:
     """Forget the data of this machine's stack."""
-    with _told():
+    with told():
         place().forget()

@@ -1,13 +1,8 @@
 """`merhaba dead-letters`: what could not be handled, why, and another try."""
 
-import json
-import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
-import grpc
 import typer
 import uvloop
 from google.protobuf.json_format import MessageToJson
@@ -15,12 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from chassis.ids import fresh_id
-from chassis.rpc import channel
-from cli.place import place
+from cli.admin import ingest_admin
 from merhaba.ingest.v1 import (
     DeadLetterFilter,
     GetDeadLetterRequest,
-    IngestAdminServiceStub,
     ListDeadLettersRequest,
     RedriveDeadLettersRequest,
 )
@@ -30,30 +23,13 @@ app = typer.Typer(help="What could not be handled.", no_args_is_help=True)
 Group = Annotated[str, typer.Option(help="Only of this consumer group.")]
 
 
-@asynccontextmanager
-async def _ingest() -> AsyncIterator[IngestAdminServiceStub]:
-    """The running stack of this folder, or INGEST_TARGET with API_TOKEN."""
-    target, token = os.environ.get("INGEST_TARGET"), os.environ.get("API_TOKEN", "")
-    if target is None:
-        file = place().addresses
-        if not file.exists():
-            sys.exit("merhaba: nothing runs here; start it, or set INGEST_TARGET and API_TOKEN")
-        told = json.loads(file.read_text())
-        target, token = told["grpc"]["ingest"], told["api_token"]
-    async with channel(target, token) as opened:
-        try:
-            yield IngestAdminServiceStub(opened)
-        except grpc.aio.AioRpcError as error:
-            sys.exit(f"merhaba: {error.details()}")
-
-
 @app.command("list")
 def list_letters(group: Group = "") -> None:
     """The oldest hundred, with their reasons."""
 
     async def ask() -> None:
         table = Table("id", "group", "reason", "event")
-        async with _ingest() as ingest:
+        async with ingest_admin() as ingest:
             answer = await ingest.ListDeadLetters(
                 ListDeadLettersRequest(page_size=100, filter=DeadLetterFilter(group=group))
             )
@@ -69,7 +45,7 @@ def show(dead_letter_id: str) -> None:
     """One of them, whole."""
 
     async def ask() -> None:
-        async with _ingest() as ingest:
+        async with ingest_admin() as ingest:
             answer = await ingest.GetDeadLetter(GetDeadLetterRequest(dead_letter_id=dead_letter_id))
         typer.echo(MessageToJson(answer.dead_letter))
 
@@ -86,7 +62,7 @@ def redrive(
         sys.exit("merhaba: name dead letters, or a group with --group")
 
     async def ask() -> None:
-        async with _ingest() as ingest:
+        async with ingest_admin() as ingest:
             answer = await ingest.RedriveDeadLetters(
                 RedriveDeadLettersRequest(
                     request_id=fresh_id("r"),

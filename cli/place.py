@@ -1,5 +1,6 @@
 """The data folder of a machine's stack: where things lie, its secrets, and who holds it."""
 
+import base64
 import fcntl
 import json
 import os
@@ -21,6 +22,10 @@ def _token() -> str:
     return secrets.token_urlsafe(24)
 
 
+def _key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """Made on the first start and kept, so that what was signed yesterday is good today."""
@@ -33,6 +38,9 @@ class Secrets:
     control_token: str = field(default_factory=_token)
     dashboard_token: str = field(default_factory=_token)
     archive_index_key: str = field(default_factory=_token)
+    link_key: str = field(default_factory=_token)
+    master_key: str = field(default_factory=_key)
+    index_key: str = field(default_factory=_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +55,14 @@ class Place:
         return self.folder / "logs"
 
     def secrets(self) -> Secrets:
-        """The secrets of this place, made when there are none."""
+        """The secrets of this place; what is missing is made."""
         file = self.folder / "secrets.json"
-        if file.exists():
-            return Secrets(**json.loads(file.read_text()))
-        made = Secrets()
-        file.touch(mode=0o600)
-        file.write_text(json.dumps(asdict(made)))
-        return made
+        kept = json.loads(file.read_text()) if file.exists() else {}
+        own = Secrets(**kept)
+        if asdict(own) != kept:
+            file.touch(mode=0o600)
+            file.write_text(json.dumps(asdict(own)))
+        return own
 
     @property
     def addresses(self) -> Path:

@@ -26,6 +26,7 @@ from cli.place import Place, Secrets
 
 SERVICES: Final = ("ingest", "profile", "segment", "sender", "reports")
 _HTTP: Final = {"ingest": "MERHABA_INGEST_PORT", "reports": "MERHABA_DASHBOARD_PORT"}
+_WORKERS: Final = "MERHABA_INGEST_WORKERS"  # processes of ingest, which share its HTTP port
 _START_TIMEOUT_S: Final = 60
 _STOP_TIMEOUT_S: Final = 6
 _LOOK_S: Final = 0.2
@@ -165,15 +166,16 @@ class Stack:
             pid=os.getpid(),
         )
 
-    def environment(self, service: str) -> dict[str, str]:
-        """The settings of a service. What the caller's environment sets wins."""
+    def environment(self, part: str) -> dict[str, str]:
+        """The settings of a service's process. What the caller's environment sets wins."""
+        service = part.partition("-")[0]
         door = f"http://127.0.0.1:{self.ports['ingest http']}"
         own = {
             "DATABASE_URL": self.urls["postgres"],
             "REDIS_URL": self.urls["redis"],
             "API_TOKEN": self.secrets.api_token,
             "GRPC_HOST": "127.0.0.1",
-            "GRPC_PORT": str(self.ports[service]),
+            "GRPC_PORT": str(self.ports[part]),
             "REFLECTION": "true",
             "LOG_RETENTION_S": "600",
             "LOG_CLAIM_IDLE_MS": "5000",
@@ -190,9 +192,14 @@ class Stack:
             "PUBLIC_URL": door,
             "DASHBOARD_TOKEN": self.secrets.dashboard_token,
             "ARCHIVE_INDEX_KEY": self.secrets.archive_index_key,
+            "LINK_KEY": self.secrets.link_key,
+            "MASTER_KEYS": f"laptop:{self.secrets.master_key}",
+            "INDEX_KEY": self.secrets.index_key,
         }
         if service in _HTTP:
             own |= {"HTTP_HOST": "127.0.0.1", "HTTP_PORT": str(self.ports[f"{service} http"])}
+        if f"{service}-2" in self.ports:
+            own["HTTP_REUSE_PORT"] = "true"
         return {**own, **os.environ}
 
 
@@ -217,16 +224,17 @@ async def running(
         say("services")
         keepers = await exits.enter_async_context(asyncio.TaskGroup())
         exits.push_async_callback(_stop, stack)
-        for service in services:
+        names = [*services, *(_more_workers() if "ingest" in services else ())]
+        for name in names:
             part = Part(
-                service,
-                f"services.{service}",
-                stack.environment(service),
-                place.logs / f"{service}.log",
+                name,
+                f"services.{name.partition('-')[0]}",
+                stack.environment(name),
+                place.logs / f"{name}.log",
             )
-            stack.parts[service] = part
+            stack.parts[name] = part
             await part.start()
-        await asyncio.gather(*(_until_serving(stack, name) for name in services))
+        await asyncio.gather(*(_until_serving(stack, name) for name in names))
         place.addresses.touch(mode=0o600)
         place.addresses.write_text(stack.addresses().as_json())
         exits.callback(place.addresses.unlink)
@@ -276,11 +284,16 @@ async def _keep_servers(stack: Stack) -> None:
                     stack.say(f"{error}; trying again")  # its orphans hold on for a moment
 
 
+def _more_workers() -> list[str]:
+    """Names of ingest's processes beside the first."""
+    return [f"ingest-{number + 2}" for number in range(int(os.environ.get(_WORKERS, "1")) - 1)]
+
+
 def _choose_ports() -> dict[str, int]:
     """A free port for each listener, or the one its setting names."""
     chosen: dict[str, int] = {}
     held: list[socket.socket] = []
-    for name in (*SERVICES, *(f"{service} http" for service in _HTTP)):
+    for name in (*SERVICES, *_more_workers(), *(f"{service} http" for service in _HTTP)):
         wanted = os.environ.get(_HTTP.get(name.removesuffix(" http"), ""), "")
         if name.endswith(" http") and wanted:
             chosen[name] = int(wanted)  # when it is taken, the service says so by name

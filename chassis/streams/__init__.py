@@ -4,19 +4,29 @@ The only code of the suite that touches Redis Streams. It moves events as bytes 
 of what is inside; `merhaba.event.v1.EventBatch` is the contract of an entry.
 """
 
+from chassis.streams.backlog import Backlog, Memory, backlogs, memory
 from chassis.streams.consumer import Consumer
 from chassis.streams.dead_letters import DeadLetter, DeadLetters
-from chassis.streams.log import EventLog, Lag, Position, Record, event_log
+from chassis.streams.eraser import Eraser
+from chassis.streams.log import Done, EventLog, Lag, Position, Record, event_log
+from chassis.streams.pace import WriteTimes
 from chassis.streams.upkeep import Upkeep
 
 __all__ = [
+    "Backlog",
     "Consumer",
     "DeadLetter",
     "DeadLetters",
+    "Done",
+    "Eraser",
     "EventLog",
     "Lag",
+    "Memory",
     "Position",
     "Record",
     "Upkeep",
+    "WriteTimes",
+    "backlogs",
     "event_log",
+    "memory",
 ]

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
+import structlog
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -18,6 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 from chassis.failures import Busy, Misconfigured, Unavailable
 from chassis.settings import LogSettings
 from chassis.streams import framing
+from chassis.streams.pace import WriteTimes
 from chassis.telemetry import counter, histogram
 
 FIELD: Final = b"e"  # the one field of an entry: an EventBatch
@@ -30,6 +33,11 @@ _CLUSTER_SCHEME: Final = "redis+cluster://"
 
 _appended = counter("merhaba.log.appended", "{event}")
 _flushes = histogram("merhaba.log.flush.duration", "s")
+_logger = structlog.get_logger()
+
+
+Done = Callable[[Unavailable | None], None]
+"""Told once what became of a write: None when it is durable, else why it may not be."""
 
 
 class Record(NamedTuple):
@@ -77,12 +85,15 @@ class EventLog:
         self.redis: Any = redis
         self.settings = settings
         self.clustered = isinstance(redis, RedisCluster)
-        self._pending: dict[str, list[bytes]] = defaultdict(list)
+        self._pending: dict[tuple[str, int], list[bytes]] = defaultdict(list)
         self._pending_bytes = 0
-        self._callers: list[asyncio.Future[None]] = []
+        self._callers: list[Done] = []
         self._wake = asyncio.Event()
         self._enough = asyncio.Event()
         self._waiting = 0
+        self._since = 0.0  # when the first of them came, by the loop's clock
+        self.writes = WriteTimes()
+        """How long writes take."""
 
     def streams(self, topic: str) -> list[str]:
         """The Redis keys of a topic, one a shard; each has a hash tag of its own."""
@@ -112,25 +123,34 @@ class EventLog:
         """
         if not records:
             return
-        size = sum(len(record.event) for record in records)
+        written = asyncio.get_running_loop().create_future()
+        self.post(records, partial(_settle, written))
+        await written
+
+    def post(self, records: Sequence[Record], done: Done) -> None:
+        """Write events as `append` does, without waiting: `done` is told. Raises `Busy`."""
+        size = sum([len(record.event) for record in records])
         if self._pending_bytes + size > _PENDING_BYTES:
             raise Busy("the event log is slower than what comes in", timedelta(seconds=2))
         shards = self.settings.log_shards
+        pending = self._pending
         for topic, key, event in records:
             shard = crc32(key.encode()) % shards if shards > 1 else 0
-            self._pending[self._stream(topic, shard)].append(event)
+            pending[topic, shard].append(event)
         self._pending_bytes += size
         self._waiting += len(records)
         if self._waiting >= _ENOUGH:
             self._enough.set()
-        written = asyncio.get_running_loop().create_future()
-        self._callers.append(written)
+        if not self._callers:
+            self._since = asyncio.get_running_loop().time()
+        self._callers.append(done)
         self._wake.set()
-        await written
 
     async def run(self) -> None:
         """Write what was appended, batch after batch, until cancelled."""
         linger = self.settings.log_linger_ms / 1000
+        patience = self.settings.log_timeout_s
+        loop = asyncio.get_running_loop()
         while True:
             await self._wake.wait()
             with suppress(TimeoutError):
@@ -140,34 +160,34 @@ class EventLog:
             self._pending, self._callers, self._waiting = defaultdict(list), [], 0
             self._wake.clear()
             self._enough.clear()
+            since, self._since = self._since, 0.0
             started = perf_counter()
-            failure: Unavailable | None = None
+            # Until it is certain: nobody may be told that it is durable when it is not
+            failure: Unavailable | None = Unavailable("the event log's writer was stopped")
             try:
-                async with asyncio.timeout(REDIS_TIMEOUT_S):
-                    await self._write(batch)
-            except (RedisError, OSError, TimeoutError) as error:
+                with self.writes.one():
+                    # Who waited behind a write that hung does not wait as long once more
+                    async with asyncio.timeout_at(max(since + patience, loop.time() + 1)):
+                        await self._write(batch)
+                failure = None
+            except Exception as error:
                 failure = Unavailable(f"the event log did not take it: {type(error).__name__}")
                 failure.__cause__ = error
-            except asyncio.CancelledError:
-                for caller in callers:
-                    caller.cancel()
-                raise
+                if not isinstance(error, RedisError | OSError | TimeoutError):
+                    _logger.exception("the event log's writer failed")
             finally:
                 self._pending_bytes -= size
-            for caller in callers:
-                if caller.done():
-                    continue  # who was cancelled meanwhile waits no more
-                if failure is None:
-                    caller.set_result(None)
-                else:
-                    caller.set_exception(failure)
+                for done in callers:
+                    # Not called here: what goes wrong in one of them is nobody else's
+                    loop.call_soon(done, failure)
             if failure is None:
                 _flushes.record(perf_counter() - started)
                 _appended.add(sum(len(events) for events in batch.values()))
 
-    async def _write(self, batch: Mapping[str, list[bytes]]) -> None:
+    async def _write(self, batch: Mapping[tuple[str, int], list[bytes]]) -> None:
         async with self.redis.pipeline(transaction=False) as pipe:
-            for stream, events in batch.items():
+            for (topic, shard), events in batch.items():
+                stream = self._stream(topic, shard)
                 for chunk in _chunks(events):
                     pipe.xadd(stream, {FIELD: framing.join(chunk)})
             replicas = self.settings.log_wait_replicas
@@ -256,12 +276,25 @@ class EventLog:
             found += [oldest] if oldest is not None else []
         return found
 
+    async def pulse(self) -> None:
+        """Write the least that there is, as durably as anything."""
+        await self.redis.set(self.key("pulse"), 1, ex=60)
+
     async def memory_pressure(self) -> float:
         """Share of Redis' `maxmemory` in use, 0 to 1; 0 where there is no maximum."""
         where = {"target_nodes": RedisCluster.PRIMARIES} if self.clustered else {}
         info = await self.redis.info("memory", **where)
         nodes = [info] if "used_memory" in info else info.values()
         return max(n["used_memory"] / n["maxmemory"] if n["maxmemory"] else 0.0 for n in nodes)
+
+
+def _settle(written: "asyncio.Future[None]", failure: Unavailable | None) -> None:
+    if written.done():
+        return  # who was cancelled meanwhile waits no more
+    if failure is None:
+        written.set_result(None)
+    else:
+        written.set_exception(failure)
 
 
 def _chunks(events: list[bytes]) -> list[list[bytes]]:

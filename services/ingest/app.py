@@ -3,9 +3,11 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 
 from aiohttp import web
 
+from chassis.answers import Answers
 from chassis.app import platform, serving, serving_http, tasks
 from chassis.rpc import server
 from chassis.settings import from_env
@@ -15,21 +17,46 @@ from merhaba.ingest.v1.ingest_admin_service_pb2_grpc import (
     add_IngestAdminServiceServicer_to_server,
 )
 from merhaba.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
+from merhaba.ingest.v1.privacy_service_pb2_grpc import add_PrivacyServiceServicer_to_server
 from services.ingest.admin_api import IngestAdminApi
-from services.ingest.admission import Admission, WriteLimits
-from services.ingest.api import IngestApi
+from services.ingest.admission import Admission
+from services.ingest.api import Acceptance, ImportCalls, IngestApi
+from services.ingest.archive import Archive, ArchiveAdmin, Archivist
 from services.ingest.config import TOPICS, IngestSettings
-from services.ingest.consumer import ARCHIVE_GROUP, GROUP, Archivist, Retention, Retrier
+from services.ingest.consumer import ARCHIVE_GROUP, GROUP, Retention, Retrier
+from services.ingest.imports.store import Imports
 from services.ingest.intake import Intake
-from services.ingest.links import LinkDoor
+from services.ingest.lane import Lanes
+from services.ingest.links import (
+    Clicks,
+    LinkDoor,
+    Links,
+    Signer,
+    Targets,
+    TargetStore,
+    link_keys,
+)
 from services.ingest.model import RAW, RETRY
+from services.ingest.privacy.erasures import Erasures
+from services.ingest.privacy.holdings import Holdings
+from services.ingest.privacy.rejects import Rejects
+from services.ingest.privacy_api import PrivacyApi
 from services.ingest.signature import app_secrets
-from services.ingest.store import Archive, Links
-from services.ingest.tracking import BODY_BYTES, TrackingDoor, WriteKeys
+from services.ingest.tracking import BODY_BYTES, TrackingDoor
+from services.ingest.visitor import Visitors
 from services.ingest.webhook import PATH, WebhookDoor
 from services.ingest.wire import LogWriter
+from services.ingest.write_key_admin import WriteKeyAdmin
+from services.ingest.write_key_store import WriteKeyStore
+from services.ingest.write_keys import Keyring
+from services.ingest.write_limits import WriteLimits
 
-SERVICES = ("merhaba.ingest.v1.IngestService", "merhaba.ingest.v1.IngestAdminService")
+SERVICES = (
+    "merhaba.ingest.v1.IngestService",
+    "merhaba.ingest.v1.IngestAdminService",
+    "merhaba.ingest.v1.PrivacyService",
+)
+ERASE_PATIENCE = timedelta(seconds=8)  # of a call that may take ten
 
 
 async def main(stop: asyncio.Event) -> None:
@@ -41,18 +68,31 @@ async def main(stop: asyncio.Event) -> None:
         writer = LogWriter(log)
         intake = Intake(writer, settings.portfolio_id, settings.default_region)
         archive = Archive(base.pool, settings.archive_index_key.get_secret_value().encode())
-        links = Links(base.pool)
+        targets = TargetStore(base.pool)
+        signer = Signer(link_keys(settings.link_key.get_secret_value()))
+        links = Links(targets, signer, clock, settings.public_url, settings.link_days)
+        clicks = Clicks(writer, clock, counter("merhaba.link.clicks", "{click}"))
+        answers = Answers(base.pool, clock)
+        write_keys = WriteKeyStore(base.pool)
+        keys = Keyring(settings.write_keys.get_secret_value(), write_keys, clock)
+        await keys.refresh()
         lag_limit = timedelta(seconds=settings.lag_limit_s)
-        admission = Admission(log, TOPICS, settings.memory_limit, lag_limit, clock)
-        retention = Retention(archive, links, clock, settings.archive_retention_days)
+        append_limit = timedelta(seconds=settings.append_limit_s)
+        admission = Admission(log, TOPICS, settings.memory_limit, lag_limit, clock, append_limit)
+        claimed_after = timedelta(milliseconds=settings.log_claim_idle_ms)
+        archivist = Archivist(archive, clock, claimed_after)
+        imports = Imports(base.pool)
+        retention = Retention(archive, targets, imports, clock, settings.archive_retention_days)
         await stack.enter_async_context(
             tasks(
                 admission.run,
-                Consumer(log, ARCHIVE_GROUP, [RAW], Archivist(archive).handle).run,
+                Consumer(_slowly(log), ARCHIVE_GROUP, [RAW], archivist.handle).run,
                 Consumer(log, GROUP, [RETRY], Retrier(intake).handle).run,
                 Upkeep(log, [topic for topic in TOPICS if topic != RAW], clock).run,
                 Upkeep(_briefly(log, settings.raw_retention_s), [RAW], clock).run,
                 retention.run,
+                answers.run,
+                keys.run,
             )
         )
         traced = bool(settings.otel_exporter_otlp_endpoint)
@@ -66,24 +106,50 @@ async def main(stop: asyncio.Event) -> None:
             settings.http_body_s,
             traced,
         )
-        keys = WriteKeys(settings.write_keys.get_secret_value())
-        limits = WriteLimits(settings.write_key_limit, settings.write_key_burst_s, clock)
+        limits = WriteLimits(log, settings.write_key_limit, settings.write_key_burst_s, clock)
         tracking = TrackingDoor(
             intake, admission, keys, limits, clock, settings.http_body_s, traced
         )
-        doors = http(webhooks, tracking, LinkDoor(links, writer, clock))
+        await stack.enter_async_context(clicks.telling(settings.grace_s))
+        opener = LinkDoor(signer, Targets(targets), Visitors(), clicks, clock)
+        doors = http(webhooks, tracking, opener)
         own = server("ingest", settings.api_token.get_secret_value())
-        api = IngestApi(  # type: ignore[abstract]  # what does not exist yet answers UNIMPLEMENTED
-            log, links, admission, clock, settings.public_url, settings.link_days
-        )
-        admin = IngestAdminApi(  # type: ignore[abstract]  # as above
-            log, archive, intake, admission, clock
+        acceptance = Acceptance(log, admission)
+        files = ImportCalls(imports, acceptance, answers, clock, settings.default_region)
+        api = IngestApi(log, links, answers, acceptance, files, clock)
+        admin = IngestAdminApi(
+            log,
+            WriteKeyAdmin(write_keys, answers, clock),
+            answers,
+            ArchiveAdmin(archive, intake, log, TOPICS, clock),
+            admission,
+            clock,
         )
         add_IngestServiceServicer_to_server(api, own)
         add_IngestAdminServiceServicer_to_server(admin, own)
-        await stack.enter_async_context(serving_http(doors, settings))
+        rejects = Rejects(base.pool)
+        holdings = Holdings(archive, rejects, log, TOPICS, clock, ERASE_PATIENCE)
+        privacy = PrivacyApi(holdings, Erasures(base.pool), clock)
+        add_PrivacyServiceServicer_to_server(privacy, own)
+        lanes = Lanes(
+            webhooks,
+            PATH,
+            settings.http_head_s,
+            settings.http_body_s,
+            settings.http_idle_s,
+            settings.http_connections,
+        )
+        doors.on_response_prepare.append(partial(_leaving, lanes))
+        await stack.enter_async_context(serving_http(doors, settings, lanes))
         await stack.enter_async_context(serving(own, settings, SERVICES))
         await stop.wait()
+        lanes.leaving = True
+
+
+def _slowly(log: EventLog) -> EventLog:
+    """The log, for a reader whom nobody waits for: larger batches cost less."""
+    pace = min(log.settings.log_pace_ms * 5, 1_000)
+    return EventLog(log.redis, log.settings.model_copy(update={"log_pace_ms": pace}))
 
 
 def _briefly(log: EventLog, retention_s: int) -> EventLog:
@@ -104,6 +170,12 @@ def http(webhooks: WebhookDoor, tracking: TrackingDoor, links: LinkDoor) -> web.
         ]
     )
     return app
+
+
+async def _leaving(lanes: Lanes, _request: web.Request, response: web.StreamResponse) -> None:
+    if lanes.leaving:
+        response.headers["Connection"] = "close"
+        response.force_close()
 
 
 async def _healthy(_request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Ingest's own groups of the log: the archive of what was posted, and reading again."""
+"""Ingest's own groups of the log, and what it forgets."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,25 +8,16 @@ import structlog
 
 from chassis.clock import Clock
 from chassis.transient import transient
+from services.ingest.archive import Archive
+from services.ingest.imports.store import Imports
 from services.ingest.intake import Intake
-from services.ingest.store import Archive, Links
-from services.ingest.wire import posted, raw_webhooks
+from services.ingest.links import TargetStore
+from services.ingest.wire import posted
 
 GROUP: Final = "ingest"
 ARCHIVE_GROUP: Final = "ingest-archive"
 _EVERY: Final = timedelta(hours=1)
 _logger = structlog.get_logger()
-
-
-class Archivist:
-    """Writes what was posted into the archive, in batches and not in the way of the answer."""
-
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
-
-    async def handle(self, records: Sequence[bytes]) -> None:
-        """Keep what the raw topic holds."""
-        await self._archive.add(raw_webhooks(records))
 
 
 class Retrier:
@@ -43,10 +34,14 @@ class Retrier:
 class Retention:
     """Deletes what is past its time."""
 
-    def __init__(self, archive: Archive, links: Links, clock: Clock, days: int) -> None:
-        """`days`: how long webhooks are kept, and links that lead nowhere any more."""
+    def __init__(
+        self, archive: Archive, links: TargetStore, imports: Imports, clock: Clock, days: int
+    ) -> None:
+        """`days`: how long webhooks are kept, and imports with their refused rows. Targets of links
+        are kept until the last expires."""
         self._archive = archive
         self._links = links
+        self._imports = imports
         self._clock = clock
         self._kept = timedelta(days=days)
 
@@ -63,6 +58,7 @@ class Retention:
 
     async def once(self) -> None:
         """Delete what is past its time now."""
-        before = self._clock.now() - self._kept
-        await self._archive.forget(before)
-        await self._links.forget(before)
+        now = self._clock.now()
+        await self._archive.forget(now - self._kept)
+        await self._imports.forget(now - self._kept)
+        await self._links.forget(now)

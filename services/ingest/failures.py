@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from chassis.failures import Busy, Invalid, NotFound, Refused, Unavailable
+from chassis.failures import Busy, Conflict, Invalid, NotFound, Refused, Unavailable
 
 
 class UrlNotAllowed(Invalid):
@@ -33,6 +33,17 @@ class LogUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("the event log takes nothing now; nothing was accepted, try again")
+
+
+class LogNotFinished(Unavailable):
+    """Consumers have not yet finished entries of the log that are to be erased."""
+
+    def __init__(self, entries: int) -> None:
+        super().__init__(
+            "consumers have not finished everything that is to be erased; repeat the call with the"
+            " same request_id",
+            entries=str(entries),
+        )
 
 
 class LagTooHigh(Busy):
@@ -72,4 +83,47 @@ class DeadLetterNotFound(NotFound):
     def __init__(self, dead_letter_id: str) -> None:
         super().__init__(
             "no such dead letter waits; list them first", dead_letter_id=dead_letter_id
+        )
+
+
+class WriteKeyNotFound(NotFound):
+    """There is no such write key."""
+
+    def __init__(self, write_key_id: str) -> None:
+        super().__init__("no such write key; list them first", write_key_id=write_key_id)
+
+
+class WriteKeyNameTaken(Refused):
+    """Another write key has the name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("another write key has this name; choose a new one", name=name)
+
+
+class ImportNotFound(NotFound):
+    """No such import."""
+
+    def __init__(self, import_id: str) -> None:
+        super().__init__("no such import; start it, or list them", import_id=import_id)
+
+
+class ImportNotRunning(Refused):
+    """The import ended."""
+
+    def __init__(self, import_id: str, state: str) -> None:
+        super().__init__(
+            f"the import is {state}; start it anew, nothing happens twice",
+            import_id=import_id,
+            state=state,
+        )
+
+
+class ImportOffsetMismatch(Conflict):
+    """Chunks are missing before this one."""
+
+    def __init__(self, import_id: str, offset_bytes: int) -> None:
+        super().__init__(
+            f"chunks are missing before this one; go on at byte {offset_bytes}",
+            import_id=import_id,
+            offset_bytes=str(offset_bytes),
         )

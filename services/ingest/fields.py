@@ -17,11 +17,11 @@ _LAST_MS: Final = 253_402_300_799_000  # the end of the year 9999
 
 def text(source: dict[str, Any], name: str) -> str:
     """A text, empty when absent; numbers are taken as text because Meta is not of one mind."""
-    value = source.get(name)
-    if value is None:
-        return ""
+    value = source.get(name, "")
     if isinstance(value, str):
         return value
+    if value is None:
+        return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     raise FieldInvalid(name, "is not a text")

@@ -1,7 +1,7 @@
 """Taking in what is posted: every item by itself, everything durable before it is answered."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol
@@ -18,6 +18,9 @@ from services.ingest.model import Occurrence, Posted, RawWebhook
 _BREATH: Final = 200  # items after which others have their turn
 MOST_CALLS: Final = 10_000
 """Tracking calls at once."""
+
+Done = Callable[[Exception | None], None]
+"""Told once what became of a write: None when it is durable, else why it may not be."""
 
 
 class Writer(Protocol):
@@ -39,10 +42,16 @@ class Writer(Protocol):
         """Durable when it returns; otherwise it raises, and nobody must be told it was accepted."""
         ...
 
+    def post(self, records: Sequence[Any], done: Done) -> None:
+        """As `append`, but `done` is told instead of anybody waiting."""
+        ...
+
 
 class Taken(msgspec.Struct, gc=False):
     """What became of a webhook."""
 
+    records: list[Any]
+    """What of it goes into the log."""
     broken: str = ""
     """Why nothing of it could be read."""
     events: int = 0
@@ -69,21 +78,42 @@ class Intake:
         self._portfolio_id = portfolio_id
         self._region = region
 
-    async def webhook(self, body: bytes, app: str, received_ms: int, trace: str) -> Taken:
-        """Take a webhook whose signature is right.
+    def webhook(self, body: bytes, app: str, received_ms: int, trace: str, done: Done) -> Taken:
+        """Take a webhook whose signature is right, and a small one: nothing else has its turn until
+        it is read. `done` is told when the log has it. Raises `Busy` when the log takes no more.
 
-        Items that cannot be read go to the retry topic, whose consumer dead-letters them. Raises
-        `Busy` or `Unavailable` when the log did not take it.
+        Items that cannot be read go to the retry topic, whose consumer dead-letters them.
         """
+        taken = Taken([])
+        for _ in self._read(taken, body, app, received_ms, trace):
+            pass
+        self._writer.post(taken.records, done)
+        return taken
+
+    async def large_webhook(self, body: bytes, app: str, received_ms: int, trace: str) -> Taken:
+        """Take a webhook of any size; it is durable when this returns.
+
+        Raises `Busy` or `Unavailable` when the log did not take it.
+        """
+        taken = Taken([])
+        for _ in self._read(taken, body, app, received_ms, trace):
+            await asyncio.sleep(0)
+        await self._writer.append(taken.records)
+        return taken
+
+    def _read(
+        self, taken: Taken, body: bytes, app: str, received_ms: int, trace: str
+    ) -> Iterator[None]:
+        """Read everything in a webhook; stops where others may have their turn."""
         webhook_id = fresh_id("wh")
+        records = taken.records
         try:
             found = payload.webhook(body)
         except payload.Unreadable as error:
-            raw = RawWebhook(webhook_id, received_ms, app, body, reason=str(error))
-            await self._writer.append([self._writer.raw(raw)])
-            return Taken(broken=str(error))
-        taken = Taken()
-        records: list[Any] = []
+            taken.broken = str(error)
+            raw = RawWebhook(webhook_id, received_ms, app, body, reason=taken.broken)
+            records.append(self._writer.raw(raw))
+            return
         identities: set[str] = set()
         fields: set[str] = set()
         wabas: set[str] = set()
@@ -91,7 +121,7 @@ class Intake:
         count = 0
         for count, item in enumerate(payload.items(found, received_ms, self._portfolio_id), 1):
             if count % _BREATH == 0:
-                await asyncio.sleep(0)
+                yield
             if isinstance(item, Item):
                 change = item.change
                 fields.add(change.field)
@@ -115,8 +145,6 @@ class Intake:
             tuple(fields), tuple(wabas), tuple(phones), tuple(identities),
         )  # fmt: skip
         records.append(self._writer.raw(raw))
-        await self._writer.append(records)
-        return taken
 
     async def calls(
         self, calls: Sequence[Any], key_name: str, sent_at: Any, received_ms: int, trace: str
@@ -136,7 +164,7 @@ class Intake:
                 happened = track.occurrence(call, key_name, received_ms, sent_at, self._region)
                 records.append(self._writer.event(happened, received_ms, trace))
             except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it costs nobody else
-                lone = orjson.dumps({"batch": [call], "sentAt": sent_at})
+                lone = track.alone(call, sent_at)
                 records.append(self._writer.retry(Posted("track", key_name, received_ms, lone)))
                 refusals.append(_refusal(index, call, error))
         await self._writer.append(records)

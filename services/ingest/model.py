@@ -60,7 +60,7 @@ class Occurrence(msgspec.Struct, frozen=True, gc=False):
         return self.identities[0].value if self.identities else self.source
 
 
-class RawWebhook(msgspec.Struct, frozen=True, gc=False):
+class RawWebhook(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What Meta posted once, on its way to the archive."""
 
     webhook_id: str
@@ -72,10 +72,10 @@ class RawWebhook(msgspec.Struct, frozen=True, gc=False):
     item_count: int = 0
     unrecognised_count: int = 0
     refused_count: int = 0
-    fields: Sequence[str] = ()
-    waba_ids: Sequence[str] = ()
-    phone_number_ids: Sequence[str] = ()
-    identities: Sequence[str] = ()
+    fields: tuple[str, ...] = ()
+    waba_ids: tuple[str, ...] = ()
+    phone_number_ids: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
     """Values of every identity inside, to be indexed blind."""
 
 
@@ -88,48 +88,3 @@ class Posted(msgspec.Struct, frozen=True, gc=False):
     received_ms: int
     body: bytes
     """The item alone, in the form in which its door takes it."""
-
-
-class Link(msgspec.Struct, frozen=True, gc=False):
-    """A short tracked link and the one target it leads to."""
-
-    token: str
-    link_id: str
-    """The target within its campaign, the same for all its recipients."""
-    url: str
-    message_id: str
-    campaign_id: str
-    contact_id: str
-    expire_ms: int
-
-
-class ArchivedWebhook(msgspec.Struct, frozen=True):
-    """A row of the archive. The body is there only when it was asked for."""
-
-    webhook_id: str
-    received_ms: int
-    app: str
-    reason: str
-    item_count: int
-    unrecognised_count: int
-    refused_count: int
-    fields: list[str]
-    waba_ids: list[str]
-    phone_number_ids: list[str]
-    size_bytes: int
-    broken: bool
-    body: bytes = b""
-
-
-class ArchiveQuery(msgspec.Struct, frozen=True):
-    """Chooses archived webhooks; what is empty chooses all."""
-
-    start_ms: int = 0
-    end_ms: int = 0
-    fields: Sequence[str] = ()
-    waba_ids: Sequence[str] = ()
-    phone_number_ids: Sequence[str] = ()
-    apps: Sequence[str] = ()
-    states: Sequence[str] = ()
-    """`normalised`, `partial`, `broken`."""
-    identities: Sequence[str] = ()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import orjson
+from msgspec.structs import replace
 
 from chassis.failures import FieldInvalid
 from services.ingest import account
@@ -110,6 +111,15 @@ def _threads(change: Change, chunk: dict[str, Any]) -> Iterator[Item]:
 
 def read(item: Item | Broken) -> Occurrence:
     """What happened, by one item. Raises `FieldInvalid` when it cannot be told."""
+    found = _read(item)
+    if not found.unrecognised:
+        return found
+    # The id is left to the event that a later version makes of the same bytes, which would be
+    # dropped as a repeat otherwise
+    return replace(found, event_id=event_id(found.event_id, "unrecognised"))
+
+
+def _read(item: Item | Broken) -> Occurrence:
     if isinstance(item, Broken):
         raise item.failure
     if not isinstance(item.body, dict):

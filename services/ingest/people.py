@@ -27,29 +27,44 @@ def person(change: Change, number: str, user_id: str, parent: str) -> tuple[Iden
     return tuple(found)
 
 
-def _same_number(one: str, other: str) -> bool:
-    return one == other or (
-        one[:2] == other[:2] and one[:2] in _DRIFTING and one[-8:] == other[-8:]
-    )
+def _subscriber(number: str) -> str:
+    """What is the same however a number is written; empty for none."""
+    return number[:2] + number[-8:] if number[:2] in _DRIFTING else number
 
 
 def _contact(change: Change, number: str, user_id: str) -> dict[str, Any]:
     """The block of `contacts` that belongs to a person; empty when none surely does."""
     contacts = change.value.get("contacts")
-    if not isinstance(contacts, list):
+    if not contacts or not isinstance(contacts, list):
         return _NOTHING
-    for contact in contacts:
-        if not isinstance(contact, dict):
-            continue
-        wa_id, id_ = contact.get("wa_id") or "", contact.get("user_id") or ""
-        known = (wa_id and number) or (id_ and user_id)
-        if (
-            (wa_id and number and _same_number(str(wa_id), number))
-            or (id_ and id_ == user_id)
-            or (len(contacts) == 1 and not known)
-        ):
-            return contact
-    return _NOTHING
+    if change.contacts is None:
+        change.contacts = _by_person(contacts)
+    found = [
+        place
+        for key in (_subscriber(number), user_id)
+        if key and (place := change.contacts.get(key)) is not None
+    ]
+    if found:
+        block: dict[str, Any] = contacts[min(found)]
+        return block
+    only = contacts[0]
+    if len(contacts) > 1 or not isinstance(only, dict):
+        return _NOTHING
+    contradicted = (only.get("wa_id") and number) or (only.get("user_id") and user_id)
+    return _NOTHING if contradicted else only
+
+
+def _by_person(contacts: list[Any]) -> dict[str, int]:
+    """Where the first block of each number and each user id stands: a webhook may have a thousand
+    of them, and as many messages that ask."""
+    places: dict[str, int] = {}
+    for place, contact in enumerate(contacts):
+        if isinstance(contact, dict):
+            wa_id, user_id = contact.get("wa_id"), contact.get("user_id")
+            for key in (_subscriber(str(wa_id)) if wa_id else "", str(user_id) if user_id else ""):
+                if key:
+                    places.setdefault(key, place)
+    return places
 
 
 def sender(

@@ -51,6 +51,15 @@ def occurrence(call: Any, key_name: str, received_ms: int, sent_at: Any, region:
     )  # fmt: skip
 
 
+def alone(call: Any, sent_at: Any) -> bytes:
+    """A batch with nothing but this call."""
+    try:
+        return orjson.dumps({"batch": [call], "sentAt": sent_at})
+    except TypeError:
+        # orjson reads deeper nesting than it writes; who sent it is told that it was refused
+        return orjson.dumps({"batch": ["nested too deeply"], "sentAt": None})
+
+
 def happened_ms(timestamp: Any, sent_at: Any, received_ms: int) -> int:
     """When it happened, by our clock.
 

@@ -1,9 +1,6 @@
 """The door for the business: the HTTP tracking API, as Segment's SDKs speak it."""
 
 import asyncio
-import base64
-import binascii
-import hashlib
 import math
 from collections.abc import Mapping
 from datetime import timedelta
@@ -16,11 +13,13 @@ from opentelemetry.trace import SpanKind
 
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import BatchTooLarge, Busy, Unavailable
-from chassis.telemetry import traceparent, tracer
-from services.ingest.admission import RETRY_AFTER_S, Admission, WriteLimits
+from chassis.telemetry import WORDLESS, traceparent, tracer
+from services.ingest.admission import RETRY_AFTER_S, Admission
 from services.ingest.answer import HEADERS, abandoned
 from services.ingest.intake import MOST_CALLS, Intake, Refusal
 from services.ingest.track import CALLS
+from services.ingest.write_keys import Keyring
+from services.ingest.write_limits import WriteLimits
 
 BODY_BYTES: Final = 4 * 1024 * 1024  # inflated
 
@@ -33,33 +32,6 @@ class Refused(Exception):
         self.response = _json(status, {"code": code, "message": message})
 
 
-class WriteKeys:
-    """Which source a write key belongs to. Found by a hash, so that no time tells how near a guess
-    came."""
-
-    def __init__(self, setting: str) -> None:
-        """`setting`: `name:key,name:key`."""
-        pairs = [pair.strip().partition(":") for pair in setting.split(",") if pair.strip()]
-        self._names = {_hash(key): name for name, _, key in pairs}
-
-    def name(self, authorization: str, body_key: object) -> str | None:
-        """The key's name, by Basic, Bearer or the body's `writeKey`; None when none is known."""
-        scheme, _, value = authorization.partition(" ")
-        given = [value] if scheme.lower() == "bearer" else []
-        if scheme.lower() == "basic":
-            try:
-                given = [base64.b64decode(value, validate=True).decode().partition(":")[0]]
-            except (binascii.Error, UnicodeDecodeError):
-                given = []
-        if isinstance(body_key, str):
-            given.append(body_key)
-        return next((n for key in given if (n := self._names.get(_hash(key)))), None)
-
-
-def _hash(key: str) -> bytes:
-    return hashlib.sha256(key.encode(errors="replace")).digest()
-
-
 class TrackingDoor:
     """`POST /v1/batch` and one path for each type of call. Success is exactly 200: older SDKs send
     again after any other."""
@@ -68,7 +40,7 @@ class TrackingDoor:
         self,
         intake: Intake,
         admission: Admission,
-        keys: WriteKeys,
+        keys: Keyring,
         limits: WriteLimits,
         clock: Clock,
         body_s: float,
@@ -115,13 +87,17 @@ class TrackingDoor:
             async with asyncio.timeout(self._body_s):
                 raw = await request.read()
         except TimeoutError:
-            raise Refused(408, "too_slow", "send the body faster") from None
+            refused = Refused(408, "too_slow", "send the body faster")
         except web.HTTPRequestEntityTooLarge:
             raise Refused(413, "too_large", "send at most 4 MiB at once, inflated") from None
         except (web.RequestPayloadError, HttpProcessingError):
             refused = Refused(400, "encoding_invalid", "the body is not what its headers say")
-            abandoned(request, refused.response)
-            raise refused from None
+        else:
+            return self._parsed(raw)
+        abandoned(request, refused.response)
+        raise refused
+
+    def _parsed(self, raw: bytes) -> dict[str, Any]:
         try:
             body = orjson.loads(raw)
         except orjson.JSONDecodeError:
@@ -133,23 +109,23 @@ class TrackingDoor:
     async def _take(
         self, request: web.Request, body: Mapping[str, Any], calls: Any
     ) -> web.Response:
-        name = self._keys.name(request.headers.get("Authorization", ""), body.get("writeKey"))
-        if name is None:
+        key = self._keys.open(request.headers.get("Authorization", ""), body.get("writeKey"))
+        if key is None:
             raise Refused(401, "write_key_invalid", "send a write key that this server knows")
         if not isinstance(calls, list):
             raise Refused(400, "batch_invalid", "give a list of calls as `batch`")
-        if wait := self._limits.wait(name, min(len(calls), MOST_CALLS)):
+        if wait := await self._limits.wait(key.key, key.per_s, min(len(calls), MOST_CALLS)):
             raise _too_fast(wait)
         received_ms = milliseconds_of(self._clock.now())
         sent_at = body.get("sentAt")
         try:
             if self._traced:
-                with tracer.start_as_current_span("track", kind=SpanKind.SERVER):
+                with tracer.start_as_current_span("track", kind=SpanKind.SERVER, **WORDLESS):
                     refusals = await self._intake.calls(
-                        calls, name, sent_at, received_ms, traceparent()
+                        calls, key.source, sent_at, received_ms, traceparent()
                     )
             else:
-                refusals = await self._intake.calls(calls, name, sent_at, received_ms, "")
+                refusals = await self._intake.calls(calls, key.source, sent_at, received_ms, "")
         except BatchTooLarge as error:
             raise Refused(400, "batch_too_large", error.message) from None
         except (Busy, Unavailable):

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Final, Protocol
 
@@ -11,11 +12,11 @@ from opentelemetry.trace import SpanKind
 
 from chassis import names
 from chassis.clock import Clock, milliseconds_of
-from chassis.failures import Busy, Unavailable
-from chassis.telemetry import histogram, traceparent, tracer
+from chassis.failures import Busy, Failure, Unavailable
+from chassis.telemetry import WORDLESS, histogram, traceparent, tracer
 from services.ingest.admission import RETRY_AFTER_S, Admission
 from services.ingest.answer import HEADERS, abandoned
-from services.ingest.intake import Intake
+from services.ingest.intake import Intake, Taken
 from services.ingest.signature import AppSecret, same, signed_by
 
 PATH: Final = "/webhooks/whatsapp"
@@ -23,6 +24,9 @@ _BODY_BYTES: Final = 3 * 1024 * 1024  # what Meta posts at most
 _CHALLENGE: Final = re.compile(r"[\w.-]{1,256}")
 _HEADERS: Final = {**HEADERS, "Content-Type": "text/plain; charset=utf-8"}
 _LATER: Final = {**_HEADERS, "Retry-After": str(RETRY_AFTER_S)}
+
+Answer = Callable[[int], None]
+"""Takes the status of the one answer to a request."""
 
 _durations = histogram("merhaba.webhook.duration", "s")
 
@@ -66,61 +70,98 @@ class WebhookDoor:
         challenge = query.get("hub.challenge", "")
         token = same(query.get("hub.verify_token", ""), self._verify_token)
         if not token or query.get("hub.mode") != "subscribe":
-            return self._answer(403, "verify_refused")
+            return _answer(self._counted(403, "verify_refused"))
         if not _CHALLENGE.fullmatch(challenge):
-            return self._answer(400, "verify_refused")
+            return _answer(self._counted(400, "verify_refused"))
         return web.Response(text=challenge, headers=HEADERS)
 
-    async def post(self, request: web.Request) -> web.Response:
-        """A webhook: 200 once durable, 401 for a wrong signature, 400 for what cannot be read,
-        413, 415, 408, and 503 with Retry-After while the log takes nothing."""
+    def take(self, body: bytes, signature: str, answer: Answer) -> None:
+        """Take a small webhook, all of which is here: `answer` is told the status, once, when the
+        webhook is durable or refused."""
         started = perf_counter()
         if self._admission.closed:
-            return self._answer(503, self._admission.closed)
+            answer(self._counted(503, self._admission.closed))
+            return
+        app = signed_by(body, signature, self._secrets)
+        if app is None:
+            answer(self._counted(401, "wrong_signature"))
+            return
+        received_ms = milliseconds_of(self._clock.now())
+
+        def done(failure: Exception | None) -> None:
+            if failure is not None:
+                answer(self._counted(503, _reason(failure)))
+                return
+            answer(self._told(taken))
+            _durations.record(perf_counter() - started)
+
+        try:
+            if self._traced:  # asked here too: entering a block costs more than reading a status
+                with self._span() as trace:
+                    taken = self._intake.webhook(body, app, received_ms, trace, done)
+            else:
+                taken = self._intake.webhook(body, app, received_ms, "", done)
+        except Busy as busy:
+            answer(self._counted(503, _reason(busy)))
+
+    async def post(self, request: web.Request) -> web.Response:
+        """A webhook of any size: 200 once durable, 401 for a wrong signature, 400 for what cannot
+        be read, 413, 415, 408, and 503 with Retry-After while the log takes nothing."""
+        started = perf_counter()
+        if self._admission.closed:
+            return _answer(self._counted(503, self._admission.closed))
         headers = request.headers
         if "Content-Encoding" in headers:
             # The signature is over what was sent; aiohttp would inflate it before we see it.
-            return abandoned(request, self._answer(415, "encoded"))
+            return abandoned(request, _answer(self._counted(415, "encoded")))
         if (request.content_length or 0) > _BODY_BYTES:
-            return self._answer(413, "too_large")
+            return _answer(self._counted(413, "too_large"))
         try:
-            if request.content.is_eof():
+            async with asyncio.timeout(self._body_s):
                 body = await request.read()
-            else:
-                async with asyncio.timeout(self._body_s):
-                    body = await request.read()
         except TimeoutError:
-            return self._answer(408, "too_slow")
+            return abandoned(request, _answer(self._counted(408, "too_slow")))
         except web.HTTPRequestEntityTooLarge:
-            return self._answer(413, "too_large")
+            return _answer(self._counted(413, "too_large"))
         if len(body) > _BODY_BYTES:
-            return self._answer(413, "too_large")
+            return _answer(self._counted(413, "too_large"))
         app = signed_by(body, headers.get("X-Hub-Signature-256", ""), self._secrets)
         if app is None:
-            return self._answer(401, "wrong_signature")
+            return _answer(self._counted(401, "wrong_signature"))
         received_ms = milliseconds_of(self._clock.now())
-        if self._traced:
-            with tracer.start_as_current_span("webhook", kind=SpanKind.SERVER):
-                response = await self._take(body, app, received_ms, traceparent())
-        else:
-            response = await self._take(body, app, received_ms, "")
-        _durations.record(perf_counter() - started)
-        return response
-
-    async def _take(self, body: bytes, app: str, received_ms: int, trace: str) -> web.Response:
         try:
-            taken = await self._intake.webhook(body, app, received_ms, trace)
+            with self._span() as trace:
+                taken = await self._intake.large_webhook(body, app, received_ms, trace)
         except (Busy, Unavailable) as error:
-            return self._answer(503, error.reason.lower())
+            return _answer(self._counted(503, _reason(error)))
+        _durations.record(perf_counter() - started)
+        return _answer(self._told(taken))
+
+    @contextmanager
+    def _span(self) -> Iterator[str]:
+        if not self._traced:
+            yield ""
+            return
+        with tracer.start_as_current_span("webhook", kind=SpanKind.SERVER, **WORDLESS):
+            yield traceparent()
+
+    def _told(self, taken: Taken) -> int:
         if taken.broken:
-            return self._answer(400, "broken")
+            return self._counted(400, "broken")
         if taken.refused:
             self._requests.add(taken.refused, {names.OUTCOME: "item_refused"})
         if taken.unrecognised:
             self._requests.add(taken.unrecognised, {names.OUTCOME: "item_unrecognised"})
-        return self._answer(200, "accepted")
+        return self._counted(200, "accepted")
 
-    def _answer(self, status: int, outcome: str) -> web.Response:
+    def _counted(self, status: int, outcome: str) -> int:
         self._requests.add(1, {names.OUTCOME: outcome})
-        headers = _LATER if status == 503 else _HEADERS
-        return web.Response(status=status, headers=headers)
+        return status
+
+
+def _reason(failure: Exception) -> str:
+    return failure.reason.lower() if isinstance(failure, Failure) else type(failure).__name__
+
+
+def _answer(status: int) -> web.Response:
+    return web.Response(status=status, headers=_LATER if status == 503 else _HEADERS)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chassis.streams import EventLog, Record
+from chassis.streams import Done, EventLog, Record
 from merhaba.event.v1.event_pb2 import Event
 from services.ingest.content import timestamp
 from services.ingest.model import RAW, RETRY, Identity, Occurrence, Posted, RawWebhook
@@ -60,6 +60,10 @@ class LogWriter:
     async def append(self, records: Sequence[Record]) -> None:
         """Durable when it returns. Raises `Busy` or `Unavailable`."""
         await self._log.append(records)
+
+    def post(self, records: Sequence[Record], done: Done) -> None:
+        """Tells `done` when it is durable. Raises `Busy`."""
+        self._log.post(records, done)
 
 
 def raw_webhooks(records: Sequence[bytes]) -> list[RawWebhook]:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from chassis import paging
+from chassis.answers import Answers
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Failure, FieldInvalid
 from chassis.times import milliseconds
@@ -31,7 +32,6 @@ from merhaba.profile.v1 import (
 )
 from merhaba.profile.v1 import Contact as WireContact
 from services.profile import asked, attributes, views
-from services.profile.answers import Answers
 from services.profile.directory import (
     Chapter,
     ContactQuery,

@@ -6,13 +6,13 @@ import time
 from contextlib import AsyncExitStack
 from uuid import UUID
 
+from chassis.answers import Answers
 from chassis.app import platform, serving, tasks
 from chassis.rpc import server
 from chassis.settings import from_env
 from chassis.streams import Consumer
 from merhaba.profile.v1.privacy_service_pb2_grpc import add_PrivacyServiceServicer_to_server
 from merhaba.profile.v1.profile_service_pb2_grpc import add_ProfileServiceServicer_to_server
-from services.profile.answers import Answers
 from services.profile.api import ProfileApi
 from services.profile.config import ProfileSettings
 from services.profile.consumer import recording

@@ -3,6 +3,7 @@
 from typing import Any
 
 from chassis import paging
+from chassis.answers import Answers
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Failure, FieldInvalid
 from chassis.times import milliseconds
@@ -16,7 +17,6 @@ from merhaba.profile.v1 import (
     RecordConsentResponse,
 )
 from services.profile import asked, views
-from services.profile.answers import Answers
 from services.profile.directory import Directory, Mark
 
 Call = Any  # what grpc knows of a call; the guard has looked at it

@@ -24,10 +24,15 @@ _LATITUDE: Final = 90.0
 _LONGITUDE: Final = 180.0
 
 
-def batch(request_id: str, items: Sequence[object], field: str) -> None:
-    """A request of 1 to 1,000 items with a usable request id."""
+def request(request_id: str) -> None:
+    """A usable request id."""
     if not _UUID.fullmatch(request_id):
         raise FieldInvalid("request_id", "is not a UUID")
+
+
+def batch(request_id: str, items: Sequence[object], field: str) -> None:
+    """A request of 1 to 1,000 items with a usable request id."""
+    request(request_id)
     if not items:
         raise FieldInvalid(field, "is empty")
     if len(items) > _MOST:

@@ -57,6 +57,11 @@ def _offer(event: Event, given: CatalogItem | StockChange, where: str) -> None:
         changed.currency_code = given.currency_code
 
 
+def item_key(event: Event) -> str:
+    """What keeps the order of an item's events within a shard."""
+    return f"{event.catalog_item_changed.catalog_id}/{event.catalog_item_changed.item_id}"
+
+
 def deleted_item(catalog_id: str, item_id: str, now_ms: int) -> Event:
     """An item that is gone."""
     event = Event()
@@ -100,6 +105,11 @@ def upserted_place(place: Place, where: str, now_ms: int) -> Event:
     changed.polygon_json = place.polygon_json
     changed.labels.extend(place.labels)
     return event
+
+
+def place_key(event: Event) -> str:
+    """What keeps the order of a place's events within a shard."""
+    return event.place_changed.place_id
 
 
 def deleted_place(place_id: str, now_ms: int) -> Event:

@@ -18,6 +18,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from chassis.ids import fresh_id
 from chassis.postgres import migrate
 from chassis.rpc import channel
 from chassis.settings import LogSettings
@@ -56,6 +57,14 @@ class Front:
             headers={"X-Hub-Signature-256": f"sha256={signature}", **headers},
         )
 
+    async def track(self, count: int, key: str = "key-of-shop") -> tuple[int, str, str]:
+        """Post a batch of so many calls: its status, code and Retry-After."""
+        call = {"type": "track", "event": "x", "userId": "c1", "messageId": fresh_id("m")}
+        body = json.dumps({"batch": [call] * count, "writeKey": key}).encode()
+        async with self.session.post(f"{self.url}/v1/batch", data=body) as response:
+            told = (await response.json()).get("code", "")
+            return response.status, told, response.headers.get("Retry-After", "")
+
     async def events(self, topic: str) -> list[Event]:
         """Everything on a topic, in no order."""
         return [Event.FromString(event) for event in await self.records(topic)]
@@ -93,6 +102,7 @@ def environment(
         "VERIFY_TOKEN": "verify me",
         "WRITE_KEYS": "shop:key-of-shop,web:key-of-web",
         "ARCHIVE_INDEX_KEY": "key of the index",
+        "LINK_KEY": "a key that signs links",
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": str(free_port()),
         "GRPC_HOST": "127.0.0.1",

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from chassis.failures import FieldInvalid
 from merhaba.event.v1.event_pb2 import Event
-from services.ingest import payload, wire
+from services.ingest import account, content, payload, wire
 from services.ingest.intake import Intake
 from services.ingest.model import Occurrence, Posted, RawWebhook
 from services.ingest.tests.bodies import message, status, value, webhook
@@ -68,7 +67,7 @@ class MemoryWriter:
 async def taken(body: bytes | dict[str, Any]) -> MemoryWriter:
     writer = MemoryWriter()
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    await Intake(writer, "", "TR").webhook(raw, "shop", RECEIVED_MS, "")
+    await Intake(writer, "", "TR").large_webhook(raw, "shop", RECEIVED_MS, "")
     return writer
 
 
@@ -193,7 +192,7 @@ async def test_a_person_is_recognised_by_every_shape_of_identity(
 async def test_a_known_portfolio_is_the_scope_of_user_ids() -> None:
     writer = MemoryWriter()
     body = json.dumps(webhook(value(messages=[message(from_user_id=BSUID)]))).encode()
-    await Intake(writer, "portfolio", "TR").webhook(body, "shop", RECEIVED_MS, "")
+    await Intake(writer, "portfolio", "TR").large_webhook(body, "shop", RECEIVED_MS, "")
     assert writer.events[0].identities[1].scope == "portfolio"
 
 
@@ -255,6 +254,19 @@ async def test_a_kind_of_message_nobody_knew_is_kept_whole_and_counted() -> None
     assert writer.raws[0].unrecognised_count == 1
 
 
+async def test_what_a_later_version_makes_of_the_same_bytes_is_no_repeat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    poll = webhook(value(messages=[message(type="poll", poll={"q": 1})]))
+    change = webhook({"status": "x"}, field="new_field")
+    before = [(await only(body)).event_id for body in (poll, change)]
+    assert [(await only(body)).event_id for body in (poll, change)] == before
+    monkeypatch.setitem(content._READERS, "poll", lambda _: {})
+    monkeypatch.setitem(account.READERS, "new_field", lambda *_: ("account_changed", {}))
+    after = [(await only(body)).event_id for body in (poll, change)]
+    assert set(after).isdisjoint(before)
+
+
 BAD = [
     pytest.param(message() | {"id": None}, id="no id"),
     pytest.param(message() | {"id": ["x"]}, id="an id that is no text"),
@@ -295,41 +307,6 @@ async def test_what_is_no_webhook_is_archived_with_its_reason(body: bytes) -> No
     writer = await taken(body)
     (raw,) = writer.raws
     assert raw.reason and raw.body == body and not writer.events
-
-
-ITEMS = st.sampled_from(
-    [("messages", message(f"wamid.m{n}", text={"body": f"{n}"})) for n in range(6)]
-    + [
-        ("statuses", status(f"wamid.s{n}", state))
-        for n in range(3)
-        for state in ("sent", "delivered", "read")
-    ]
-)
-
-
-@given(st.lists(ITEMS, min_size=1, max_size=30), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
-def test_any_batching_order_and_repetition_gives_the_same_events(
-    items: list[tuple[str, dict[str, Any]]], chance: random.Random
-) -> None:
-    def ids(bodies: list[dict[str, Any]]) -> set[str]:
-        async def run() -> set[str]:
-            return {e.event_id for body in bodies for e in (await taken(body)).events}
-
-        return asyncio.run(run())
-
-    one_by_one = [webhook(value(**{part: [item]})) for part, item in items]
-    again = items + chance.choices(items, k=chance.randint(0, 10))
-    chance.shuffle(again)
-    batched: list[dict[str, Any]] = []
-    while again:
-        size = chance.randint(1, len(again))
-        now, again = again[:size], again[size:]
-        parts: dict[str, list[Any]] = {}
-        for part, item in now:
-            parts.setdefault(part, []).append(item)
-        batched.append(webhook(*(value(**{part: some}) for part, some in parts.items())))
-    assert ids(batched) == ids(one_by_one)
 
 
 JSON = st.recursive(

@@ -1,7 +1,8 @@
-"""The archive and the links on a real Postgres, and the trace of a webhook."""
+"""What is forgotten, on a real Postgres, and the trace of a webhook."""
 
 import hmac
 import json
+import secrets
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -14,18 +15,23 @@ from chassis.ids import fresh_id
 from chassis.postgres import Pool, database
 from chassis.streams import EventLog, Position
 from merhaba.event.v1.event_pb2 import Event
-from services.ingest.admission import Admission, WriteLimits
+from services.ingest.admission import Admission
 from services.ingest.app import http
+from services.ingest.archive import Archive, ArchiveQuery
 from services.ingest.consumer import Retention
+from services.ingest.imports.store import Imports
 from services.ingest.intake import Intake
-from services.ingest.links import LinkDoor, new_link
-from services.ingest.model import ArchiveQuery, RawWebhook
+from services.ingest.links import Clicks, LinkDoor, Signer, Targets, TargetStore
+from services.ingest.model import RawWebhook
 from services.ingest.signature import app_secrets
-from services.ingest.store import Archive, Links
 from services.ingest.tests.bodies import message, value, webhook
-from services.ingest.tracking import TrackingDoor, WriteKeys
+from services.ingest.tracking import TrackingDoor
+from services.ingest.visitor import Visitors
 from services.ingest.webhook import WebhookDoor
 from services.ingest.wire import LogWriter
+from services.ingest.write_key_store import WriteKeyStore
+from services.ingest.write_keys import Keyring
+from services.ingest.write_limits import WriteLimits
 
 
 @pytest.fixture
@@ -34,46 +40,22 @@ async def pool(migrated: str) -> AsyncIterator[Pool]:
         yield opened
 
 
-def raw(person: str, received_ms: int, **more: object) -> RawWebhook:
-    parts = {"fields": ["messages"], "identities": [person, "other"]} | more
-    return RawWebhook(fresh_id("wh"), received_ms, "shop", b'{"a":1}' * 100, **parts)
-
-
-async def test_the_archive_keeps_each_webhook_once_and_finds_it_by_person(pool: Pool) -> None:
-    archive, person = Archive(pool, b"key"), fresh_id("p")
-    made = [raw(person, 1_763_000_000_000 + n) for n in range(3)]
-    webhooks = sorted(made, key=lambda one: one.webhook_id)
-    await archive.add(webhooks)
-    await archive.add([*webhooks[1:], raw("somebody else", 1)])
-    query = ArchiveQuery(identities=[person])
-    assert await archive.count(query) == 3
-    newest = await archive.newest(query, "", 2)
-    assert [one.webhook_id for one in newest] == [w.webhook_id for w in webhooks[:0:-1]]
-    assert [one.body for one in await archive.oldest(query, "", 9)] == [w.body for w in webhooks]
-    assert await Archive(pool, b"another key").count(query) == 0
-
-
-async def test_what_postgres_cannot_hold_as_text_spoils_no_batch(pool: Pool) -> None:
-    archive, person = Archive(pool, b"key"), fresh_id("p")
-    await archive.add([raw(person, 1_763_000_000_000, fields=["a\0b"]), raw(person, 1)])
-    query = ArchiveQuery(identities=[person], fields=["ab"])
-    assert await archive.count(query) == 1
+def raw(person: str, at_ms: int) -> RawWebhook:
+    webhook_id = f"wh_{at_ms:012x}{secrets.token_hex(10)}"
+    return RawWebhook(webhook_id, at_ms, "shop", b"{}", identities=(person,))
 
 
 async def test_what_is_past_its_time_is_deleted(pool: Pool, manual_clock: ManualClock) -> None:
-    archive, links, person = Archive(pool, b"key"), Links(pool), fresh_id("p")
+    archive, person = Archive(pool, b"key"), fresh_id("p")
     now_ms = int(manual_clock.now().timestamp() * 1000)
     await archive.add([raw(person, now_ms)])
-    (link,) = await links.register([new_link(0, "https://a.example", person, "", "", now_ms)])
-    retention = Retention(archive, links, manual_clock, days=30)
+    retention = Retention(archive, TargetStore(pool), Imports(pool), manual_clock, days=30)
     await manual_clock.advance(timedelta(days=29))
     await retention.once()
     assert await archive.count(ArchiveQuery(identities=[person])) == 1
-    assert await links.get(link.token) == link
     await manual_clock.advance(timedelta(days=2))
     await retention.once()
     assert await archive.count(ArchiveQuery(identities=[person])) == 0
-    assert await links.get(link.token) is None
 
 
 class Uncounted:
@@ -91,9 +73,17 @@ async def test_a_sampled_webhook_gives_its_trace_to_its_events(
     secrets = app_secrets("secret")
     door = WebhookDoor(intake, admission, secrets, "v", clock, Uncounted(), 1, traced=True)
     tracking = TrackingDoor(
-        intake, admission, WriteKeys(""), WriteLimits(0, 1, clock), clock, 1, traced=True
+        intake,
+        admission,
+        Keyring("", WriteKeyStore(pool), clock),
+        WriteLimits(log, 0, 1, clock),
+        clock,
+        1,
+        traced=True,
     )
-    app = http(door, tracking, LinkDoor(Links(pool), writer, clock))
+    clicks = Clicks(writer, clock, Uncounted())
+    links = LinkDoor(Signer([b"key"]), Targets(TargetStore(pool)), Visitors(), clicks, clock)
+    app = http(door, tracking, links)
     body = json.dumps(webhook(value(messages=[message()]))).encode()
     signature = "sha256=" + hmac.new(b"secret", body, "sha256").hexdigest()
     async with TestClient(TestServer(app)) as client:

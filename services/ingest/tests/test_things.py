@@ -135,21 +135,6 @@ async def test_a_place_is_a_circle_or_a_polygon(front: Front) -> None:
     assert (told["kadikoy"].radius_meters, list(told["kadikoy"].labels)) == (250, ["store"])
 
 
-async def test_a_repeat_says_the_same_and_other_words_say_something_else(front: Front) -> None:
-    request = pb.UpsertCatalogItemsRequest(request_id=str(uuid4()), items=[item(), item()])
-    for _ in range(2):
-        await front.api.UpsertCatalogItems(request)
-    ids = [event.event_id for event in await front.events("inbound.track")]
-    assert (len(ids), len(set(ids))) == (4, 2)
-    request.items[0].title = "Coffee"
-    await front.api.UpsertCatalogItems(request)
-    gone = pb.DeleteCatalogItemsRequest(
-        request_id=request.request_id, catalog_id="shop", item_ids=["tea"]
-    )
-    await front.api.DeleteCatalogItems(gone)
-    assert len({event.event_id for event in await front.events("inbound.track")}) == 4
-
-
 async def test_a_request_that_cannot_be_taken_says_why(front: Front) -> None:
     call, some = front.api.PingLocations, str(uuid4())
     for request, reason in (

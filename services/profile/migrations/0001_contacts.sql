@@ -37,12 +37,3 @@ CREATE TABLE consents (
     line bytea NOT NULL,
     PRIMARY KEY (contact_id, event_time, consent_id)
 );
-
--- First answers to calls, so that a repeat gets the same.
-CREATE TABLE requests (
-    request_id text PRIMARY KEY,
-    create_time bigint NOT NULL,
-    digest bytea NOT NULL,
-    response bytea NOT NULL
-);
-CREATE INDEX requests_by_time ON requests USING brin (create_time);

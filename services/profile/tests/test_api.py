@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from chassis.answers import Answers
 from chassis.app import serving
 from chassis.clock import ManualClock
 from chassis.failures import (
@@ -52,7 +53,6 @@ from merhaba.profile.v1 import (
     add_ProfileServiceServicer_to_server,
 )
 from services.profile import model
-from services.profile.answers import Answers
 from services.profile.api import ProfileApi
 from services.profile.consumer import recording
 from services.profile.directory import Directory
