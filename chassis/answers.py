@@ -6,12 +6,13 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Final, TypeVar
 
+import asyncpg
 import structlog
 from google.protobuf.message import Message
 
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import FieldInvalid, RequestIdReused
-from chassis.postgres import Pool
+from chassis.postgres import Pool, Seal
 from chassis.transient import transient
 
 R = TypeVar("R", bound=Message)
@@ -42,9 +43,12 @@ class Answers:
     cannot be one.
     """
 
-    def __init__(self, pool: Pool, clock: Clock) -> None:
+    def __init__(self, pool: Pool, clock: Clock, seal: Seal | None = None) -> None:
+        """`seal`: for answers, and for what tells requests apart, which else could be guessed from
+        it; without one they are kept as they are."""
         self._pool = pool
         self._clock = clock
+        self._seal = seal
 
     async def once(
         self, request: Message, request_id: str, respond: Callable[[], Awaitable[R]], kind: type[R]
@@ -60,9 +64,7 @@ class Answers:
         row = await self._pool.fetchrow(_LOOK, request_id)
         if row is None:
             return await self._keep(request_id, digest, await respond())
-        if row["digest"] != digest:
-            raise RequestIdReused(request_id)
-        return kind.FromString(row["response"])
+        return kind.FromString(await self._kept(request_id, digest, row))
 
     async def promise(self, request: Message, request_id: str, answer: R) -> R:
         """The first answer to this request: `answer` unless another was promised before.
@@ -76,12 +78,20 @@ class Answers:
 
     async def _keep(self, request_id: str, digest: bytes, answer: R) -> R:
         now_ms = milliseconds_of(self._clock.now())
-        said = answer.SerializeToString()
-        row = await self._pool.fetchrow(_KEEP, request_id, now_ms, digest, said)
+        sealed, said = digest, answer.SerializeToString()
+        if self._seal is not None:
+            sealed, said = await self._seal.seal(sealed), await self._seal.seal(said)
+        row = await self._pool.fetchrow(_KEEP, request_id, now_ms, sealed, said)
         assert row is not None
-        if row["digest"] != digest:
+        return type(answer).FromString(await self._kept(request_id, digest, row))
+
+    async def _kept(self, request_id: str, digest: bytes, row: asyncpg.Record) -> bytes:
+        of, said = row["digest"], row["response"]
+        if self._seal is not None:
+            of, said = await self._seal.open(of), await self._seal.open(said)
+        if of != digest:
             raise RequestIdReused(request_id)
-        return type(answer).FromString(row["response"])
+        return bytes(said)
 
     async def run(self) -> None:
         """Forget old answers now and then, until cancelled."""

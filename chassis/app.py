@@ -22,13 +22,13 @@ from pydantic import SecretStr
 from chassis.clock import Clock, SystemClock
 from chassis.failures import Misconfigured
 from chassis.logs import setup_logs, unhandled
-from chassis.postgres import Effects, Pool, database, migrate
+from chassis.postgres import Effects, Pool, Seal, database, migrate
 from chassis.settings import HttpSettings, ServiceSettings, Settings, from_env
 from chassis.streams import EventLog, event_log
 from chassis.telemetry import telemetry
 
 _MISCONFIGURED = 2
-_GARBAGE = 20_000  # objects more than before, where Python's default is 700
+_GARBAGE = 100_000  # objects more than before, where Python's default is 700
 _logger = structlog.get_logger()
 
 
@@ -67,8 +67,13 @@ class Platform:
 
 
 @asynccontextmanager
-async def platform(schema: str, settings: ServiceSettings) -> AsyncIterator[Platform]:
-    """Logs, telemetry, Postgres, the event log and effects, for as long as the block runs."""
+async def platform(
+    schema: str, settings: ServiceSettings, seal: Seal | None = None
+) -> AsyncIterator[Platform]:
+    """Logs, telemetry, Postgres, the event log and effects, for as long as the block runs.
+
+    `seal`: for what waits in the database to be published.
+    """
     setup_logs(schema, settings.log_level)
     clock = SystemClock()
     dsn = settings.database_url.get_secret_value()
@@ -76,7 +81,7 @@ async def platform(schema: str, settings: ServiceSettings) -> AsyncIterator[Plat
         stack.enter_context(telemetry(schema, settings))
         pool = await stack.enter_async_context(database(dsn, schema, settings.database_pool_size))
         log = await stack.enter_async_context(event_log(settings))
-        effects = Effects(pool, log, clock, timedelta(days=settings.remember_days))
+        effects = Effects(pool, log, clock, timedelta(days=settings.remember_days), seal)
         await stack.enter_async_context(tasks(effects.run))
         yield Platform(clock, pool, log, effects)
 

@@ -120,6 +120,8 @@ def start_redis(data: Path, sockets: Path, durable: bool = True, maxmemory: str 
             [
                 *(_redis_program(), "--port", "0", "--unixsocket", str(path), "--dir", str(data)),
                 *("--appendonly", "yes" if durable else "no", "--appendfsync", "always"),
+                # A preamble would hold streams as they are in memory, deleted entries included.
+                *("--aof-use-rdb-preamble", "no"),
                 *("--save", "", "--maxmemory", maxmemory, "--maxmemory-policy", "noeviction"),
             ],
             data.parent / "redis.log",

@@ -6,7 +6,7 @@ reads from them what is worth another try.
 """
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 class Failure(Exception):
@@ -102,6 +102,16 @@ class TokenInvalid(Invalid):
         super().__init__(
             f"{field}: not of this query; begin without one, or repeat the query it came from",
             field=field,
+        )
+
+
+class CursorExpired(Refused):
+    """The log was trimmed beyond the cursor. `oldest_time` is where it begins now."""
+
+    def __init__(self, oldest: datetime) -> None:
+        super().__init__(
+            "the log no longer holds what follows the cursor; begin without one",
+            oldest_time=oldest.isoformat(),
         )
 
 

@@ -20,6 +20,7 @@ Metric = Literal[
     "merhaba.link.clicks",  # {click}: clicks of tracked links by outcome
     "merhaba.sender.calls",  # {call}: Graph API calls by outcome
     "merhaba.profile.links.refused",  # {link}: evidence that would make one person of too many
+    "merhaba.profile.events.deleted",  # {event}: events that were kept long enough
     "rpc.server.call.duration",  # s: gRPC calls served, by method and status
 ]
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 from urllib.parse import quote, urlsplit
 from uuid import UUID
 
@@ -112,11 +112,32 @@ def _yoyo_url(dsn: str, schema: str) -> str:
     return f"postgresql+psycopg://{parts.netloc}{parts.path}?{query}"
 
 
+class Seal(Protocol):
+    """Keeps what is written from whoever has the database alone."""
+
+    async def seal(self, plain: bytes) -> bytes:
+        """Seal what is about to be written."""
+        ...
+
+    async def open(self, sealed: bytes) -> bytes:
+        """What was sealed."""
+        ...
+
+
 class Effects:
     """Changes of state with what follows from them, each exactly once in effect."""
 
-    def __init__(self, pool: Pool, log: EventLog, clock: Clock, remember: timedelta) -> None:
-        """`remember`: how long a repeat of an event is recognised."""
+    def __init__(
+        self,
+        pool: Pool,
+        log: EventLog,
+        clock: Clock,
+        remember: timedelta,
+        seal: Seal | None = None,
+    ) -> None:
+        """`remember`: how long a repeat of an event is recognised. `seal`: for what follows, while
+        it waits to be published; without one it is kept as it is."""
+        self._seal = seal
         self._pool = pool
         self._log = log
         self._clock = clock
@@ -153,9 +174,10 @@ class Effects:
         return sorted(prints[row["event"]] for row in rows)
 
     async def _store(self, connection: Connection, records: Sequence[Record]) -> int:
+        plain = msgspec.msgpack.encode(records)
         row: int = await connection.fetchval(
             "INSERT INTO outbox (records) VALUES ($1) RETURNING outbox_id",
-            msgspec.msgpack.encode(records),
+            plain if self._seal is None else await self._seal.seal(plain),
         )
         return row
 
@@ -195,7 +217,9 @@ class Effects:
                 _SWEPT,
             )
             for row in rows:
-                await self._log.append(msgspec.msgpack.decode(row["records"], type=list[Record]))
+                kept = row["records"]
+                plain = kept if self._seal is None else await self._seal.open(kept)
+                await self._log.append(msgspec.msgpack.decode(plain, type=list[Record]))
             if rows:
                 _logger.warning("swept the outbox", rows=len(rows))
                 await connection.execute(

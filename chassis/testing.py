@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
 import pytest
 
 from chassis import embedded
 from chassis.clock import ManualClock
 from chassis.ids import fresh_id
+from chassis.postgres import Pool
 from chassis.settings import LogSettings
 from chassis.streams import EventLog, event_log
 
@@ -86,3 +88,40 @@ async def wait_until(
             return
         assert time.monotonic() < deadline, f"not so after {timeout_s} s: {condition}"
         await asyncio.sleep(every_s)
+
+
+async def tables_of_contacts(pool: Pool) -> list[str]:
+    """Tables of the schema that hold contacts, but for those that say who was erased."""
+    rows = await pool.fetch(
+        "SELECT table_name::text AS name FROM information_schema.columns"
+        " WHERE table_schema = current_schema() AND column_name = 'contact_id' ORDER BY 1"
+    )
+    return [row["name"] for row in rows if row["name"] not in {"erasures", "tombstones"}]
+
+
+async def values_of_contact(pool: Pool, table: str, contact_id: str) -> list[bytes]:
+    """Every value in a contact's rows of a table, as JSON; not those that are encoded."""
+    rows = await pool.fetch(
+        f"SELECT * FROM {table} WHERE contact_id::text = $1",  # noqa: S608 - a name from the schema
+        contact_id,
+    )
+    assert rows, f"{table} holds contacts: this test has to plant a row in it"
+    values = [value for row in rows for value in row.values()]
+    return [orjson.dumps(v, default=str) for v in values if not isinstance(v, bytes | None)]
+
+
+async def tables_naming(pool: Pool, *words: str) -> set[str]:
+    """Tables of the schema in which a word stands, as text or in bytes."""
+    tables = await pool.fetch(
+        "SELECT table_name::text AS name FROM information_schema.tables"
+        " WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"
+    )
+    patterns = [f"%{form}%" for word in words for form in (word, word.encode().hex())]
+    found = set()
+    for (name,) in tables:
+        if await pool.fetchval(
+            f"SELECT EXISTS (SELECT FROM {name} AS t WHERE t::text ILIKE ANY($1))",  # noqa: S608 - a name from the schema
+            patterns,
+        ):
+            found.add(name)
+    return found

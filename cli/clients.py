@@ -8,10 +8,15 @@ from typing import Final
 from chassis.rpc import channel
 from cli.stack import Addresses
 from merhaba.ingest.v1 import IngestAdminServiceStub
-from merhaba.profile.v1 import ProfileServiceStub
+from merhaba.profile.v1 import PrivacyServiceStub, ProfileServiceStub
 from merhaba.reports.v1 import ReportServiceStub
 from merhaba.segment.v1 import SegmentServiceStub, TriggerServiceStub
-from merhaba.sender.v1 import CampaignServiceStub, NumberServiceStub, TemplateServiceStub
+from merhaba.sender.v1 import (
+    CampaignServiceStub,
+    MessageServiceStub,
+    NumberServiceStub,
+    TemplateServiceStub,
+)
 
 # Reading is safe to repeat, and what changes something carries a request_id.
 _REPEATABLE: Final = {
@@ -33,8 +38,10 @@ class Clients:
 
     ingest: IngestAdminServiceStub
     profile: ProfileServiceStub
+    privacy: PrivacyServiceStub
     segments: SegmentServiceStub
     triggers: TriggerServiceStub
+    messages: MessageServiceStub
     campaigns: CampaignServiceStub
     templates: TemplateServiceStub
     numbers: NumberServiceStub
@@ -54,8 +61,10 @@ async def clients(addresses: Addresses) -> AsyncIterator[Clients]:
         yield Clients(
             IngestAdminServiceStub(opened["ingest"]),
             ProfileServiceStub(opened["profile"]),
+            PrivacyServiceStub(opened["profile"]),
             SegmentServiceStub(opened["segment"]),
             TriggerServiceStub(opened["segment"]),
+            MessageServiceStub(opened["sender"]),
             CampaignServiceStub(opened["sender"]),
             TemplateServiceStub(opened["sender"]),
             NumberServiceStub(opened["sender"]),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from cli import background, dead_letters, write_keys
+from cli import background, dead_letters, rights, segments, write_keys
 from cli.imports.command import import_file
 from cli.place import place
 from cli.play.run import run_stack
@@ -20,7 +20,11 @@ app = typer.Typer(
 )
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(write_keys.app, name="write-keys")
+app.add_typer(segments.app, name="segments")
+app.add_typer(rights.consents, name="consents")
 app.command("import")(import_file)
+app.command("export-contact")(rights.export_contact)
+app.command("erase-contact")(rights.erase_contact)
 
 
 @app.command()

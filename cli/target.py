@@ -8,16 +8,23 @@ from cli.place import place
 
 
 def ingest_target(given: str = "") -> tuple[str, str]:
-    """Target and token of ingest: as `given`, as INGEST_TARGET and API_TOKEN say, or of the running
-    stack of this folder, whose token goes nowhere else. Raises `Misconfigured` when nothing says.
+    """Target and token of ingest; see `target_of`."""
+    return target_of("ingest", given)
+
+
+def target_of(service: str, given: str = "") -> tuple[str, str]:
+    """Target and token of a service: as `given`, as PROFILE_TARGET (of profile) and API_TOKEN say,
+    or of the running stack of this folder, whose token goes nowhere else. Raises `Misconfigured`
+    when nothing says.
     """
-    target, token = given or os.environ.get("INGEST_TARGET"), os.environ.get("API_TOKEN", "")
+    setting = f"{service.upper()}_TARGET"
+    target, token = given or os.environ.get(setting), os.environ.get("API_TOKEN", "")
     file = place().addresses
     if file.exists():
         stack = json.loads(file.read_text())
-        own = stack["grpc"]["ingest"]
+        own = stack["grpc"][service]
         target = target or own
         token = token or (stack["api_token"] if target == own else "")
     if target is None:
-        raise Misconfigured("nothing runs here; start it, or set INGEST_TARGET and API_TOKEN")
+        raise Misconfigured(f"nothing runs here; start it, or set {setting} and API_TOKEN")
     return target, token

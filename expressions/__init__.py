@@ -14,9 +14,11 @@ from expressions.errors import ExpressionError
 from expressions.expression import Clause, Decision, Expression, Reading, compile
 from expressions.facts import Event, Facts, History, Timeline
 from expressions.index import Index
+from expressions.places import Area
 from expressions.registry import EventType, Registry
 
 __all__ = [
+    "Area",
     "Clause",
     "Decision",
     "Event",

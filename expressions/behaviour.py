@@ -10,6 +10,7 @@ from expressions.errors import ExpressionError, did_you_mean
 from expressions.schema import BOOL, DATE, DOUBLE, DYN, INT, NUMBERS, STRING, TIMESTAMP, Type
 from expressions.syntax import Call
 from expressions.terms import Chain, Record, Sequence, Term, Thing
+from expressions.windows import Selection
 
 if TYPE_CHECKING:
     from expressions.check import Checker
@@ -53,7 +54,8 @@ def of_events(checker: Checker, node: Call, chain: Chain) -> Thing:
         checker.arity(node, f"….{name}(e, e.price)", 2)
         return _aggregate(checker, node, chain)
     if name not in _METHODS:
-        raise checker.name_error(node, f"events have no `{name}`{did_you_mean(name, _METHODS)}")
+        message = f"events have no `{name}`{did_you_mean(name, _METHODS)}"
+        raise checker.name_error(node, message, f"one of {', '.join(_METHODS)}")
     checker.arity(node, f"….{name}()")
     if checker.scope and (name not in ("last", "first") or chain.conditions):
         # Else the work would be the product of the lengths of two timelines.
@@ -71,7 +73,7 @@ def of_events(checker: Checker, node: Call, chain: Chain) -> Thing:
     if name == "exists":
         checker.uses.need(chain.name, **({"newest": 1} if simple else needs))
         run = windows.at_least(selection, 1)
-        return checker.read(node, Term(BOOL, run, timed=True), last)
+        return checker.read(node, Term(BOOL, run, timed=True), last, chain.name)
 
     def against(sign: str, known: Any) -> closures.Run | None:
         found = windows.count_against(selection, sign, known)
@@ -88,7 +90,7 @@ def of_events(checker: Checker, node: Call, chain: Chain) -> Thing:
         against=against,
         register=lambda: checker.uses.need(chain.name, **needs),
     )
-    return checker.read(node, counted, last)
+    return checker.read(node, counted, last, chain.name)
 
 
 def _only_ends(checker: Checker, node: Call) -> ExpressionError:
@@ -122,7 +124,7 @@ def _aggregate(checker: Checker, node: Call, chain: Chain) -> Term:
         scalars += (TIMESTAMP, DATE, STRING, BOOL)
     if kind not in scalars:
         allowed = ", ".join(str(scalar) for scalar in scalars if scalar != DYN)
-        raise checker.error(node.args[1], f"{name} needs one of {allowed}; this is {kind}")
+        raise checker.error(node.args[1], f"{name} needs one of {allowed}; this is {kind}", allowed)
     result = INT if name == "distinct" else DOUBLE if name == "avg" else kind
     usable = values.identity if name == "distinct" else values.number if kind == DYN else None
     checker.uses.need(
@@ -131,16 +133,18 @@ def _aggregate(checker: Checker, node: Call, chain: Chain) -> Term:
     selection = chain.selection()
     run = windows.aggregate(selection, name, value.run, usable)
     last = windows.row_time(windows.last(selection))
-    return checker.read(node, Term(result, run, timed=True), last)
+    return checker.read(node, Term(result, run, timed=True), last, chain.name)
 
 
 def of_sequence(checker: Checker, node: Call, sequence: Sequence) -> Term:
     if node.name not in ("within", "notWithin"):
         hint = did_you_mean(node.name, ("within", "notWithin"))
-        raise checker.name_error(node, f"a sequence has no `{node.name}`{hint}")
+        expected = "one of within, notWithin"
+        raise checker.name_error(node, f"a sequence has no `{node.name}`{hint}", expected)
     checker.arity(node, f'….{node.name}("2h")', 1)
     span = checker.duration(node.args[0])
     checker.uses.need(sequence.earlier, newest=1)
     checker.uses.need(sequence.later, follows=frozenset({(sequence.earlier, span)}))
     run = windows.sequence(sequence.earlier, sequence.later, span, followed=node.name == "within")
-    return checker.read(node, Term(BOOL, run, timed=True))
+    began = windows.row_time(windows.last(Selection(sequence.earlier, None, None, 0)))
+    return checker.read(node, Term(BOOL, run, timed=True), began, sequence.earlier)

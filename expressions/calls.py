@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import re2  # type: ignore[import-untyped] # google-re2 comes without stubs
 
-from expressions import behaviour, closures, values
+from expressions import behaviour, closures, places, values
 from expressions.errors import did_you_mean
 from expressions.schema import (
     BOOL,
@@ -92,7 +92,8 @@ def call(checker: Checker, node: Call) -> Thing:
         function = _FUNCTIONS.get(node.name)
         if function is None:
             hint = did_you_mean(node.name, _FUNCTIONS)
-            raise checker.name_error(node, f"unknown function `{node.name}`{hint}")
+            expected = "the name of a function"
+            raise checker.name_error(node, f"unknown function `{node.name}`{hint}", expected)
         return function(checker, node)
     thing = checker.visit(node.receiver)
     match thing:
@@ -139,7 +140,8 @@ def _conversion(checker: Checker, node: Call) -> Term:
     if isinstance(arg, Literal) and arg.value is not None:
         constant = function(arg.value)
         if constant is None:
-            raise checker.error(arg, f"not a {node.name}; {_LITERAL_HELP[node.name]}")
+            help_ = _LITERAL_HELP[node.name]
+            raise checker.error(arg, f"not a {node.name}; {help_}", f"the text of a {node.name}")
         return Term(result, closures.constant(constant), constant=constant)
     return Term(result, closures.apply(function, term.run), term.timed)
 
@@ -158,32 +160,51 @@ def _stage(checker: Checker, node: Call) -> Term:
     checker.arity(node, "stage()")
     checker.uses.attributes.add("stage")
     kind = checker.registry.attributes["stage"]
-    return checker.read(node, Term(kind, closures.attribute("stage", kind)))
+    return checker.read(node, Term(kind, closures.attribute("stage", kind)), about="stage")
 
 
 def _consent(checker: Checker, node: Call) -> Term:
     checker.arity(node, 'consent("marketing")', 1)
     purpose = _known(checker, node, "purpose", checker.registry.purposes)
     checker.uses.consents.add(purpose)
-    return checker.read(node, Term(BOOL, closures.consented(purpose)))
+    about = f"consent.{purpose}"
+    return checker.read(node, Term(BOOL, closures.consented(purpose)), about=about)
 
 
 def _segment(checker: Checker, node: Call) -> Term:
     checker.arity(node, 'segment("vip")', 1)
     segment = _known(checker, node, "segment", checker.registry.segments)
     checker.uses.segments.add(segment)
-    return checker.read(node, Term(BOOL, closures.in_segment(segment)))
+    about = f"segment.{segment}"
+    return checker.read(node, Term(BOOL, closures.in_segment(segment)), about=about)
 
 
 def _known(checker: Checker, node: Call, what: str, known: frozenset[str] | None) -> str:
     name = checker.literal(node.args[0], what)
     if known is not None and name not in known:
-        raise checker.error(node.args[0], f"unknown {what} `{name}`{did_you_mean(name, known)}")
+        message = f"unknown {what} `{name}`{did_you_mean(name, known)}"
+        raise checker.error(node.args[0], message, f"the name of a {what}")
     return name
 
 
-def _later(checker: Checker, node: Call) -> Thing:
-    raise checker.error(node, f"{node.name}(…) is not available yet")
+def _near(checker: Checker, node: Call) -> Term:
+    checker.arity(node, 'near("kadikoy-store", "500m")', 2)
+    place = _known(checker, node, "place", checker.registry.known_places)
+    text = checker.literal(node.args[1], "distance")
+    try:
+        distance = places.parse_distance(text)
+    except ValueError as error:
+        raise checker.error(node.args[1], f"`{text}`: {error}", "a distance") from None
+    checker.uses.places.add(place)
+    checker.uses.attributes.add(places.LOCATION)
+    run = closures.near(checker.registry.places, place, distance)
+    return checker.read(node, Term(BOOL, run), about=places.LOCATION)
+
+
+def _weather(checker: Checker, node: Call) -> Thing:
+    raise checker.error(
+        node, "no weather is known in this version; use an attribute or event of your own instead"
+    )
 
 
 _FUNCTIONS: dict[str, Callable[[Checker, Call], Thing]] = {
@@ -197,8 +218,8 @@ _FUNCTIONS: dict[str, Callable[[Checker, Call], Thing]] = {
     "segment": _segment,
     "events": behaviour.events,
     "sequence": behaviour.sequence,
-    "near": _later,
-    "weather": _later,
+    "near": _near,
+    "weather": _weather,
 }
 
 
@@ -223,7 +244,8 @@ def _method(checker: Checker, node: Call, term: Term) -> Term:
     method = _METHODS.get(name)
     if method is None:
         known = [*_METHODS, "matches", "size", "isToday", *_MACROS]
-        raise checker.name_error(node, f"{term.type} has no `{name}`{did_you_mean(name, known)}")
+        message = f"{term.type} has no `{name}`{did_you_mean(name, known)}"
+        raise checker.name_error(node, message, f"the name of a function of {term.type}")
     if len(node.args) != len(method.args):
         raise checker.error(node, f"{name} takes {len(method.args)} values, not {len(node.args)}")
     receiver = checker.fit(node.receiver, term, method.receiver)

@@ -63,18 +63,19 @@ class Checker:
 
     # Errors
 
-    def error(self, node: Node, message: str) -> ExpressionError:
-        return ExpressionError(self.source, node.start, node.end, message)
+    def error(self, node: Node, message: str, expected: str = "") -> ExpressionError:
+        return ExpressionError(self.source, node.start, node.end, message, expected)
 
-    def name_error(self, call: Call, message: str) -> ExpressionError:
+    def name_error(self, call: Call, message: str, expected: str = "") -> ExpressionError:
         start = call.name_start
-        return ExpressionError(self.source, start, start + len(call.name), message)
+        return ExpressionError(self.source, start, start + len(call.name), message, expected)
 
     def event_type(self, name: str, start: int, end: int) -> Type:
         found = self.registry.event(name)
         if found is None:
             hint = did_you_mean(name, self.registry.events)
-            raise ExpressionError(self.source, start, end, f"unknown event `{name}`{hint}")
+            message = f"unknown event `{name}`{hint}"
+            raise ExpressionError(self.source, start, end, message, "the name of an event")
         return found
 
     # Values
@@ -113,7 +114,7 @@ class Checker:
             return replace(term, type=kinds[0], run=closures.apply(reader(kinds[0]), term.run))
         wanted = " or ".join(str(kind) for kind in kinds)
         raise self.error(
-            node, f"expected {wanted}, this is {term.type}{conversion(term.type, kinds[0])}"
+            node, f"expected {wanted}, this is {term.type}{conversion(term.type, kinds[0])}", wanted
         )
 
     def condition(self, node: Node) -> Term:
@@ -123,27 +124,31 @@ class Checker:
         """A text that is written out, because what depends on it must be known beforehand."""
         if isinstance(node, Literal) and isinstance(node.value, str) and node.value:
             return node.value
-        raise self.error(node, f'write the {what} out as a text, in quotes: "…"')
+        raise self.error(
+            node, f'write the {what} out as a text, in quotes: "…"', f"the {what} in quotes"
+        )
 
     def duration(self, node: Node) -> int:
         text = self.literal(node, "time")
         try:
             span = values.parse_duration(text)
         except ValueError as error:
-            raise self.error(node, f"`{text}`: {error}") from None
+            raise self.error(node, f"`{text}`: {error}", "a duration") from None
         if span <= 0:
-            raise self.error(node, f"`{text}` is no time; it must be more than nothing")
+            problem = f"`{text}` is no time; it must be more than nothing"
+            raise self.error(node, problem, "a duration")
         return span
 
     def arity(self, node: Call, usage: str, *counts: int) -> None:
         """Refuses a call with another number of arguments than one of `counts` (none: 0)."""
         if len(node.args) not in (counts or (0,)):
-            raise self.error(node, f"write `{usage}`")
+            raise self.error(node, f"write `{usage}`", usage)
 
-    def read(self, node: Node, term: Term, last: Run | None = None) -> Term:
-        """Remembers a term as one that explains the result."""
+    def read(self, node: Node, term: Term, last: Run | None = None, about: str = "") -> Term:
+        """Remembers a term as one that explains the result: what it is about, and when that
+        last happened."""
         if not self.scope:
-            self.readings.append(Reading(node, term.run, last))
+            self.readings.append(Reading(node, term.run, last, about))
         return term
 
     def new_slots(self) -> int:
@@ -205,7 +210,7 @@ class Checker:
         hint = did_you_mean(node.name, [*_KEYWORDS, *self.scope])
         if node.name in self.registry.attributes:
             hint = f"; did you mean `profile.{node.name}`?"
-        raise self.error(node, f"unknown name `{node.name}`{hint}")
+        raise self.error(node, f"unknown name `{node.name}`{hint}", "profile, traits or a variable")
 
     def select(self, node: Select) -> Term:
         match node.operand:
@@ -233,8 +238,8 @@ class Checker:
                 methods = NO_VALUE[type(operand)]
                 raise self.field_error(node, f"`{node.field}` cannot stand here: {methods}")
 
-    def field_error(self, node: Select, message: str) -> ExpressionError:
-        return ExpressionError(self.source, node.field_start, node.end, message)
+    def field_error(self, node: Select, message: str, expected: str = "") -> ExpressionError:
+        return ExpressionError(self.source, node.field_start, node.end, message, expected)
 
     def attribute(self, node: Node, space: str, field: str, start: int, end: int) -> Term:
         prefix = "" if space == "profile" else "traits."
@@ -248,11 +253,16 @@ class Checker:
                     if other.startswith("traits.") == bool(prefix)
                 ]
                 what = "trait" if prefix else "attribute"
-                message = f"unknown {what} `{field}`{did_you_mean(field, known)}"
-                raise ExpressionError(self.source, start, end, message)
+                hint = did_you_mean(field, known)
+                other = field if prefix else f"traits.{field}"
+                if other in self.registry.attributes:
+                    hint = f"; did you mean `{'profile' if prefix else 'traits'}.{field}`?"
+                message = f"unknown {what} `{field}`{hint}"
+                wanted = f"the name of {'a trait' if prefix else 'an attribute'}"
+                raise ExpressionError(self.source, start, end, message, wanted)
             kind = DYN
         self.uses.attributes.add(name)
-        return self.read(node, Term(kind, closures.attribute(name, kind)))
+        return self.read(node, Term(kind, closures.attribute(name, kind)), about=f"{space}.{field}")
 
     def property(self, node: Node, record: Record, name: str, name_start: int) -> Term:
         if name == "time":
@@ -272,7 +282,9 @@ class Checker:
                 else closures.slot_field(record.slot, name, kind)
             )
         term = Term(kind, run, timed=record.run is not None)
-        return self.read(node, term) if record.run or not record.recorded else term
+        if record.run:
+            return self.read(node, term, windows.row_time(record.run), record.type.name)
+        return term if record.recorded else self.read(node, term)
 
     def field_type(self, record: Type, name: str, start: int, end: int, what: str) -> Type:
         if name in record.fields:
@@ -282,13 +294,14 @@ class Checker:
         known = [*record.fields, "time"] if what == "property" else list(record.fields)
         owner = f" of `{record.name}`" if what == "property" else ""
         message = f"unknown {what} `{name}`{owner}{did_you_mean(name, known)}"
-        raise ExpressionError(self.source, start, end, message)
+        raise ExpressionError(self.source, start, end, message, f"the name of a {what}{owner}")
 
     def clock(self, node: Select, clock: Clock) -> Term:
         name = node.field
         if name not in FIELDS:
             hint = did_you_mean(name, FIELDS)
-            raise self.field_error(node, f"local time has no field `{name}`{hint}")
+            expected = f"one of {', '.join(FIELDS)}"
+            raise self.field_error(node, f"local time has no field `{name}`{hint}", expected)
         self.uses.attributes.add("zone")
         if clock.moment:
             run = closures.clock_field_of(clock.moment.run, name)
@@ -355,6 +368,7 @@ class Checker:
                     node.otherwise,
                     f"both sides of `:` must have one type: {then.type} and {otherwise.type}"
                     f"{conversion(otherwise.type, then.type)}",
+                    str(then.type),
                 )
         run = closures.choose(condition.run, then.run, otherwise.run)
         return Term(kind, run, condition.timed or then.timed or otherwise.timed)

@@ -14,11 +14,11 @@ looked at is never later than the next change of the result.
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, TypeAlias
 
-from expressions import localtime, values
+from expressions import localtime, places, values
 from expressions.facts import Facts
 from expressions.schema import BOOL, DYN, STRING, Type, reader
 
@@ -74,6 +74,15 @@ def consented(purpose: str) -> Run:
 
 def in_segment(segment: str) -> Run:
     return lambda facts, frame: segment in facts.segments
+
+
+def near(areas: Mapping[str, places.Area], place: str, distance: float) -> Run:
+    """Whether the contact last was at most so far (metres) from a place."""
+
+    def run(facts: Facts, frame: Frame) -> bool | None:
+        return places.is_near(areas, place, distance, facts.attributes.get(places.LOCATION))
+
+    return run
 
 
 def slot(index: int, kind: Type) -> Run:

@@ -9,17 +9,40 @@ _LISTED = 8
 class ExpressionError(ValueError):
     """An expression that cannot be used, found while compiling and never while evaluating.
 
-    `line` and `column` count from 1, `length` is in characters; together they mark the offending
-    part of `source`. `str(error)` shows the message, the line and a marker under that part.
+    `line` and `column` count from 1, `offset` from 0, `length` is in characters; they mark the
+    offending part of `source`. `str(error)` shows the message, the line and a marker under that
+    part.
     """
 
-    def __init__(self, source: str, start: int, end: int, message: str) -> None:
+    def __init__(self, source: str, start: int, end: int, message: str, expected: str = "") -> None:
+        """`expected`: what would be right there, as a type, a name or a token."""
         self.source = source
         self.message = message
+        self.expected = expected
         self.line = source.count("\n", 0, start) + 1
         self.column = start - (source.rfind("\n", 0, start) + 1) + 1
         self.length = max(1, end - start)
+        self.offset = start
         super().__init__(message)
+
+    @property
+    def suggestions(self) -> list[str]:
+        """Names that may have been meant, the nearest first."""
+        _, _, meant = self.message.partition("did you mean ")
+        return meant.split("`")[1::2]
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Where it is and what would be right, for whoever is told in words and numbers."""
+        return {
+            "offset": str(self.offset),
+            "length": str(self.length),
+            "line": str(self.line),
+            "column": str(self.column),
+            "problem": self.message,
+            "expected": self.expected,
+            "suggestion": ", ".join(self.suggestions),
+        }
 
     def __str__(self) -> str:
         text = self.source.split("\n")[self.line - 1]

@@ -1,16 +1,18 @@
 """A compiled expression: what it depends on, what it is now, and when that can change."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from expressions.check import Checker
 from expressions.closures import EVENT, FOREVER, NEXT, NOW, Run
 from expressions.facts import Event, Facts
+from expressions.guards import guards
 from expressions.parser import parse
 from expressions.registry import Registry
 from expressions.schema import BOOL
-from expressions.syntax import AllOf, AnyOf, Node
+from expressions.syntax import AllOf, AnyOf, Node, Unary
 
 
 class Decision(NamedTuple):
@@ -26,21 +28,38 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A value that was looked at, and when the newest of the events behind it happened (ms)."""
+    """A value that was looked at, and when the newest of the events behind it happened (ms).
+
+    `about`: the event's name, `profile.<name>`, `traits.<name>`, `stage`, `consent.<purpose>` or
+    `segment.<name>`; empty for the clock and for what came with the event that triggers.
+    """
 
     source: str
     value: Any
     last_event_time: int | None
+    about: str = ""
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One condition of the outermost `&&` or `||`, with what it made of the contact."""
+    """One condition of an `&&` or `||`, with what it made of the contact.
+
+    `readings` are all values in it; `clauses` its own conditions, where it is an `&&` or `||`
+    itself. `skipped`: what stands before it decided already.
+    """
 
     source: str
     value: Any
     next_change: int | None
     readings: tuple[Reading, ...]
+    offset: int = 0
+    clauses: "tuple[Clause, ...]" = ()
+    skipped: bool = False
+
+
+Judge: TypeAlias = Callable[[Facts, int, Event | None], tuple[Any, int | None]]
+"""`Expression.decide` as what runs for every event of every contact calls it."""
 
 
 class _Program:
@@ -78,7 +97,7 @@ class Expression:
     value of `result_type`.
 
     `events`, `attributes` (traits as `traits.<name>`, and `zone` where local time is used),
-    `segments` and `consents` name what can change the value; nothing else can but time.
+    `segments`, `consents` and `places` name what can change the value; nothing else can but time.
     `history` says which events must be kept, by event name.
     """
 
@@ -89,6 +108,7 @@ class Expression:
         checker = Checker(source, registry, event)
         term = checker.value(self._node)
         self._program = _Program(term.run, checker.slots, term.type == BOOL)
+        self.judge: Judge = self._program.decide
         self.source = source
         self.result_type = term.type
         self.is_condition = term.type == BOOL
@@ -97,6 +117,8 @@ class Expression:
         self.attributes = frozenset(checker.uses.attributes)
         self.segments = frozenset(checker.uses.segments)
         self.consents = frozenset(checker.uses.consents)
+        self.guards = guards(self._node, registry)
+        self.places = frozenset(checker.uses.places)
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"
@@ -115,12 +137,26 @@ class Expression:
 
     def explain(self, facts: Facts, now: int, event: Event | None = None) -> list[Clause]:
         """Each condition of the outermost `&&` or `||`, all evaluated; the whole, if neither.
+        Conditions of these stand in them.
 
         It compiles again what it explains, so it is for people to read, not for every event.
         """
         node = self._node
-        parts = node.parts if isinstance(node, AllOf | AnyOf) else (node,)
-        return [self._clause(part, facts, now, event) for part in parts]
+        if isinstance(node, AllOf | AnyOf):
+            return self._clauses(node, facts, now, event)
+        return [self._clause(node, facts, now, event)]
+
+    def _clauses(
+        self, node: AllOf | AnyOf, facts: Facts, now: int, event: Event | None
+    ) -> list[Clause]:
+        decisive = isinstance(node, AnyOf)
+        found: list[Clause] = []
+        decided = False
+        for part in node.parts:
+            clause = self._clause(part, facts, now, event)
+            found.append(replace(clause, skipped=decided))
+            decided = decided or clause.value is decisive
+        return found
 
     def _clause(self, node: Node, facts: Facts, now: int, event: Event | None) -> Clause:
         checker = Checker(self.source, self._registry, self._event)
@@ -136,10 +172,19 @@ class Expression:
                 self.source[reading.node.start : reading.node.end],
                 value(reading.run).value,
                 reading.last and value(reading.last).value,
+                reading.about,
+                reading.node.start,
             )
             for reading in checker.readings
         )
-        return Clause(self.source[node.start : node.end], *decision, readings)
+        inner = node
+        while isinstance(inner, Unary) and inner.operator == "!":
+            inner = inner.operand
+        clauses = (
+            self._clauses(inner, facts, now, event) if isinstance(inner, AllOf | AnyOf) else ()
+        )
+        text = self.source[node.start : node.end]
+        return Clause(text, *decision, readings, node.start, tuple(clauses))
 
 
 def compile(source: str, registry: Registry, event: str | None = None) -> Expression:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple
@@ -127,17 +128,25 @@ class Facts(msgspec.Struct):
             self.timelines[name] = Timeline()
         self.timelines[name].insert(time, properties, limit)
 
-    def prune(self, now: int, history: Mapping[str, History], lateness: int = LATENESS) -> None:
+    def prune(
+        self,
+        now: int,
+        history: Mapping[str, History],
+        lateness: int = LATENESS,
+        only: AbstractSet[str] | None = None,
+    ) -> None:
         """Drops what no expression of `history` can look at any more, at `now` or later.
 
         Events that are yet to come (time > now) stay. After this, evaluate at `now` or later only.
+        `only`: look at events of these names; None is all.
         """
+        names = list(self.timelines) if only is None else only & self.timelines.keys()
         kept = {
-            name: _needed(timeline.times, now, history[name], self.timelines, lateness)
-            for name, timeline in self.timelines.items()
+            name: _needed(self.timelines[name].times, now, history[name], self.timelines, lateness)
+            for name in names
             if name in history
         }
-        for name in list(self.timelines):
+        for name in names:
             if indexes := kept.get(name):
                 self.timelines[name].keep(indexes)
             else:

@@ -46,6 +46,7 @@ def _arithmetic(checker: Checker, node: Binary) -> Term:
             node,
             f"`{sign}` does not go with {left.type} and {right.type}"
             f"{conversion(right.type, left.type)}",
+            str(left.type),
         )
     for term in (left, right):
         if term.register:
@@ -76,6 +77,7 @@ def _comparison(checker: Checker, node: Binary) -> Term:
             node,
             f"`{sign}` compares like with like: the left side is {left.type}, the right side"
             f" is {right.type}{conversion(right.type, left.type)}",
+            str(left.type),
         )
     ordered = sign not in ("==", "!=")
     if ordered and {left.type.name, right.type.name} & _UNORDERED:
@@ -111,7 +113,7 @@ def _membership(checker: Checker, node: Binary) -> Term:
     elif kind.name == "map":
         value = checker.fit(node.left, value, STRING)
     elif kind != DYN:
-        raise checker.error(node.right, f"`in` needs a list on its right, this is {kind}")
+        raise checker.error(node.right, f"`in` needs a list on its right, this is {kind}", "a list")
     if kind.item == STRING and value.type == STRING and container.constant is not None:
         known = frozenset(container.constant)
         return Term(BOOL, closures.contained_in(value.run, known), timed)

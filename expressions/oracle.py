@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import re2  # type: ignore[import-untyped] # google-re2 comes without stubs
 
-from expressions import values
+from expressions import places, values
 from expressions.parser import parse
 from expressions.registry import Registry
 from expressions.schema import DYN, TIMESTAMP, Type, normalise
@@ -226,6 +226,8 @@ class _Walk:
                 return self.person.consents.get(args[0], False)
             case "segment":
                 return args[0] in self.person.segments
+            case "near":
+                return self.near(args[0], args[1])
             case "events":
                 kind = self.registry.event(args[0])
                 assert kind is not None
@@ -236,6 +238,13 @@ class _Walk:
 
     def wall(self, moment: int) -> datetime:
         return datetime.fromtimestamp(moment // 1000, ZoneInfo(self.person.zone))
+
+    def near(self, place: str, text: str) -> bool | None:
+        location = self.person.attributes.get(places.LOCATION)
+        area, point = self.registry.places.get(place), places.position(location)
+        if area is None or point is None:
+            return None
+        return area.distance(*point) <= places.parse_distance(text)
 
     def happened(self, name: str) -> tuple[Happening, ...]:
         """What happened up to now, oldest first."""

@@ -5,6 +5,7 @@ interpreter with its calendar and YAML libraries, 7 MB of memory that nothing he
 """
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,6 +67,7 @@ _ESCAPE = re.compile(
     re.DOTALL,
 )
 _SIMPLE_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_CLOSING = {"RPAR": ")", "RSQB": "]", "COLON": ":"}
 _WORDS = {
     "and": "&&",
     "AND": "&&",
@@ -114,21 +116,36 @@ def _explain_syntax(source: str, error: UnexpectedInput) -> NoReturn:
         token = error.token
         if token.type == "$END":
             start = len(source.rstrip())
-            raise ExpressionError(source, start, start + 1, "ends too early; something is missing")
+            problem = "ends too early; something is missing"
+            raise ExpressionError(source, start, start + 1, problem, _expected(error.expected))
         text, end = str(token), start + len(token)
+        expected = _expected(error.expected)
     else:
-        text, end = source[start : start + 1], start + 1
+        text, end, expected = source[start : start + 1], start + 1, ""
     if text in _WORDS:
         message = f"`{text}` is not an operator here; write `{_WORDS[text]}`"
+        expected = _WORDS[text]
     elif text in {"=", "&", "|"}:
         message = f"a single `{text}` means nothing; write `{text * 2}`"
+        expected = text * 2
     elif text in {'"', "'"}:
         message = "this text has no end; close the quotation mark"
+        expected = text
     elif text in {"“", "”", "‘", "’", "„"}:
         message = f'`{text}` is not a quotation mark of the language; write `"`'
+        expected = '"'
     else:
         message = f"did not expect `{text}` here"
-    raise ExpressionError(source, start, end, message) from None
+    raise ExpressionError(source, start, end, message, expected) from None
+
+
+def _expected(terminals: Iterable[str]) -> str:
+    """What the grammar would take, in words."""
+    known = set(terminals)
+    if "IDENT" in known:
+        return "a value"
+    closing = [sign for name, sign in _CLOSING.items() if name in known]
+    return f"{closing[0]} or an operator" if len(closing) == 1 else "an operator"
 
 
 class _Builder:

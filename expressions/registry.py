@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from expressions.places import Area
 from expressions.schema import DYN, STRING, Spec, Type, normalise, type_of
 
 
@@ -23,8 +24,10 @@ class Registry:
 
     `attributes`: name → type (`{"city": "string", "traits.orders": "int"}`). `events`: name →
     EventType, or just its properties (`{"order_completed": {"total": "double", "products":
-    [{"sku": "string"}]}}`). `purposes` and `segments`: what `consent` and `segment` accept; None
-    is anything. `open`: unknown attributes and events are allowed too, with dynamic values.
+    [{"sku": "string"}]}}`). `purposes`, `segments`, `known_places`: what `consent`, `segment` and
+    `near` accept; None is anything. `areas`: where places are, looked up whenever `near` is
+    evaluated, so it may change. `open`: unknown attributes and events are allowed too, with
+    dynamic values.
 
     The attributes `stage` (read by `stage()`) and `zone` (local time) are always there.
     """
@@ -36,6 +39,8 @@ class Registry:
         *,
         purposes: Iterable[str] | None = None,
         segments: Iterable[str] | None = None,
+        areas: Mapping[str, Area] | None = None,
+        known_places: Iterable[str] | None = None,
         open: bool = False,
     ) -> None:
         self.attributes: dict[str, Type] = {"stage": STRING, "zone": STRING}
@@ -48,7 +53,19 @@ class Registry:
             self.events[name] = Type(name, fields=fields, open=kind.open)
         self.purposes = None if purposes is None else frozenset(purposes)
         self.segments = None if segments is None else frozenset(segments)
+        self.places: Mapping[str, Area] = {} if areas is None else areas
+        self.known_places = None if known_places is None else frozenset(known_places)
         self.open = open
+
+    def learn(
+        self, attributes: Mapping[str, Spec], events: Mapping[str, Mapping[str, Spec]]
+    ) -> None:
+        """Adds names that are not known yet; the events may have other properties, too."""
+        for name, spec in attributes.items():
+            self.attributes.setdefault(name, type_of(spec))
+        for name, properties in events.items():
+            fields = {prop: type_of(one) for prop, one in properties.items()}
+            self.events.setdefault(name, Type(name, fields=fields, open=True))
 
     def event(self, name: str) -> Type | None:
         """The record type of an event, None when it is unknown."""

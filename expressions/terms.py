@@ -112,6 +112,7 @@ class Uses:
     attributes: set[str] = field(default_factory=set)
     segments: set[str] = field(default_factory=set)
     consents: set[str] = field(default_factory=set)
+    places: set[str] = field(default_factory=set)
 
     def need(self, event: str, **needs: Any) -> None:
         self.history[event] |= History(**needs)
@@ -124,6 +125,7 @@ class Reading:
     node: Node
     run: Run
     last: Run | None
+    about: str
 
 
 def comparable(left: Type, right: Type) -> bool:

@@ -11,6 +11,7 @@ from chassis.streams.eraser import Eraser
 from chassis.streams.log import Done, EventLog, Lag, Position, Record, event_log
 from chassis.streams.pace import WriteTimes
 from chassis.streams.upkeep import Upkeep
+from chassis.streams.watch import Watch
 
 __all__ = [
     "Backlog",
@@ -25,6 +26,7 @@ __all__ = [
     "Position",
     "Record",
     "Upkeep",
+    "Watch",
     "WriteTimes",
     "backlogs",
     "event_log",

@@ -13,6 +13,7 @@ REGISTRY = Registry(
     },
     purposes=["marketing", "utility"],
     segments=["vip", "lapsed"],
+    known_places=["kadikoy"],
 )
 
 
@@ -100,8 +101,12 @@ REGISTRY = Registry(
             ".last() or .first()",
         ),
         ('sequence("cart_updated", "cart_updated").within("2h")', None, ".count() >= 2"),
-        ('near("shop", "500m")', 'near("shop", "500m")', "not available yet"),
-        ("weather().temperature_c > 30", "weather()", "not available yet"),
+        ('near("kadikoi", "500m")', '"kadikoi"', "did you mean `kadikoy`?"),
+        ('near("kadikoy", "500")', '"500"', 'write for example "500m" or "1.5km"'),
+        ('near("kadikoy", "9999km")', '"9999km"', "more than 1000 km"),
+        ('near("kadikoy")', None, 'write `near("kadikoy-store", "500m")`'),
+        ("weather().temperature_c > 30", "weather()", "no weather is known in this version"),
+        ('profile.engagement == "high"', "engagement", "did you mean `traits.engagement`?"),
         ("profile.tags.exists(a, [1].exists(b, [2].exists(c, true)))", None, "at most 2"),
     ],
 )

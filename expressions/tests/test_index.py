@@ -4,7 +4,9 @@ from expressions import Facts, History, Index, Reading, Registry, compile
 
 HOUR = 3_600_000
 T = 1_774_656_000_000
-REGISTRY = Registry({"city": "string"}, {"viewed": {"price": "double"}, "bought": {}})
+REGISTRY = Registry(
+    {"city": "string"}, {"viewed": {"price": "double", "category": "string"}, "bought": {}}
+)
 
 
 def rule(source):
@@ -21,6 +23,24 @@ def test_a_change_affects_the_expressions_that_look_at_it():
     assert index.affected(events=["other"]) == set()
     assert index.affected(attributes=["city"]) == {"local"}
     assert index.affected(consents=["marketing"], segments=["vip"]) == {"buyer", "local"}
+
+
+def test_of_comparisons_with_texts_only_what_is_asked_for_matters():
+    index = Index()
+    index.add("dress", rule('events("viewed").where(e, e.category == "dress").exists()'))
+    index.add("any", rule('events("viewed").exists() && profile.city == "Ankara"'))
+    assert index.by_event("viewed", {"category": "dress"}, {}) == {"dress"}
+    assert index.by_event("viewed", {"category": "sock"}, {}) == set()
+    assert index.by_event("viewed", {}, {"city": "Ankara"}) == {"any"}
+    assert index.looks_at("viewed", {})
+    assert index.by_attribute("city", "Bursa", "Ankara", {}) == {"any"}
+    assert index.by_attribute("city", "Bursa", None, {}) == set()
+    index.add("abroad", rule('!(profile.city == "Ankara")'))
+    assert index.by_attribute("city", "Bursa", "Izmir", {}) == set()
+    assert index.by_attribute("city", None, "Izmir", {}) == {"abroad"}
+    index.remove("any")
+    assert index.by_event("viewed", {}, {"city": "Ankara"}) == set()
+    assert not index.looks_at("viewed", {"category": "sock"})
 
 
 def test_an_edited_expression_stands_in_place_of_the_old_one():
@@ -52,9 +72,11 @@ def test_each_clause_is_explained_with_what_it_looked_at():
     first, second, third = rule(source).explain(facts, T + 3 * HOUR)
     assert first.source == 'events("viewed").within("24h").count() >= 2'
     assert (first.value, first.next_change) == (True, T + 25 * HOUR)
-    assert first.readings == (Reading('events("viewed").within("24h").count()', 3, T + 2 * HOUR),)
+    looked_at = 'events("viewed").within("24h").count()'
+    assert first.readings == (Reading(looked_at, 3, T + 2 * HOUR, "viewed"),)
     assert (second.value, second.next_change) == (False, None)
-    assert second.readings == (Reading("profile.city", "Izmir", None),)
+    assert second.readings == (Reading("profile.city", "Izmir", None, "profile.city", 47),)
+    assert [one.skipped for one in (first, second, third)] == [False, False, True]
     assert (third.source, third.value, third.readings) == ("true", True, ())
 
 
@@ -64,6 +86,17 @@ def test_a_rule_without_and_or_or_is_one_clause():
     assert [(r.source, r.value) for r in clause.readings] == [
         ("profile.city", None),
         ('segment("vip")', False),
+    ]
+
+
+def test_conditions_within_a_condition_are_explained_in_it():
+    source = 'segment("vip") || !(profile.city == "Ankara" && segment("old"))'
+    facts = Facts(attributes={"city": "Ankara"}, segments={"old"})
+    _, outer = rule(source).explain(facts, T)
+    assert (outer.value, outer.offset) == (False, 18)
+    assert [(c.source, c.value) for c in outer.clauses] == [
+        ('profile.city == "Ankara"', True),
+        ('segment("old")', True),
     ]
 
 

@@ -1,10 +1,12 @@
 """Random expressions over random histories at random instants: the compiled form against the
 oracle, and what `next_change` promises."""
 
+from dataclasses import replace
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from expressions import Event, EventType, Facts, Index, Registry, compile
+from expressions import Event, EventType, Facts, History, Index, Registry, compile
 from expressions.oracle import Happening, Oracle, Person
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -156,6 +158,25 @@ leaf = st.one_of(
     st.just('profile.city.matches("^a")'),
     built("string({a}) == string({b})", a=figure, b=figure),
 )
+# Comparisons with texts, by which the index tells what cannot matter.
+city = st.sampled_from(
+    [
+        'profile.city == "a"',
+        'profile.city != "b"',
+        'profile.city in ["a", "b"]',
+        "has(profile.city)",
+    ]
+)
+compared = st.recursive(
+    city,
+    lambda inner: st.one_of(
+        built("({a} && {b})", a=inner, b=inner),
+        built("({a} || {b})", a=inner, b=inner),
+        built("!({a})", a=inner),
+    ),
+    max_leaves=4,
+)
+word_or_none = st.sampled_from(["a", "b", "c", None])
 condition = st.recursive(
     leaf,
     lambda inner: st.one_of(
@@ -327,16 +348,28 @@ def test_an_event_changes_only_what_the_index_names(source, person, now, happeni
     expression = compile(source, REGISTRY)
     index = Index()
     index.add("rule", expression)
-    if not index.affected(events=[happening.name]):
-        with_it = Person(
-            person.attributes,
-            person.consents,
-            person.segments,
-            person.zone,
-            (*person.happenings, happening),
-        )
+    facts = facts_of(person, expression.history)
+    needed = expression.history.get(happening.name, History()).properties
+    kept = REGISTRY.event_properties(happening.name, happening.properties, needed)
+    if not index.by_event(happening.name, kept, facts.attributes):
+        with_it = replace(person, happenings=(*person.happenings, happening))
         oracle = Oracle(source, REGISTRY)
-        assert oracle.evaluate(with_it, now) == oracle.evaluate(person, now)
+        assert (oracle.evaluate(with_it, now) is True) == (oracle.evaluate(person, now) is True)
+
+
+@CASES
+@given(condition | compared, person, instant, st.sampled_from(["city", "any", "vip"]), word_or_none)
+def test_an_attribute_changes_only_what_the_index_names(source, person, now, name, value):
+    expression = compile(source, REGISTRY)
+    index = Index()
+    index.add("rule", expression)
+    facts = facts_of(person, expression.history)
+    before, after = facts.attributes.get(name), REGISTRY.attribute_value(name, value)
+    if before != after and not index.by_attribute(name, before, after, facts.attributes):
+        attributes = {**person.attributes, name: after}
+        changed = replace(person, attributes={n: v for n, v in attributes.items() if v is not None})
+        oracle = Oracle(source, REGISTRY)
+        assert (oracle.evaluate(changed, now) is True) == (oracle.evaluate(person, now) is True)
 
 
 @given(st.lists(happening, max_size=12), st.randoms(), st.integers(1, 6))

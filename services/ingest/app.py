@@ -9,6 +9,7 @@ from aiohttp import web
 
 from chassis.answers import Answers
 from chassis.app import platform, serving, serving_http, tasks
+from chassis.privacy import Erasures
 from chassis.rpc import server
 from chassis.settings import from_env
 from chassis.streams import Consumer, EventLog, Upkeep
@@ -37,7 +38,6 @@ from services.ingest.links import (
     link_keys,
 )
 from services.ingest.model import RAW, RETRY
-from services.ingest.privacy.erasures import Erasures
 from services.ingest.privacy.holdings import Holdings
 from services.ingest.privacy.rejects import Rejects
 from services.ingest.privacy_api import PrivacyApi
@@ -128,8 +128,8 @@ async def main(stop: asyncio.Event) -> None:
         add_IngestServiceServicer_to_server(api, own)
         add_IngestAdminServiceServicer_to_server(admin, own)
         rejects = Rejects(base.pool)
-        holdings = Holdings(archive, rejects, log, TOPICS, clock, ERASE_PATIENCE)
-        privacy = PrivacyApi(holdings, Erasures(base.pool), clock)
+        holdings = Holdings(archive, rejects, targets, log, TOPICS, clock, ERASE_PATIENCE)
+        privacy = PrivacyApi(holdings, Erasures(base.pool, "ingest", clock), clock)
         add_PrivacyServiceServicer_to_server(privacy, own)
         lanes = Lanes(
             webhooks,

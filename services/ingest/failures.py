@@ -1,6 +1,6 @@
 """What can go wrong at the front door. Each is a reason of `merhaba.ingest.v1.ErrorReason`."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from chassis.failures import Busy, Conflict, Invalid, NotFound, Refused, Unavailable
 
@@ -55,16 +55,6 @@ class LagTooHigh(Busy):
             retry_after,
             lag_seconds=str(round(lag.total_seconds())),
             limit_seconds=str(round(limit.total_seconds())),
-        )
-
-
-class CursorExpired(Refused):
-    """The log was trimmed beyond the cursor. `oldest_time` is where it begins now."""
-
-    def __init__(self, oldest: datetime) -> None:
-        super().__init__(
-            "the log no longer holds what follows the cursor; begin at a time, without it",
-            oldest_time=oldest.isoformat(),
         )
 
 

@@ -1,8 +1,13 @@
-"""`python -m services.profile`."""
+"""`python -m services.profile`; with `rotate` it wraps all keys by the present master key."""
 
+import sys
 from pathlib import Path
 
-from chassis.app import command
+from chassis.app import command, run
+from services.profile import rotation
 from services.profile.app import main
 
-command("profile", Path(__file__).parent / "migrations", main)
+if sys.argv[1:] == ["rotate"]:
+    run(rotation.main)
+else:
+    command("profile", Path(__file__).parent / "migrations", main)

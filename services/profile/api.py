@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from chassis import paging
+from chassis import paging, streams
 from chassis.answers import Answers
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Failure, FieldInvalid
@@ -12,13 +12,14 @@ from merhaba.profile.v1 import (
     BatchGetContactsRequest,
     BatchGetContactsResponse,
     ContactHistory,
-    ContactResult,
     GetContactRequest,
     GetContactResponse,
     ListContactsRequest,
     ListContactsResponse,
     ListEventsRequest,
     ListEventsResponse,
+    MergeContactsRequest,
+    MergeContactsResponse,
     ProfileServiceServicer,
     ResolveContactRequest,
     ResolveContactResponse,
@@ -26,12 +27,16 @@ from merhaba.profile.v1 import (
     SetAttributesResponse,
     StreamHistoryRequest,
     StreamHistoryResponse,
+    UnmergeContactRequest,
+    UnmergeContactResponse,
     UpsertContactsRequest,
     UpsertContactsResponse,
     UpsertResult,
+    WatchContactsRequest,
+    WatchContactsResponse,
 )
 from merhaba.profile.v1 import Contact as WireContact
-from services.profile import asked, attributes, views
+from services.profile import asked, attributes, views, watch
 from services.profile.directory import (
     Chapter,
     ContactQuery,
@@ -40,12 +45,14 @@ from services.profile.directory import (
     EventQuery,
     Mark,
 )
+from services.profile.masks import Mask
 from services.profile.model import (
     NOBODY,
     Contact,
     ContactNotFound,
     Happening,
 )
+from services.profile.reads import Reads
 
 _MOST: Final = 500
 _SCANNED: Final = 5_000  # contacts looked at for one page when few of them pass the filter
@@ -60,10 +67,20 @@ Call = Any  # what grpc knows of a call; the guard has looked at it
 class ProfileApi(ProfileServiceServicer):
     """Who people are, what is known of them and what they did."""
 
-    def __init__(self, directory: Directory, answers: Answers, clock: Clock, region: str) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        reads: Reads,
+        answers: Answers,
+        watch: streams.Watch,
+        clock: Clock,
+        region: str,
+    ) -> None:
         """`region`: of phone numbers without a country code."""
         self._directory = directory
+        self._reads = reads
         self._answers = answers
+        self._watch = watch
         self._clock = clock
         self._region = region
 
@@ -74,47 +91,53 @@ class ProfileApi(ProfileServiceServicer):
         self, request: ResolveContactRequest, context: Call
     ) -> ResolveContactResponse:
         """Tell who the person is."""
+        reader = self._reads.reader()
         asked.batch(request.identities, "identities", 20)
         found = [asked.identity(one, self._region) for one in request.identities]
-        return ResolveContactResponse(contact_id=await self._directory.resolve(found))
+        contact_id = await self._directory.resolve(found)
+        async with reader.read([contact_id], ["contact_id"]):
+            return ResolveContactResponse(contact_id=contact_id)
 
     async def GetContact(self, request: GetContactRequest, context: Call) -> GetContactResponse:
         """Return one contact."""
-        mask = views.Mask(request.read_mask.paths, WireContact.DESCRIPTOR)
-        found = await self._directory.contact(asked.reference(request.contact, self._region))
-        return GetContactResponse(contact=views.contact(found, mask, self._now()))
+        reader = self._reads.reader()
+        mask = Mask(request.read_mask.paths, WireContact.DESCRIPTOR, reader.sight)
+        ref = reader.named(asked.reference(request.contact, self._region))
+        found = await self._directory.contact(ref)
+        async with reader.read([found.contact_id], mask.fields):
+            return GetContactResponse(contact=views.contact(found, mask, self._now()))
 
     async def BatchGetContacts(
         self, request: BatchGetContactsRequest, context: Call
     ) -> BatchGetContactsResponse:
         """Return many contacts in one read."""
+        reader = self._reads.reader()
         asked.batch(request.contacts, "contacts", _MOST)
-        mask = views.Mask(request.read_mask.paths, WireContact.DESCRIPTOR)
-        refs = [asked.reference(ref, self._region) for ref in request.contacts]
-        found, now = await self._directory.find(refs), self._now()
+        mask = Mask(request.read_mask.paths, WireContact.DESCRIPTOR, reader.sight)
+        refs = [reader.named(asked.reference(ref, self._region)) for ref in request.contacts]
+        stand = "stage" in mask or "traits" in mask
+        found, now = await self._directory.find(refs, stand), self._now()
         nobody = ContactNotFound("nobody is that contact; look it up by an identity")
-        return BatchGetContactsResponse(
-            results=[
-                ContactResult(failure=views.failed(index, nobody))
-                if one is None
-                else ContactResult(contact=views.contact(one, mask, now))
-                for index, one in enumerate(found)
-            ]
-        )
+        async with reader.read([one.contact_id for one in found if one], mask.fields):
+            return views.results(found, mask, now, nobody)
 
     async def ListContacts(
         self, request: ListContactsRequest, context: Call
     ) -> ListContactsResponse:
         """List contacts by id."""
+        reader = self._reads.reader()
         asking, size = paging.query(request), paging.size(request.page_size, most=_MOST)
         (after,) = paging.place(request.page_token, asking, [str]) or (NOBODY,)
         chosen = request.filter
         paths = request.read_mask.paths or ("contact_id",)
-        mask = views.Mask(paths, WireContact.DESCRIPTOR)
+        mask = Mask(paths, WireContact.DESCRIPTOR, reader.sight)
         if chosen.identities:
             asked.batch(chosen.identities, "filter.identities", _MOST)
+        identities = [asked.identity(one, self._region) for one in chosen.identities]
+        for identity in identities:
+            reader.named(identity)
         query = ContactQuery(
-            identities=[asked.identity(one, self._region) for one in chosen.identities],
+            identities=identities,
             start_create=milliseconds(chosen.start_create_time),
             end_create=milliseconds(chosen.end_create_time)
             if chosen.HasField("end_create_time")
@@ -129,10 +152,11 @@ class ProfileApi(ProfileServiceServicer):
             passed += [one for one in found if _passes(one, request)]
             scanned += len(found)
             after = found[-1].contact_id if found else after
-        return ListContactsResponse(
-            contacts=[views.contact(one, mask, self._now()) for one in passed],
-            next_page_token=paging.token(asking, [after]) if more else "",
-        )
+        async with reader.read([one.contact_id for one in passed], mask.fields):
+            return ListContactsResponse(
+                contacts=[views.contact(one, mask, self._now()) for one in passed],
+                next_page_token=paging.token(asking, [after]) if more else "",
+            )
 
     async def UpsertContacts(
         self, request: UpsertContactsRequest, context: Call
@@ -197,8 +221,55 @@ class ProfileApi(ProfileServiceServicer):
 
         return await self._answers.once(request, request.request_id, respond, SetAttributesResponse)
 
+    async def MergeContacts(
+        self, request: MergeContactsRequest, context: Call
+    ) -> MergeContactsResponse:
+        """Join two contacts that are one person."""
+        reader = self._reads.reader()
+        mask = Mask((), WireContact.DESCRIPTOR, reader.sight)
+        one, other = map(asked.known_id, (request.contact_id, request.absorbed_contact_id))
+
+        async def respond() -> MergeContactsResponse:
+            cause = asked.related(self._now(), asked.call_id(request.request_id))
+            stays = await self._directory.merge(one, other, cause)
+            return MergeContactsResponse(contact=WireContact(contact_id=stays))
+
+        # Kept is only who it is: what is known of people stands nowhere unsealed.
+        answer = await self._answers.once(
+            request, request.request_id, respond, MergeContactsResponse
+        )
+        found = await self._directory.contact(answer.contact.contact_id)
+        async with reader.read([found.contact_id], mask.fields):
+            return MergeContactsResponse(contact=views.contact(found, mask, self._now()))
+
+    async def UnmergeContact(
+        self, request: UnmergeContactRequest, context: Call
+    ) -> UnmergeContactResponse:
+        """Undo a merge."""
+        reader = self._reads.reader()
+        mask = Mask((), WireContact.DESCRIPTOR, reader.sight)
+        absorbed_id = asked.known_id(request.absorbed_contact_id)
+
+        async def respond() -> UnmergeContactResponse:
+            cause = asked.related(self._now(), asked.call_id(request.request_id))
+            person_id = await self._directory.unmerge(absorbed_id, cause)
+            return UnmergeContactResponse(contact=WireContact(contact_id=person_id))
+
+        answer = await self._answers.once(
+            request, request.request_id, respond, UnmergeContactResponse
+        )
+        found = await self._directory.contact(answer.contact.contact_id)
+        split = await self._directory.contact(absorbed_id)
+        parted = found.contact_id != split.contact_id
+        async with reader.read([found.contact_id, split.contact_id], mask.fields):
+            return UnmergeContactResponse(
+                contact=views.contact(found, mask, self._now()) if parted else None,
+                split_contact=views.contact(split, mask, self._now()),
+            )
+
     async def ListEvents(self, request: ListEventsRequest, context: Call) -> ListEventsResponse:
         """List what happened to a contact."""
+        reader = self._reads.reader()
         asking, size = paging.query(request), paging.size(request.page_size)
         beyond = paging.place(request.page_token, asking, [int, str])
         query = EventQuery(
@@ -210,18 +281,20 @@ class ProfileApi(ProfileServiceServicer):
         contact, events, mark = await self._directory.events(
             asked.known_id(request.contact_id), query, Mark(*beyond) if beyond else None, size
         )
-        return ListEventsResponse(
-            events=[views.event(one, contact.contact_id) for one in events],
-            next_page_token=paging.token(asking, mark) if mark else "",
-        )
+        async with reader.read([contact.contact_id], ["events"]):
+            return ListEventsResponse(
+                events=[views.event(one, contact.contact_id) for one in events],
+                next_page_token=paging.token(asking, mark) if mark else "",
+            )
 
     async def StreamHistory(
         self, request: StreamHistoryRequest, context: Call
     ) -> AsyncIterator[StreamHistoryResponse]:
         """Stream contacts with what happened to them."""
+        reader = self._reads.reader()
         asking = paging.query(request)
         place = paging.place(request.cursor, asking, [str, int, str, int, int], "cursor")
-        mask = views.Mask(request.read_mask.paths, ContactHistory.DESCRIPTOR)
+        mask = Mask(request.read_mask.paths, ContactHistory.DESCRIPTOR, reader.sight)
         shards = request.shard_count or 1
         if not 0 <= request.shard < shards <= _MOST_SHARDS:
             raise FieldInvalid("shard", f"from 0 to shard_count - 1, of {_MOST_SHARDS} at most")
@@ -240,32 +313,42 @@ class ProfileApi(ProfileServiceServicer):
         async for cursor, chapters in self._directory.histories(
             contacts, events, _cursor(place), _HISTORY_CONTACTS, _HISTORY_EVENTS
         ):
-            yield StreamHistoryResponse(
-                cursor=paging.token(asking, _parts(cursor)),
-                histories=[
-                    views.history(chapter, mask)
-                    for chapter in chapters
-                    if _concerns(chapter, request.attribute_names)
-                ],
-                passed_count=cursor.passed,
-                total_count=max(total, cursor.passed),
-            )
+            told = [one for one in chapters if _concerns(one, request.attribute_names)]
+            async with reader.read([one.contact.contact_id for one in told], mask.fields):
+                response = StreamHistoryResponse(
+                    cursor=paging.token(asking, _parts(cursor)),
+                    histories=[views.history(chapter, mask) for chapter in told],
+                    passed_count=cursor.passed,
+                    total_count=max(total, cursor.passed),
+                )
+            yield response
+
+    async def WatchContacts(
+        self, request: WatchContactsRequest, context: Call
+    ) -> AsyncIterator[WatchContactsResponse]:
+        """Stream changes of contacts as they happen."""
+        reader = self._reads.reader()
+        async for cursor, events in watch.changes(self._watch, request):
+            contact_ids = list(dict.fromkeys(event.contact_id for event in events))
+            async with reader.read(contact_ids, ["events"]):
+                response = WatchContactsResponse(cursor=cursor, events=events)
+            yield response
 
 
 def _passes(found: Contact, request: ListContactsRequest) -> bool:
     chosen = request.filter
-    if chosen.states and WireContact.STATE_ACTIVE not in chosen.states:
+    if chosen.states and views.standing(found) not in chosen.states:
         return False
     if chosen.languages and attributes.language(found.document)[0] not in chosen.languages:
         return False
-    return not chosen.stages  # nobody stands in one yet
+    return not chosen.stages or found.standing.stage in chosen.stages
 
 
 def _concerns(chapter: Chapter, names: Sequence[str]) -> bool:
     """Whether a history holds what was asked for: events, or a value of one of the attributes."""
     if not names or chapter.events:
         return True
-    return any(views.has(chapter.contact.document, name) for name in names)
+    return any(views.has(chapter.contact, name) for name in names)
 
 
 def _cursor(place: Sequence[object] | None) -> Cursor:

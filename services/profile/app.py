@@ -4,21 +4,42 @@ import asyncio
 import secrets
 import time
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from uuid import UUID
 
 from chassis.answers import Answers
 from chassis.app import platform, serving, tasks
-from chassis.rpc import server
+from chassis.callers import Callers
+from chassis.rpc import channel, server
 from chassis.settings import from_env
-from chassis.streams import Consumer
+from chassis.streams import Consumer, Watch
 from merhaba.profile.v1.privacy_service_pb2_grpc import add_PrivacyServiceServicer_to_server
 from merhaba.profile.v1.profile_service_pb2_grpc import add_ProfileServiceServicer_to_server
+from merhaba.profile.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
+from services.profile import roles, tongue
 from services.profile.api import ProfileApi
 from services.profile.config import ProfileSettings
 from services.profile.consumer import recording
 from services.profile.directory import Directory
-from services.profile.privacy_api import PrivacyApi
+from services.profile.due import Due
+from services.profile.envelope import Envelope
+from services.profile.identity import BlindIndex
+from services.profile.master_keys import LocalMasterKeys, decoded
+from services.profile.privacy_api import PrivacyApi, Rights
+from services.profile.reads import Reads
+from services.profile.recompute import Recompute
+from services.profile.registry_api import RegistryApi
+from services.profile.registry_store import RegistryStore
+from services.profile.rights.category_store import CategoryStore
+from services.profile.rights.erasing import Erasing
+from services.profile.rights.erasures import Erasures
+from services.profile.rights.exporting import Exporting
+from services.profile.rights.holders import HOLDERS, Holder
+from services.profile.rights.ledger import Ledger
+from services.profile.rights.records import Records
+from services.profile.rights.retention import Retention
 from services.profile.store import ContactStore
+from services.profile.vault import Vault
 
 # A group for each lane, so that however much the business tracks, people do not wait behind it.
 LANES = {
@@ -27,33 +48,86 @@ LANES = {
     "profile.outcome": "message",
 }
 
+AT_ONCE = 2
+"""Batches of each lane: while one is with Postgres, the other is thought about."""
+
 
 async def main(stop: asyncio.Event) -> None:
     """Run profile until told to stop."""
     settings = from_env(ProfileSettings)
+    await asyncio.to_thread(tongue.load)
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(platform("profile", settings))
-        store = ContactStore(base.pool, base.effects, base.clock, new_contact_id)
+        masters = LocalMasterKeys(settings.master_keys.get_secret_value())
+        envelope = Envelope(masters)
+        base = await stack.enter_async_context(platform("profile", settings, envelope))
+        vault = Vault(masters)
+        index = BlindIndex(decoded("INDEX_KEY", settings.index_key.get_secret_value()))
+        registry = RegistryStore(base.pool, base.clock)
+        await registry.current()  # its first expression takes the language most of a second
+        store = ContactStore(
+            base.pool, base.effects, vault, index, registry, base.clock, new_contact_id
+        )
         directory = Directory(store)
-        answers = Answers(base.pool, base.clock)
+        answers = Answers(base.pool, base.clock, envelope)
         region = settings.default_region
-        own = server("profile", settings.api_token.get_secret_value())
+        reads = Reads(base.pool, base.clock, timedelta(days=settings.reads_kept_days))
+        callers = Callers(
+            settings.api_token.get_secret_value(),
+            settings.callers,
+            {role: sight.methods for role, sight in roles.SIGHTS.items()},
+        )
+        own = server("profile", callers)
         add_ProfileServiceServicer_to_server(
-            ProfileApi(directory, answers, base.clock, region),  # type: ignore[abstract]  # RPCs that do not exist yet answer UNIMPLEMENTED
+            ProfileApi(directory, reads, answers, Watch(base.log, base.clock), base.clock, region),
             own,
+        )
+        holders: dict[str, Holder] = {}
+        for name in HOLDERS:
+            target, token = getattr(settings, f"{name}_target"), settings.api_token
+            opened = channel(target, token.get_secret_value(), purpose="rights of the person")
+            holders[name] = Holder(name, await stack.enter_async_context(opened))
+        erasures = Erasures(
+            base.pool, base.effects, vault, envelope, index, base.clock, tuple(holders)
+        )
+        erasing = Erasing(erasures, holders, base.clock)
+        categories = CategoryStore(base.pool)
+        rights = Rights(
+            Ledger(base.pool, vault, store),
+            Exporting(Records(base.pool, store, reads), holders),
+            erasures,
+            erasing,
+            categories,
+            settings.controller,
         )
         add_PrivacyServiceServicer_to_server(
-            PrivacyApi(directory, answers, base.clock, region),  # type: ignore[abstract]  # as above
-            own,
+            PrivacyApi(directory, reads, answers, base.clock, region, rights), own
         )
+        recompute = Recompute(base.pool, base.effects, vault, registry, base.clock)
+        add_RegistryServiceServicer_to_server(RegistryApi(registry, recompute, answers), own)
+        due = Due(base.pool, base.effects, vault, registry, base.clock)
         consumers = [
             Consumer(base.log, group, [topic], recording(directory, base.clock, group))
             for group, topic in LANES.items()
+            for _ in range(AT_ONCE)
         ]
         await stack.enter_async_context(
-            tasks(answers.run, *(consumer.run for consumer in consumers))
+            tasks(
+                answers.run,
+                reads.run,
+                reads.forget,
+                registry.run,
+                recompute.run,
+                due.run,
+                erasing.run,
+                Retention(base.pool, categories, registry, store, base.clock).run,
+                *(consumer.run for consumer in consumers),
+            )
         )
-        names = ["merhaba.profile.v1.ProfileService", "merhaba.profile.v1.PrivacyService"]
+        names = [
+            "merhaba.profile.v1.ProfileService",
+            "merhaba.profile.v1.PrivacyService",
+            "merhaba.profile.v1.RegistryService",
+        ]
         await stack.enter_async_context(serving(own, settings, names))
         await stop.wait()
 

@@ -13,7 +13,7 @@ from merhaba.event.v1 import AttributeChange, AttributesSet, ConsentChanged, Eve
 from merhaba.event.v1 import Identity as WireIdentity
 from merhaba.profile.v1 import ContactRef, ContactUpsert
 from services.profile.directory import Ref
-from services.profile.identity import contact_id, normalised
+from services.profile.identity import contact_id, means_somebody, normalised
 from services.profile.model import Happening, Identity, ValueInvalid
 from services.profile.wire import ATTRIBUTES_SET, CONSENT_CHANGED, consent_line, identities
 
@@ -77,9 +77,10 @@ def upserted(
         if path.partition(".")[0] not in ("identities", "attributes"):
             raise FieldInvalid("update_mask", "only identities and attributes can be written")
     named = known_id(given.contact_id) if given.contact_id else ""
-    found = tuple(identity(one, region) for one in given.identities)
+    each = dict.fromkeys(identity(one, region) for one in given.identities)
+    found = tuple(one for one in each if means_somebody(one))
     if not named and not found:
-        raise FieldInvalid("identities", "neither contact_id nor identities")
+        raise FieldInvalid("identities", "neither contact_id nor an identity that is somebody's")
     if masked and named and "identities" not in masked:
         found = ()
     changes = list(given.attributes)
@@ -133,6 +134,11 @@ def agreed(contact: str, change: ConsentChanged, time: int, now: int, call: str)
         create=False,
         raw=event.SerializeToString(),
     )
+
+
+def related(now: int, call: str) -> Happening:
+    """That a caller says who is, or is not, one person."""
+    return Happening(derived(call, 0), "", now, now, "api")
 
 
 def _told(

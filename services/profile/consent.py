@@ -10,6 +10,7 @@ from services.profile.model import Consent, Document
 
 MARKETING: Final = "marketing"
 WHATSAPP: Final = "whatsapp"
+KEYWORD: Final = "keyword"
 _LONGEST: Final = 64  # characters of a message that can be a keyword
 
 _STOP: Final = """

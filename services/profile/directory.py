@@ -99,12 +99,24 @@ class Profiles(Protocol):
         """
         ...
 
-    async def find(self, identities: Sequence[Identity]) -> Mapping[Identity, str]:
-        """Whose the identities are."""
+    async def merge(self, contact_id: str, other_id: str, cause: Happening) -> str:
+        """Make one person of two; returns the one that stays. Raises `ContactNotFound`."""
         ...
 
-    async def load(self, contact_ids: Sequence[str]) -> Mapping[str, Contact]:
-        """Contacts by the ids asked for; a merged one is the one that stayed."""
+    async def unmerge(self, absorbed_id: str, cause: Happening) -> str:
+        """Part a contact from the one that absorbed it, whose id is returned; its own, if it
+        stands by itself. Raises `ContactNotFound` and `NotMerged`."""
+        ...
+
+    async def find(self, identities: Sequence[Identity]) -> Mapping[Identity, str]:
+        """Where the identities lead: to an id of somebody, who may stand for it or not."""
+        ...
+
+    async def load(
+        self, contact_ids: Sequence[str], standing: bool = True
+    ) -> Mapping[str, Contact]:
+        """Contacts by the ids asked for; a merged one is the one that stayed. `standing`: with
+        where they stand."""
         ...
 
     async def contacts(self, query: ContactQuery, after: str, limit: int) -> Sequence[Contact]:
@@ -164,9 +176,18 @@ class Directory:
             return _nobody()
         return Outcome(contact.contact_id, False, contact.document.etag)
 
+    async def merge(self, contact_id: str, other_id: str, cause: Happening) -> str:
+        """Make one person of two; returns the one that stays. Raises `ContactNotFound`."""
+        return await self._profiles.merge(contact_id, other_id, cause)
+
+    async def unmerge(self, absorbed_id: str, cause: Happening) -> str:
+        """Part a contact from the one that absorbed it, whose id is returned; its own, if it stands
+        by itself. Raises `ContactNotFound` and `NotMerged`."""
+        return await self._profiles.unmerge(absorbed_id, cause)
+
     async def resolve(self, identities: Sequence[Identity]) -> str:
         """Who has these identities. Raises `ContactNotFound` or `IdentitiesConflict`."""
-        found = sorted(set((await self._profiles.find(identities)).values()))
+        found = sorted({one.contact_id for one in await self.find(identities) if one})
         if not found:
             raise _nobody()
         if len(found) > 1:
@@ -176,12 +197,12 @@ class Directory:
             )
         return found[0]
 
-    async def find(self, refs: Sequence[Ref]) -> list[Contact | None]:
-        """Contacts in the order asked for; None for nobody."""
+    async def find(self, refs: Sequence[Ref], standing: bool = True) -> list[Contact | None]:
+        """Contacts in the order asked for; None for nobody. `standing`: with where they stand."""
         asked = [ref for ref in refs if isinstance(ref, Identity)]
         owners = await self._profiles.find(asked) if asked else {}
         ids = [owners.get(ref, "") if isinstance(ref, Identity) else ref for ref in refs]
-        contacts = await self._profiles.load([i for i in set(ids) if i])
+        contacts = await self._profiles.load([i for i in set(ids) if i], standing)
         return [contacts.get(i) for i in ids]
 
     async def contact(self, ref: Ref) -> Contact:

@@ -1,25 +1,57 @@
-"""Identities: their one written form, and which of them are one person."""
+"""Identities: their one written form, and how well each tells people apart."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from chassis.failures import FieldInvalid
 from services.profile import phone
-from services.profile.model import Happening, Identity, Kind
+from services.profile.model import Identity, Kind
 
-MOST_IDENTITIES: Final = 1_000  # of one contact
+MOST_TOGETHER: Final = 50  # in one event
 _LONGEST: Final = 512
 _KINDS: Final = frozenset(Kind)
 
+_STRENGTH: Final = (
+    Kind.WA_ID,
+    Kind.BSUID,
+    Kind.PARENT_BSUID,
+    Kind.EXTERNAL_ID,
+    Kind.EMAIL,
+    Kind.ANONYMOUS_ID,
+)
+_RANK: Final = {kind: rank for rank, kind in enumerate(_STRENGTH)}
 
-def key(identity: Identity) -> bytes:
-    """128 bits by which an identity is looked up."""
-    kind, scope, value = identity
-    return blake2b(f"{kind}\x1f{scope}\x1f{value}".encode(), digest_size=16).digest()
+# What trackers and exports write where they know nothing. As ids they would make one person of all
+# the people of whom nothing is known.
+_SENT_BY_CODE: Final = frozenset({Kind.EXTERNAL_ID, Kind.ANONYMOUS_ID, Kind.EMAIL})
+_JUNK_WORDS: Final = """
+null|nil|none|undefined|nan|inf|infinity|true|false|n/a|na|-|--|-1|.|?|[]|{}|[object object]
+anonymous|anonymous_id|anonymousid|anon|guest|visitor|user|userid|user_id|customer|customerid
+customer_id|id|uuid|uid|distinct_id|distinctid|external_id|externalid|email|mail|unknown
+unidentified|unauthenticated|not_authenticated|notauthenticated|logged_out|loggedout
+not set|(not set)|not_set|notset|none provided|not provided|(none)|(null)|empty|blank|default
+misafir|bilinmiyor|yok
+"""
+_JUNK: Final = frozenset(re.split(r"[|\n]", _JUNK_WORDS))
+_NO_NAMES: Final = frozenset({"null", "none", "undefined", "nan", "unknown", "anonymous"})
+_ZEROS: Final = re.compile(r"[0\s._{}-]*")  # 0, 0000, 00000000-0000-0000-0000-000000000000
+
+
+class BlindIndex:
+    """128 bits by which an identity is looked up. Without the secret they say nothing: nobody can
+    find a number's by hashing all numbers."""
+
+    def __init__(self, secret: bytes) -> None:
+        """`secret`: 32 bytes, the same for as long as the identities are kept."""
+        self._secret = secret
+
+    def __call__(self, identity: Identity) -> bytes:
+        """The identity's place in the index."""
+        kind, scope, value = identity
+        text = f"{kind}\x1f{scope}\x1f{value}".encode()
+        return blake2b(text, digest_size=16, key=self._secret).digest()
 
 
 def normalised(kind: int, scope: str, value: str, default_region: str | None = None) -> Identity:
@@ -45,6 +77,23 @@ def normalised(kind: int, scope: str, value: str, default_region: str | None = N
     return Identity(kind, scope, value)
 
 
+def strength(identity: Identity) -> tuple[int, Identity]:
+    """Sorts identities, the one that tells people apart best first."""
+    return _RANK[Kind(identity.kind)], identity
+
+
+def means_somebody(identity: Identity) -> bool:
+    """Whether it can be somebody's: `null`, `guest` or a UUID of zeros cannot."""
+    kind, _, value = identity
+    if kind not in _SENT_BY_CODE:
+        return True
+    plain = value.strip("\"' ").casefold()
+    if kind == Kind.EMAIL:
+        name, at, _ = plain.partition("@")
+        return bool(at) and name not in _NO_NAMES
+    return plain not in _JUNK and not _ZEROS.fullmatch(plain)
+
+
 def _invalid(field: str, problem: str) -> FieldInvalid:
     return FieldInvalid(f"identities.{field}", problem)
 
@@ -55,50 +104,3 @@ def contact_id(text: str) -> str:
         return str(UUID(text))
     except ValueError:
         return ""
-
-
-class Person(msgspec.Struct):
-    """Happenings of one person, and the contacts that person has been until now."""
-
-    positions: list[int]
-    contact_ids: set[str]
-
-
-def persons(
-    happenings: Sequence[Happening],
-    positions: Iterable[int],
-    known: Mapping[Identity, str],
-    survivors: Mapping[str, str],
-) -> list[Person]:
-    """Who is one person: all that any happening links, directly or by way of others.
-
-    Links have no order, so any order of the same happenings gives the same people. `known`:
-    identity → contact; `survivors`: contact that was merged → the one that stayed.
-    """
-    parents: dict[str | Identity, str | Identity] = {}
-
-    def root(node: str | Identity) -> str | Identity:
-        while (parent := parents.setdefault(node, node)) != node:
-            parents[node] = node = parents[parent]
-        return node
-
-    firsts: list[tuple[int, str | Identity]] = []
-    for position in positions:
-        happening = happenings[position]
-        nodes: list[str | Identity] = [known.get(i, i) for i in happening.identities]
-        if named := happening.contact_id:
-            nodes.append(survivors.get(named, named))
-        first = root(nodes[0])
-        for node in nodes[1:]:
-            other = root(node)
-            if other != first:
-                parents[other] = first
-        firsts.append((position, first))
-    found: dict[str | Identity, Person] = {}
-    for node in parents:
-        person = found.setdefault(root(node), Person([], set()))
-        if isinstance(node, str):
-            person.contact_ids.add(node)
-    for position, node in firsts:
-        found[root(node)].positions.append(position)
-    return list(found.values())

@@ -1,6 +1,6 @@
 """Phone numbers: one written form for each, and what they say of where the owner is."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import phonenumbers
@@ -13,13 +13,17 @@ from services.profile.model import Place
 
 _MOST_DIGITS: Final = 15  # E.164
 _FEWEST_DIGITS: Final = 7
+_MOBILE: Final = frozenset(
+    {phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE}
+)
 
 
 def canonical(wa_id: str) -> str:
     """The digits of E.164 for a WhatsApp id.
 
     WhatsApp keeps old forms of some countries' mobile numbers, and the same person is written in
-    both: Brazil without the ninth digit, Mexico with a 1, Argentina without the 9.
+    both: Brazil without the ninth digit, Mexico with a 1, Argentina without the 9. The Cloud API
+    takes either form and finds the account by itself, so this is also where messages go.
     """
     match wa_id[:2]:
         case "55" if len(wa_id) == 12 and wa_id[4] in "6789":
@@ -32,6 +36,19 @@ def canonical(wa_id: str) -> str:
             return wa_id
 
 
+def forms(canonical: str) -> tuple[str, ...]:
+    """All WhatsApp ids that have this canonical form, itself the first."""
+    match canonical[:2]:
+        case "55" if len(canonical) == 13 and canonical[4:6] in ("96", "97", "98", "99"):
+            return canonical, canonical[:4] + canonical[5:]
+        case "52" if len(canonical) == 12:
+            return canonical, f"521{canonical[2:]}"
+        case "54" if len(canonical) == 13 and canonical[2] == "9":
+            return canonical, f"54{canonical[3:]}"
+        case _:
+            return (canonical,)
+
+
 def parse(text: str, default_region: str) -> str:
     """The digits of E.164 for a number in any usual form.
 
@@ -40,9 +57,17 @@ def parse(text: str, default_region: str) -> str:
     """
     digits = "".join(filter(str.isdecimal, text))
     readings = [_read(text, default_region)]
-    if text.startswith("+") or (text == digits and not text.startswith("0")):
-        readings.insert(0, _read(f"+{canonical(digits)}", None))  # the digits of E.164
-    possible = [n for n in readings if n is not None and phonenumbers.is_possible_number(n)]
+    if text.startswith("+"):
+        readings.insert(0, _read(f"+{canonical(digits)}", None))
+    elif text == digits and not text.startswith("0"):
+        # The digits of E.164, unless they are a mobile number at home: 5321234567 is in Turkey what
+        # in Cuba is +53 21234567.
+        readings.insert(1 if _mobile(readings[0]) else 0, _read(f"+{canonical(digits)}", None))
+    possible = [
+        number
+        for number in readings
+        if number is not None and number.national_number and phonenumbers.is_possible_number(number)
+    ]
     # Kept numbers (for films, tests) are possible and never valid.
     number = next(filter(phonenumbers.is_valid_number, possible), next(iter(possible), None))
     if number is None:
@@ -61,9 +86,19 @@ def _read(text: str, region: str | None) -> phonenumbers.PhoneNumber | None:
         return None
 
 
+def _mobile(number: phonenumbers.PhoneNumber | None) -> bool:
+    return number is not None and phonenumbers.number_type(number) in _MOBILE
+
+
 def plausible(wa_id: str) -> bool:
-    """Whether a WhatsApp id is made of as many digits as a phone number."""
-    return wa_id.isdecimal() and wa_id.isascii() and _FEWEST_DIGITS <= len(wa_id) <= _MOST_DIGITS
+    """Whether a WhatsApp id can be a phone number: it need not be one of a numbering plan, since
+    WhatsApp knows numbers that the plans do not know yet, or no longer."""
+    return (
+        wa_id.isdecimal()
+        and wa_id.isascii()
+        and wa_id[0] != "0"
+        and _FEWEST_DIGITS <= len(wa_id) <= _MOST_DIGITS
+    )
 
 
 def place(phone: str) -> Place:
@@ -93,6 +128,13 @@ def place(phone: str) -> Place:
         zones[0] if len(zones) == 1 else "",
         languages[0] if len(languages) == 1 else "",
     )
+
+
+@lru_cache(1_024)
+def only_zone(territory: str) -> str:
+    """The time zone of a country (ISO 3166 alpha-2); empty unless it has exactly one."""
+    zones = [zone for zone, where in _territories().items() if where == territory]
+    return zones[0] if len(zones) == 1 else ""
 
 
 @cache

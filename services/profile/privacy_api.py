@@ -1,86 +1,103 @@
-"""PrivacyService over gRPC: the consent ledger."""
+"""PrivacyService over gRPC: put together, with who read what."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from chassis import paging
 from chassis.answers import Answers
-from chassis.clock import Clock, milliseconds_of
-from chassis.failures import Failure, FieldInvalid
-from chassis.times import milliseconds
+from chassis.clock import Clock
+from chassis.times import milliseconds, timestamp
 from merhaba.profile.v1 import (
-    GetConsentRequest,
-    GetConsentResponse,
-    ListConsentsRequest,
-    ListConsentsResponse,
-    PrivacyServiceServicer,
-    RecordConsentRequest,
-    RecordConsentResponse,
+    ListPersonalDataReadsRequest,
+    ListPersonalDataReadsResponse,
+    PersonalDataRead,
 )
-from services.profile import asked, views
-from services.profile.directory import Directory, Mark
+from services.profile import asked
+from services.profile.category_api import CategoryApi
+from services.profile.consent_api import ConsentApi
+from services.profile.directory import Directory
+from services.profile.reads import ReadQuery, Reads
+from services.profile.rights.category_store import CategoryStore
+from services.profile.rights.erasing import Erasing
+from services.profile.rights.erasures import Erasures
+from services.profile.rights.exporting import Exporting
+from services.profile.rights.ledger import Ledger
+from services.profile.rights_api import RightsApi
+
+_NEVER: Final = 1 << 62
 
 Call = Any  # what grpc knows of a call; the guard has looked at it
 
 
-class PrivacyApi(PrivacyServiceServicer):
-    """What people agreed to."""
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What stands behind people's rights."""
 
-    def __init__(self, directory: Directory, answers: Answers, clock: Clock, region: str) -> None:
+    ledger: Ledger
+    exporting: Exporting
+    erasures: Erasures
+    erasing: Erasing
+    categories: CategoryStore
+    controller: str
+    """Who decides about the data, as records of consent name them."""
+
+
+class PrivacyApi(ConsentApi, RightsApi, CategoryApi):
+    """What people agreed to, and what is theirs to see, restrict and erase."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        reads: Reads,
+        answers: Answers,
+        clock: Clock,
+        region: str,
+        rights: Rights,
+    ) -> None:
         """`region`: of phone numbers without a country code."""
         self._directory = directory
+        self._reads = reads
         self._answers = answers
         self._clock = clock
         self._region = region
+        self._ledger = rights.ledger
+        self._exporting = rights.exporting
+        self._erasures = rights.erasures
+        self._erasing = rights.erasing
+        self._categories = rights.categories
+        self._controller = rights.controller
 
-    async def RecordConsent(
-        self, request: RecordConsentRequest, context: Call
-    ) -> RecordConsentResponse:
-        """Add a line to the ledger."""
-
-        async def respond() -> RecordConsentResponse:
-            now = milliseconds_of(self._clock.now())
-            given = request.event_time if request.HasField("event_time") else None
-            time = asked.time_of(given, now, "event_time")
-            ref = asked.reference(request.contact, self._region)
-            contact = await self._directory.contact(ref)
-            call = asked.call_id(request.request_id)
-            said = asked.agreed(contact.contact_id, request.change, time, now, call)
-            (outcome,) = await self._directory.write([said])
-            if isinstance(outcome, Failure):
-                raise outcome
-            contact = await self._directory.contact(outcome.contact_id)
-            purpose = request.change.purpose
-            holds = await self._directory.consent(contact, purpose, None)
-            return RecordConsentResponse(
-                record=views.record(said.consents[0], contact.contact_id),
-                consent=views.consented(purpose, holds, contact.contact_id, now),
-            )
-
-        return await self._answers.once(request, request.request_id, respond, RecordConsentResponse)
-
-    async def GetConsent(self, request: GetConsentRequest, context: Call) -> GetConsentResponse:
-        """Tell what holds, or held at a moment."""
-        if not request.purpose:
-            raise FieldInvalid("purpose", "none given")
-        contact = await self._directory.contact(asked.reference(request.contact, self._region))
-        moment = milliseconds(request.moment_time) if request.HasField("moment_time") else None
-        line = await self._directory.consent(contact, request.purpose, moment)
-        now = milliseconds_of(self._clock.now()) if moment is None else moment
-        return GetConsentResponse(
-            consent=views.consented(request.purpose, line, contact.contact_id, now)
+    async def ListPersonalDataReads(
+        self, request: ListPersonalDataReadsRequest, context: Call
+    ) -> ListPersonalDataReadsResponse:
+        """List who read personal data, newest first."""
+        asking, size = paging.query(request), paging.size(request.page_size)
+        before = paging.place(request.page_token, asking, [int, int])
+        whom = asked.known_id(request.contact_id) if request.contact_id else ""
+        (found,) = await self._directory.find([whom]) if whom else (None,)
+        ids = found.ids if found else [whom] if whom else []
+        query = ReadQuery(
+            ids,
+            request.caller,
+            milliseconds(request.start_time),
+            milliseconds(request.end_time) if request.HasField("end_time") else _NEVER,
         )
-
-    async def ListConsents(
-        self, request: ListConsentsRequest, context: Call
-    ) -> ListConsentsResponse:
-        """List a contact's ledger, newest first."""
-        query, size = paging.query(request), paging.size(request.page_size)
-        before = paging.place(request.page_token, query, [int, str])
-        contact = await self._directory.contact(asked.reference(request.contact, self._region))
-        lines, mark = await self._directory.consents(
-            contact, list(request.purposes), Mark(*before) if before else None, size
-        )
-        return ListConsentsResponse(
-            records=[views.record(line, contact.contact_id) for line in lines],
-            next_page_token=paging.token(query, mark) if mark else "",
+        reads = await self._reads.list(query, (before[0], before[1]) if before else None, size + 1)
+        more = len(reads) > size
+        return ListPersonalDataReadsResponse(
+            reads=[
+                PersonalDataRead(
+                    read_time=timestamp(one.time),
+                    caller=one.caller,
+                    purpose=one.purpose,
+                    method=one.method,
+                    contact_id=one.contact_ids[0] if len(one.contact_ids) == 1 else "",
+                    contact_ids=set(ids).intersection(one.contact_ids) if ids else one.contact_ids,
+                    fields=one.fields,
+                )
+                for one in reads[:size]
+            ],
+            next_page_token=paging.token(asking, (reads[size - 1].time, reads[size - 1].read_id))
+            if more
+            else "",
         )

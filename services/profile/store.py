@@ -1,50 +1,70 @@
 """Contacts in Postgres. One method is one transaction.
 
-Writers lock in one order: events seen, then contacts by id, then new identities by their hash.
-Whatever they find changed meanwhile (a contact that was merged, an identity somebody else linked
-first) makes them look again, so that any number of them agree on who is who.
+Writers lock in one order: events seen, then members by id, then new identities by their hash.
+Whatever they find changed meanwhile (a person that got another member, an identity somebody else
+found first) makes them look again, so that any number of them agree on who is who.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 import asyncpg
-import msgspec
+import structlog
 
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Failure
 from chassis.ids import fingerprint
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
-from services.profile.directory import ContactQuery, EventQuery, HistoryPage, Mark
-from services.profile.identity import Person, key, persons
+from chassis.telemetry import counter
+from services.profile import links, standings, writing
+from services.profile.identity import BlindIndex
 from services.profile.model import (
-    Consent,
     Contact,
     ContactNotFound,
-    Document,
     Happening,
-    Identity,
-    Note,
+    Member,
+    NotMerged,
     Outcome,
-    StoredEvent,
 )
-from services.profile.picture import Rejected, Unfolded, unfold
-from services.profile.wire import kept, note_name, note_time, published
+from services.profile.people import (
+    Evidence,
+    Gathered,
+    Person,
+    Standing,
+    apart,
+    gather,
+    link,
+    sever,
+)
+from services.profile.picture import Placed, Rejected, Unfolded, unfold
+from services.profile.placement import Placement
+from services.profile.reading import Reading
+from services.profile.registry_store import RegistryStore
+from services.profile.rights import tombstones
+from services.profile.rows import MEMBER, MEMBERS, Sealer, keys_of, members_of
+from services.profile.seal import Key
+from services.profile.standings import Standings
+from services.profile.vault import Vault
+from services.profile.wire import published
 
 _ATTEMPTS: Final = 10
 _TOPIC: Final = "contact"
-_DOCUMENT: Final = msgspec.msgpack.Decoder(Document)
-_CONSENT: Final = msgspec.msgpack.Decoder(Consent)
-_CONTACT: Final = "contact_id, create_time, update_time, document"
+_NOTHING: Final = Standing({}, {}, frozenset())
+
+T = TypeVar("T")
+
+_logger = structlog.get_logger()
+_refused = counter("merhaba.profile.links.refused", "{link}")
 
 
 class _Stale(Exception):
-    """Somebody else was first: look again, knowing who was merged into whom."""
+    """Somebody else was first: look again, and hold all members of these persons as well."""
 
-    def __init__(self, survivors: Mapping[str, str]) -> None:
+    def __init__(self, person_ids: Collection[str] = ()) -> None:
         super().__init__()
-        self.survivors = survivors
+        self.person_ids = person_ids
 
 
 class _Refused(Exception):
@@ -55,16 +75,24 @@ class _Refused(Exception):
         self.failures = failures
 
 
-class ContactStore:
+class ContactStore(Reading):
     """What `directory.Profiles` asks for, in Postgres."""
 
     def __init__(
-        self, pool: Pool, effects: Effects, clock: Clock, new_id: Callable[[], str]
+        self,
+        pool: Pool,
+        effects: Effects,
+        vault: Vault,
+        index: BlindIndex,
+        registry: RegistryStore,
+        clock: Clock,
+        new_id: Callable[[], str],
     ) -> None:
         """`new_id` gives an id for a new contact: a UUID in its usual text."""
-        self._pool = pool
+        super().__init__(pool, vault, index, clock)
         self._effects = effects
-        self._clock = clock
+        self._registry = registry
+        self._standings = Standings(registry)
         self._new_id = new_id
 
     async def record(
@@ -72,22 +100,19 @@ class ContactStore:
     ) -> Sequence[Outcome | Failure | None]:
         """Take in happenings, each once; None is a repeat."""
         outcomes: list[Outcome | Failure | None] = [None] * len(happenings)
+        for position, failure in (await self._registry.refusals(happenings, strict)).items():
+            outcomes[position] = failure
+        good = [position for position, outcome in enumerate(outcomes) if outcome is None]
+        await self._registry.admit([happenings[position] for position in good])
 
         async def work(connection: Connection, fresh: Sequence[int]) -> Sequence[Record]:
-            positions = list(fresh)
-            survivors: dict[str, str] = {}
-            attempts = 0
+            positions = [good[position] for position in fresh]
             while positions:
+                batch = {position: happenings[position] for position in positions}
                 try:
-                    async with connection.transaction():
-                        return await self._take(
-                            connection, happenings, positions, survivors, outcomes
-                        )
-                except _Stale as stale:
-                    survivors |= stale.survivors
-                    attempts += 1
-                    if attempts == _ATTEMPTS:
-                        raise asyncpg.SerializationError("others are always first") from None
+                    return await self._agreed(
+                        connection, partial(self._take, happenings=batch, outcomes=outcomes)
+                    )
                 except _Refused as refused:
                     if strict:
                         raise next(iter(refused.failures.values())) from None
@@ -96,343 +121,263 @@ class ContactStore:
                     positions = [p for p in positions if p not in refused.failures]
             return ()
 
-        await self._effects.apply([h.event_id for h in happenings], work)
+        await self._effects.apply([happenings[position].event_id for position in good], work)
         return outcomes
+
+    async def _people(
+        self, connection: "Connection | Pool", found: Sequence[Member], standing: bool = True
+    ) -> list[Contact]:
+        """People, with where they stand, and without what is too old to count."""
+        people = await super()._people(connection, found, standing)
+        known = await self._registry.current(connection)
+        asked = [one.contact_id for one in people] if standing else []
+        stand = await standings.load(connection, asked) if asked else {}
+        now = milliseconds_of(self._clock.now())
+        for one in people:
+            known.freshen(one.document.attributes, now)
+        return [
+            one._replace(standing=stand[one.contact_id]) if one.contact_id in stand else one
+            for one in people
+        ]
+
+    async def merge(self, contact_id: str, other_id: str, cause: Happening) -> str:
+        """Make one person of two; returns the one that stays. Raises `ContactNotFound`."""
+        stays = contact_id
+
+        async def join(held: _Hold) -> Sequence[Record]:
+            nonlocal stays
+            await held.take({contact_id, other_id})
+            one, other = (held.member(each).person_id for each in (contact_id, other_id))
+            stays = one
+            if one == other:
+                return ()
+            event = str(fingerprint(cause.event_id))
+            told = link(one, other, Evidence.TOLD, cause.time, event)
+            gathered = gather(held.members, (), [told], _NOTHING)
+            (stays,) = [person.contact_id for person in gathered.people]
+            await links.remember(held.connection, gathered.links, cause.time)
+            unfolded = [unfold(p, (), {}, (), cause, cause.time) for p in gathered.people]
+            return await self._write(held, unfolded, (), cause.time)
+
+        await self._effects.apply((), lambda connection, _: self._agreed(connection, join))
+        return stays
+
+    async def unmerge(self, absorbed_id: str, cause: Happening) -> str:
+        """Part a contact from the one that absorbed it, whose id is returned; its own, if it stands
+        by itself. Raises `ContactNotFound` and `NotMerged`."""
+        person_id = absorbed_id
+
+        async def part(held: _Hold) -> Sequence[Record]:
+            nonlocal person_id
+            await held.take({absorbed_id})
+            person_id = held.member(absorbed_id).person_id
+            if person_id == absorbed_id:
+                if not await links.was_parted(held.connection, absorbed_id):
+                    raise NotMerged(
+                        "no other contact absorbed it; name the one that was absorbed",
+                        contact_id=absorbed_id,
+                    )
+                return ()
+            known = await links.among(held.connection, list(held.members))
+            gone = sever(held.members, known, absorbed_id)
+            await links.cut(held.connection, gone, [absorbed_id], cause.time)
+            people = apart(held.members, [one for one in known if one not in gone])
+            unfolded = [unfold(p, (), {}, (), cause, cause.time) for p in people]
+            return await self._write(held, unfolded, (), cause.time)
+
+        await self._effects.apply((), lambda connection, _: self._agreed(connection, part))
+        return person_id
+
+    async def _agreed(self, connection: Connection, step: Callable[["_Hold"], Awaitable[T]]) -> T:
+        """Do a step again until nobody changed what it looked at."""
+        person_ids: set[str] = set()
+        for _ in range(_ATTEMPTS):
+            try:
+                async with connection.transaction():
+                    return await step(_Hold(connection, self._vault, person_ids))
+            except _Stale as stale:
+                person_ids |= set(stale.person_ids)
+        raise asyncpg.SerializationError("others are always first")
 
     async def _take(
         self,
-        connection: Connection,
-        happenings: Sequence[Happening],
-        positions: Sequence[int],
-        survivors: Mapping[str, str],
+        held: "_Hold",
+        happenings: Mapping[int, Happening],
         outcomes: list[Outcome | Failure | None],
     ) -> Sequence[Record]:
-        asked = {i for position in positions for i in happenings[position].identities}
-        known = await _owners(connection, asked)
-        people = persons(happenings, positions, known, survivors)
-        contacts = await self._locked(connection, people)
-        _check(people, happenings, survivors, contacts)
+        homes = await self._homes(
+            held.connection, {i for one in happenings.values() for i in one.identities}
+        )
+        named = {one.contact_id for one in happenings.values() if one.contact_id}
+        await held.take(named.union(homes.values()))
+        if not held.members.keys() >= set(homes.values()):
+            raise _Stale  # erased at this moment
+        happenings = await tombstones.alive(held.connection, self._index, happenings)
+        if not happenings:
+            return ()
         now = milliseconds_of(self._clock.now())
-        unfolded: list[Unfolded] = []
+        placement = Placement(homes, held.members, self._new_id, now)
         refused: dict[int, Failure] = {}
-        for person in people:
+        for position, happening in happenings.items():
             try:
-                one = unfold(
-                    [contacts[i] for i in person.contact_ids],
-                    [(position, happenings[position]) for position in person.positions],
-                    "" if person.contact_ids else self._new_id(),
-                    now,
-                )
-            except Rejected as rejected:
-                refused[rejected.position] = rejected.failure
-            else:
-                unfolded.append(one)
+                placement.place(position, happening)
+            except Failure as failure:
+                refused[position] = failure
         if refused:
             raise _Refused(refused)
-        new = {
-            key(identity): one.contact_id
+        gathered = await self._gather(held, placement, now)
+        unfolded = _unfold(gathered.people, happenings, placement, now)
+        await self._lead(held.connection, placement)
+        records = await self._write(held, unfolded, placement.made, now)
+        for one in unfolded:
+            created = one.person.contact_id in placement.made
+            for position, etag in one.etags.items():
+                outcomes[position] = Outcome(one.person.contact_id, created, etag)
+        return records
+
+    async def _gather(self, held: "_Hold", placement: Placement, now: int) -> Gathered:
+        """Who is one person after what was placed; new evidence is remembered."""
+        found = placement.links.values()
+        if not found:
+            return gather(held.members, placement.made, (), _NOTHING)
+        standing = await links.standing(held.connection, found, placement.made)
+        gathered = gather(held.members, placement.made, found, standing)
+        if gathered.links:
+            await links.remember(held.connection, gathered.links, now)
+        if gathered.refused:
+            _refused.add(gathered.refused)
+            _logger.warning("an identity is shared by too many to link", links=gathered.refused)
+        return gathered
+
+    async def _lead(self, connection: Connection, placement: Placement) -> None:
+        """Have new identities lead to their homes."""
+        if placement.found:
+            homes = {self._index(i): home for i, home in placement.found.items()}
+            keys = sorted(homes)
+            done = await connection.execute(
+                "INSERT INTO identities SELECT * FROM unnest($1::bytea[], $2::uuid[])"
+                " ON CONFLICT DO NOTHING",
+                keys,
+                [homes[key] for key in keys],
+            )
+            if int(done.rsplit(" ", 1)[1]) < len(keys):
+                raise _Stale
+        if placement.moved:
+            await connection.execute(
+                "UPDATE identities i SET contact_id = u.contact_id"
+                " FROM unnest($1::bytea[], $2::uuid[]) AS u (identity, contact_id)"
+                " WHERE i.identity = u.identity",
+                [self._index(identity) for identity in placement.moved],
+                list(placement.moved.values()),
+            )
+
+    async def _write(
+        self, held: "_Hold", unfolded: Sequence[Unfolded], made: Collection[str], now: int
+    ) -> Sequence[Record]:
+        """Write what people became; returns what is to be said of it."""
+        connection = held.connection
+        if made:
+            held.keys |= await self._vault.make(connection, list(made))
+        sealer = Sealer(self._vault, held.keys)
+        survivors = links.survivors(one.person for one in unfolded)
+        if made:
+            documents = {one: held.members[one].document for one in made}
+            await writing.create(connection, documents, survivors, now, sealer)
+        changed = {
+            member_id: held.members[member_id].document
             for one in unfolded
-            for position in one.etags
-            for identity in happenings[position].identities
-            if identity not in known
+            for member_id in one.changed
+            if member_id not in made
         }
-        await _link(connection, new, unfolded)
-        await _write(connection, unfolded, now)
+        if changed:
+            await writing.change(connection, changed, now, sealer)
+        if moved := {i: survivor for i, survivor in survivors.items() if i not in made}:
+            await links.stand(connection, moved)
+        if lines := [line for one in unfolded for line in one.lines]:
+            await writing.enter(connection, lines, now, sealer)
+        await self._standings.settle(connection, unfolded, now)
         notes = [note for one in unfolded for note in one.notes]
         messages = [published(note) for note in notes]
-        await _keep(connection, notes, messages)
-        for one in unfolded:
-            for position, etag in one.etags.items():
-                outcomes[position] = Outcome(one.contact_id, one.created, etag)
+        if notes:
+            await writing.keep(connection, notes, messages, sealer)
         return [
             Record(_TOPIC, note.contact_id, message)
             for note, message in zip(notes, messages, strict=True)
         ]
 
-    async def _locked(
-        self, connection: Connection, people: Iterable[Person]
-    ) -> Mapping[str, Contact]:
-        ids = sorted({contact_id for person in people for contact_id in person.contact_ids})
-        if not ids:
-            return {}
-        rows = await connection.fetch(
-            f"SELECT {_CONTACT}, survivor_id FROM contacts WHERE contact_id = ANY($1::uuid[])"  # noqa: S608 - a constant
-            " ORDER BY contact_id FOR NO KEY UPDATE",
-            ids,
-        )
-        gone = {str(row[0]): str(row[4]) for row in rows if row[4] is not None}
-        if gone:
-            raise _Stale(gone)
-        return {contact.contact_id: contact for contact in map(_contact, rows)}
 
-    async def find(self, identities: Sequence[Identity]) -> Mapping[Identity, str]:
-        """Whose the identities are."""
-        return await _owners(self._pool, identities)
+class _Hold:
+    """Members held by a transaction, with their keys: all of every person it is about."""
 
-    async def load(self, contact_ids: Sequence[str]) -> Mapping[str, Contact]:
-        """Contacts by the ids asked for; a merged one is the one that stayed."""
-        rows = await self._pool.fetch(
-            f"SELECT {_CONTACT}, survivor_id FROM contacts WHERE contact_id = ANY($1::uuid[])",  # noqa: S608 - a constant
-            contact_ids,
+    def __init__(self, connection: Connection, vault: Vault, person_ids: Collection[str]) -> None:
+        """`person_ids`: persons that are known to have several members."""
+        self.connection = connection
+        self.members: dict[str, Member] = {}
+        self.keys: dict[str, Key] = {}
+        self._vault = vault
+        self._person_ids = person_ids
+
+    async def take(self, contact_ids: Collection[str]) -> None:
+        """Hold these members, where they exist, and all others of their persons."""
+        also = ""
+        asked: list[list[str]] = [list(contact_ids)]
+        if self._person_ids:
+            also = " OR survivor_id = ANY($2::uuid[])"
+            asked.append(list(self._person_ids))
+        if contact_ids:
+            await self._lock(f"contact_id = ANY($1::uuid[]){also}", "", *asked)
+        several = {one.survivor_id for one in self.members.values() if one.survivor_id}
+        if several:
+            # Out of the order in which all take locks: so only those that nobody holds.
+            try:
+                await self._lock(
+                    "survivor_id = ANY($1::uuid[]) AND contact_id <> ALL($2::uuid[])",
+                    "NOWAIT",
+                    list(several),
+                    list(self.members),
+                )
+            except asyncpg.LockNotAvailableError:
+                raise _Stale(several) from None
+
+    async def _lock(self, which: str, waiting: str, *values: list[str]) -> None:
+        rows = await self.connection.fetch(
+            f"SELECT {MEMBER} FROM {MEMBERS} WHERE {which}"  # noqa: S608 - constants
+            f" ORDER BY contact_id FOR NO KEY UPDATE OF contacts {waiting}",
+            *values,
         )
-        found = {str(row[0]): _contact(row) for row in rows if row[4] is None}
-        gone = {str(row[0]): str(row[4]) for row in rows if row[4] is not None}
-        if gone:
-            stayed = await self.load(list(set(gone.values()) - found.keys()))
-            found |= {i: (found | dict(stayed))[stays] for i, stays in gone.items()}
+        keys = await keys_of(rows, self._vault)
+        self.keys |= keys
+        self.members |= {one.contact_id: one for one in members_of(rows, keys)}
+
+    def member(self, contact_id: str) -> Member:
+        """One that was taken. Raises `ContactNotFound`."""
+        found = self.members.get(contact_id)
+        if found is None:
+            raise ContactNotFound(
+                "nobody is that contact; look it up by an identity", contact_id=contact_id
+            )
         return found
 
-    async def contacts(self, query: ContactQuery, after: str, limit: int) -> Sequence[Contact]:
-        """Contacts in the order of their ids."""
-        return await _page(self._pool, query, after, limit)
 
-    async def events(
-        self, contact_ids: Sequence[str], query: EventQuery, beyond: Mark | None, limit: int
-    ) -> Sequence[StoredEvent]:
-        """Events of one person in order of time, beyond a mark."""
-        order, than = ("ASC", ">") if query.oldest_first else ("DESC", "<")
-        rows = await self._pool.fetch(
-            "SELECT contact_id, event_time, event, body FROM events"  # noqa: S608 - constants
-            " WHERE contact_id = ANY($1::uuid[]) AND event_time >= $2 AND event_time < $3"
-            "   AND ($4::text[] IS NULL OR name = ANY($4))"
-            f"  AND ($5::bigint IS NULL OR (event_time, event) {than} ($5, $6::uuid))"
-            f" ORDER BY event_time {order}, event {order} LIMIT $7",
-            contact_ids,
-            query.start,
-            query.end,
-            list(query.names) or None,
-            beyond.time if beyond else None,
-            beyond.event if beyond else None,
-            limit,
-        )
-        return [_event(row) for row in rows]
-
-    async def consents(
-        self, contact_ids: Sequence[str], purposes: Sequence[str], before: Mark | None, limit: int
-    ) -> Sequence[Consent]:
-        """Lines of one person's ledger, newest first, before a mark."""
-        rows = await self._pool.fetch(
-            "SELECT line FROM consents WHERE contact_id = ANY($1::uuid[])"
-            " AND ($2::text[] IS NULL OR purpose = ANY($2))"
-            " AND ($3::bigint IS NULL OR (event_time, consent_id) < ($3, $4))"
-            " ORDER BY event_time DESC, consent_id DESC LIMIT $5",
-            contact_ids,
-            list(purposes) or None,
-            before.time if before else None,
-            before.event if before else None,
-            limit,
-        )
-        return [_line(row[0]) for row in rows]
-
-    async def histories(
-        self, query: ContactQuery, events: EventQuery, after: str, limit: int, each: int
-    ) -> HistoryPage:
-        """Contacts in the order of their ids with their first events and all consents."""
-        async with (
-            self._pool.acquire(timeout=10) as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            read_time = milliseconds_of(self._clock.now())
-            contacts = await _page(connection, query, after, limit)
-            owners = {i: contact.contact_id for contact in contacts for i in contact.ids}
-            rows = await connection.fetch(
-                "SELECT e.* FROM unnest($1::uuid[]) AS c (contact_id) CROSS JOIN LATERAL ("
-                " SELECT contact_id, event_time, event, body FROM events"
-                "  WHERE contact_id = c.contact_id AND event_time >= $2 AND event_time < $3"
-                "    AND ($4::text[] IS NULL OR name = ANY($4))"
-                "  ORDER BY event_time, event LIMIT $5) AS e",
-                list(owners),
-                events.start,
-                events.end,
-                list(events.names) or None,
-                each + 1,
-            )
-            lines = await connection.fetch(
-                "SELECT contact_id, line FROM consents WHERE contact_id = ANY($1::uuid[])"
-                " ORDER BY event_time, consent_id",
-                list(owners),
-            )
-        found: dict[str, list[StoredEvent]] = {}
-        for event in map(_event, rows):
-            found.setdefault(owners[event.contact_id], []).append(event)
-        for contact in contacts:
-            if contact.document.absorbed and contact.contact_id in found:
-                several = found[contact.contact_id]
-                several.sort(key=lambda event: (event.time, event.event))
-                del several[each + 1 :]
-        ledger: dict[str, list[Consent]] = {}
-        for row in lines:
-            ledger.setdefault(owners[str(row[0])], []).append(_line(row[1]))
-        return HistoryPage(contacts, found, ledger, read_time)
-
-    async def estimate(self) -> int:
-        """How many contacts there are, as Postgres last counted."""
-        count = await self._pool.fetchval(
-            "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'contacts'::regclass"
-        )
-        return int(count)
-
-
-async def _owners(
-    connection: "Connection | Pool", identities: Iterable[Identity]
-) -> dict[Identity, str]:
-    keys = {key(identity): identity for identity in identities}
-    if not keys:
-        return {}
-    rows = await connection.fetch(
-        "SELECT identity, contact_id FROM identities WHERE identity = ANY($1::bytea[])", list(keys)
-    )
-    return {keys[row[0]]: str(row[1]) for row in rows}
-
-
-async def _page(
-    connection: "Connection | Pool", query: ContactQuery, after: str, limit: int
-) -> list[Contact]:
-    rows = await connection.fetch(
-        f"SELECT {_CONTACT} FROM contacts WHERE contact_id > $1 AND survivor_id IS NULL"  # noqa: S608 - a constant
-        " AND ($2::uuid[] IS NULL OR contact_id IN (SELECT coalesce(survivor_id, contact_id)"
-        "   FROM contacts WHERE contact_id = ANY($2)))"
-        " AND create_time >= $3 AND create_time < $4 AND update_time >= $5"
-        " AND ($7 = 1 OR (256 * get_byte(uuid_send(contact_id), 14)"
-        "   + get_byte(uuid_send(contact_id), 15)) % $7 = $6)"
-        " ORDER BY contact_id LIMIT $8",
-        after,
-        query.contact_ids,
-        query.start_create,
-        query.end_create,
-        query.start_update,
-        query.shard,
-        query.shards,
-        limit,
-    )
-    return [_contact(row) for row in rows]
-
-
-def _check(
-    people: Iterable[Person],
-    happenings: Sequence[Happening],
-    survivors: Mapping[str, str],
-    contacts: Mapping[str, Contact],
-) -> None:
-    """Refuse what names a contact that does not exist, or may not make a new one."""
+def _unfold(
+    people: Sequence[Person], happenings: Mapping[int, Happening], placement: Placement, now: int
+) -> list[Unfolded]:
+    """Take what was placed into the people; raises `_Refused`."""
+    whose = {member.contact_id: person for person in people for member in person.members}
+    placed: dict[str, list[Placed]] = {person.contact_id: [] for person in people}
+    for position, home_id in placement.targets.items():
+        one = Placed(position, happenings[position], home_id)
+        placed[whose[home_id].contact_id].append(one)
+    any_cause = next(iter(happenings.values()))
+    unfolded: list[Unfolded] = []
     refused: dict[int, Failure] = {}
     for person in people:
-        if person.contact_ids and person.contact_ids <= contacts.keys():
-            continue
-        for position in person.positions:
-            happening = happenings[position]
-            named = survivors.get(happening.contact_id, happening.contact_id)
-            if (named and named not in contacts) or not (happening.create or person.contact_ids):
-                facts = {"contact_id": named} if named else {}
-                refused[position] = ContactNotFound(
-                    "nobody is that contact; look it up by an identity", **facts
-                )
+        own = placed[person.contact_id]
+        cause = own[0].happening if own else any_cause
+        try:
+            unfolded.append(unfold(person, own, placement.homes, placement.made, cause, now))
+        except Rejected as rejected:
+            refused[rejected.position] = rejected.failure
     if refused:
         raise _Refused(refused)
-
-
-async def _link(
-    connection: Connection, new: Mapping[bytes, str], unfolded: Iterable[Unfolded]
-) -> None:
-    """Point identities at their contacts: the new ones, and those of contacts that merged."""
-    moved: dict[bytes, str] = {}
-    absorbed: dict[str, str] = {}
-    for one in unfolded:
-        for other in one.absorbed:
-            moved |= {key(i): one.contact_id for i in other.document.identities}
-            absorbed |= dict.fromkeys(other.ids, one.contact_id)
-    if new:
-        keys = sorted(new)
-        done = await connection.execute(
-            "INSERT INTO identities SELECT * FROM unnest($1::bytea[], $2::uuid[])"
-            " ON CONFLICT DO NOTHING",
-            keys,
-            [new[k] for k in keys],
-        )
-        if int(done.rsplit(" ", 1)[1]) < len(keys):
-            raise _Stale({})
-    if moved:
-        await connection.execute(
-            "UPDATE identities i SET contact_id = u.contact_id"
-            " FROM unnest($1::bytea[], $2::uuid[]) AS u (identity, contact_id)"
-            " WHERE i.identity = u.identity",
-            list(moved),
-            list(moved.values()),
-        )
-    if absorbed:
-        await connection.execute(
-            "UPDATE contacts c SET survivor_id = u.survivor_id"
-            " FROM unnest($1::uuid[], $2::uuid[]) AS u (contact_id, survivor_id)"
-            " WHERE c.contact_id = u.contact_id",
-            list(absorbed),
-            list(absorbed.values()),
-        )
-
-
-async def _write(connection: Connection, unfolded: Sequence[Unfolded], now: int) -> None:
-    """Write documents and the ledger."""
-    created = [one for one in unfolded if one.created]
-    changed = [one for one in unfolded if not one.created]
-    encode = msgspec.msgpack.Encoder().encode
-    if created:
-        await connection.execute(
-            f"INSERT INTO contacts ({_CONTACT}) SELECT u.contact_id, $3, $3, u.document"  # noqa: S608 - a constant
-            " FROM unnest($1::uuid[], $2::bytea[]) AS u (contact_id, document)",
-            [one.contact_id for one in created],
-            [encode(one.document) for one in created],
-            now,
-        )
-    if changed:
-        await connection.execute(
-            "UPDATE contacts c SET document = u.document, update_time = $3"
-            " FROM unnest($1::uuid[], $2::bytea[]) AS u (contact_id, document)"
-            " WHERE c.contact_id = u.contact_id",
-            [one.contact_id for one in changed],
-            [encode(one.document) for one in changed],
-            now,
-        )
-    lines = [
-        (one.contact_id, msgspec.structs.replace(line, create_time=now))
-        for one in unfolded
-        for line in one.consents
-    ]
-    if lines:
-        await connection.execute(
-            "INSERT INTO consents SELECT * FROM"
-            " unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bytea[])"
-            " ON CONFLICT DO NOTHING",
-            [contact_id for contact_id, _ in lines],
-            [line.event_time for _, line in lines],
-            [line.consent_id for _, line in lines],
-            [line.purpose for _, line in lines],
-            [encode(line) for _, line in lines],
-        )
-
-
-async def _keep(connection: Connection, notes: Sequence[Note], messages: Sequence[bytes]) -> None:
-    """Keep events: as they came, so that what they changed can be computed anew."""
-    await connection.execute(
-        "INSERT INTO events SELECT * FROM"
-        " unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::bytea[])"
-        " ON CONFLICT DO NOTHING",  # known, but `seen` too long ago to remember
-        [note.contact_id for note in notes],
-        [note_time(note) for note in notes],
-        [fingerprint(note.event_id) for note in notes],
-        [note_name(note) for note in notes],
-        [
-            kept(note.cause) if note.body is None else message
-            for note, message in zip(notes, messages, strict=True)
-        ],
-    )
-
-
-def _contact(row: "asyncpg.Record") -> Contact:
-    return Contact(str(row[0]), row[1], row[2], _DOCUMENT.decode(row[3]))
-
-
-def _event(row: "asyncpg.Record") -> StoredEvent:
-    return StoredEvent(str(row[0]), row[1], str(row[2]), row[3])
-
-
-def _line(line: bytes) -> Consent:
-    return _CONSENT.decode(line)
+    return unfolded

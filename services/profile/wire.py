@@ -13,28 +13,51 @@ from chassis.times import milliseconds, timestamp
 from merhaba.event.v1 import (
     Aliased,
     AttributeChange,
+    AttributesSet,
     CallChanged,
     ConsentChanged,
     ContactCreated,
-    ContactMerged,
     Event,
     Identified,
+    LinkClicked,
+    LocationPinged,
+    MessageClicked,
+    MessageDelivered,
     MessageReceived,
+    MessageReplied,
+    PageViewed,
     PreferenceChanged,
+    ScreenViewed,
     Tracked,
     UserIdChanged,
 )
 from merhaba.event.v1 import Identity as WireIdentity
-from services.profile import attributes, consent, traits
-from services.profile.identity import contact_id, normalised
-from services.profile.model import Change, Consent, Created, Happening, Identity, Kind, Merged, Note
+from services.profile import attributes, consent, observed, traits
+from services.profile.identity import contact_id, means_somebody, normalised
+from services.profile.model import (
+    Change,
+    Consent,
+    Created,
+    Happening,
+    Identity,
+    Kind,
+    Merged,
+    Note,
+    Restriction,
+    Split,
+    Staged,
+)
 
 SOURCE: Final = "merhaba:profile"
 ATTRIBUTES_SET: Final = "attributes_set"
 CONSENT_CHANGED: Final = "consent_changed"
+RESTRICTION_CHANGED: Final = "restriction_changed"
 
 _MOST_MICROS: Final = 1 << 60
 _CONSENT_EVENTS: Final = {"consent_granted": True, "consent_withdrawn": False}
+_TOLD_OF_CONSENT: Final = (
+    *("channel", "text_version", "proof", "legal_basis", "medium", "language", "jurisdiction"),
+)
 _AMOUNTS: Final = ("total", "revenue", "value")
 _OUTCOMES: Final = frozenset(
     f"message_{outcome}"
@@ -43,16 +66,17 @@ _OUTCOMES: Final = frozenset(
         *("unknown", "clicked", "replied", "held_out"),
     )
 )
-_OF_SOMEBODY: Final = _OUTCOMES | {
+_OF_SOMEBODY: Final = {
     *("message_received", "message_edited", "message_revoked", "message_echoed"),
     *("preference_changed", "user_id_changed", "call_changed", "contact_synced"),
     *("tracked", "identified", "page_viewed", "screen_viewed", "grouped", "aliased"),
     *("location_pinged", CONSENT_CHANGED),
 }
-_OF_ANYBODY: Final = frozenset(
-    {"link_clicked", "ad_link_clicked", "group_changed", "handover_changed"}
-)
-"""Bodies that often name no person; then they are no business of profile's."""
+_OF_ANYBODY: Final = _OUTCOMES | {
+    *("link_clicked", "ad_link_clicked", "group_changed", "handover_changed")
+}
+"""Bodies that may name no person, as messages of who was erased do; then they are no business of
+profile's."""
 
 
 def decoded(raw: bytes) -> Event:
@@ -91,10 +115,14 @@ def happening(event: Event, raw: bytes, traceparent: str) -> Happening | None:
         found.identities = tuple([normalised(i.kind, i.scope, i.value) for i in event.identities])
     if read := _READERS.get(body):
         read(found, getattr(event, body))
+    given = dict.fromkeys(found.identities)
+    found.identities = tuple([i for i in given if means_somebody(i)])
     if not found.identities and not found.contact_id:
         if body in _OF_ANYBODY:
             return None
-        raise FieldInvalid("identities", "the event names nobody")
+        raise FieldInvalid(
+            "identities", "the event names nobody; what stands for no id is to be left out"
+        )
     return found
 
 
@@ -103,6 +131,7 @@ def _message_received(found: Happening, message: MessageReceived) -> None:
         found.attributes = {"profile_name": message.profile_name}
     content = message.content
     kind = content.WhichOneof("content")
+    found.properties = observed.said(content)
     if kind == "system_notice":
         found.counts = False  # WhatsApp says it, not the person
         notice = content.system_notice
@@ -123,7 +152,10 @@ def _message_received(found: Happening, message: MessageReceived) -> None:
         granted = consent.keyword(text)
         if granted is not None:
             line = ConsentChanged(
-                purpose=consent.MARKETING, granted=granted, channel="keyword", proof=message.wamid
+                purpose=consent.MARKETING,
+                granted=granted,
+                channel=consent.KEYWORD,
+                proof=message.wamid,
             )
             found.consents = (consent_line(line, found.event_id, found.time, 0, found.source),)
             return
@@ -131,7 +163,7 @@ def _message_received(found: Happening, message: MessageReceived) -> None:
 
 def _moved(found: Happening, kind: int, new: Identity) -> None:
     """A person has a new identity of a kind; those the event came with lead there no longer."""
-    found.ended = tuple(i for i in found.identities if i.kind == kind and i != new)
+    found.ended += tuple(i for i in found.identities if i.kind == kind and i != new)
     found.identities = (*found.identities, new)
 
 
@@ -151,7 +183,7 @@ def _user_id_changed(found: Happening, change: UserIdChanged) -> None:
     said = [i for i in (previous, current) if i.value and i not in found.identities]
     found.identities = (*found.identities, *said)
     if previous.value:
-        found.ended = (previous,)
+        found.ended = tuple(i for i in (previous,) if i != current)
 
 
 def _preference_changed(found: Happening, change: PreferenceChanged) -> None:
@@ -174,9 +206,11 @@ def _call_changed(found: Happening, call: CallChanged) -> None:
 
 def _tracked(found: Happening, tracked: Tracked) -> None:
     name = found.name = tracked.name
-    found.counts = name in traits.MONEY  # a tracker cannot say that a message was read
+    found.counts = name in traits.TRACKED  # a tracker cannot say that a message was read
+    if found.counts:
+        found.properties = _object(tracked.properties_json, "properties_json")
     if name in traits.MONEY:
-        found.amount = _micros(_object(tracked.properties_json, "properties_json"))
+        found.amount = _micros(found.properties)
     elif name in _CONSENT_EVENTS:
         properties = _object(tracked.properties_json, "properties_json")
         found.consents = tuple(_consents(found, properties, _CONSENT_EVENTS[name]))
@@ -188,7 +222,7 @@ def _consents(found: Happening, properties: Mapping[str, Any], granted: bool) ->
         if not isinstance(purpose, str) or not purpose:
             raise FieldInvalid("properties.purpose", "a consent needs the purpose it is for")
         line = ConsentChanged(purpose=purpose, granted=granted)
-        for name in ("channel", "text_version", "proof", "legal_basis", "medium"):
+        for name in _TOLD_OF_CONSENT:
             if isinstance(value := properties.get(name), str):
                 setattr(line, name, value)
         if expire_time := properties.get("expire_time"):
@@ -220,8 +254,31 @@ def _consent_changed(found: Happening, change: ConsentChanged) -> None:
     found.consents = (consent_line(change, found.event_id, found.time, 0, found.source),)
 
 
+def _browsed(found: Happening, viewed: PageViewed | ScreenViewed) -> None:
+    found.properties = observed.browsed(_object(viewed.context_json, "context_json"))
+
+
+def _link_clicked(found: Happening, clicked: LinkClicked) -> None:
+    found.properties = observed.clicked(clicked)
+
+
+def _location_pinged(found: Happening, pinged: LocationPinged) -> None:
+    found.properties = observed.located(pinged)
+
+
+def _became(found: Happening, outcome: MessageDelivered | MessageClicked | MessageReplied) -> None:
+    found.properties = observed.became(outcome)
+
+
 _READERS: Final[dict[str, Callable[[Happening, Any], None]]] = {
     "message_received": _message_received,
+    "message_delivered": _became,
+    "message_clicked": _became,
+    "message_replied": _became,
+    "page_viewed": _browsed,
+    "screen_viewed": _browsed,
+    "link_clicked": _link_clicked,
+    "location_pinged": _location_pinged,
     "user_id_changed": _user_id_changed,
     "preference_changed": _preference_changed,
     "call_changed": _call_changed,
@@ -250,6 +307,9 @@ def consent_line(
         create_time,
         source,
         event_id,
+        change.language,
+        change.jurisdiction,
+        tuple(change.data_categories),
     )
 
 
@@ -264,6 +324,9 @@ def consent_changed(line: Consent) -> ConsentChanged:
         legal_basis=line.legal_basis,
         expire_time=timestamp(line.expire_time) if line.expire_time else None,
         medium=line.medium,
+        language=line.language,
+        jurisdiction=line.jurisdiction,
+        data_categories=line.data_categories,
     )
 
 
@@ -283,6 +346,21 @@ def kept(happening: Happening) -> bytes:
     return happening.raw + Event(changes=_changes(given)).SerializeToString()
 
 
+def computed(
+    event_id: str, contact_id: str, time: int, now: int, request_id: str = ""
+) -> Happening:
+    """What causes changes that nobody told: time, or a run that computes anew."""
+    event = Event(
+        event_id=event_id,
+        event_time=timestamp(time),
+        received_time=timestamp(now),
+        source=SOURCE,
+        attributes_set=AttributesSet(request_id=request_id),
+    )
+    raw = event.SerializeToString()
+    return Happening(event_id, ATTRIBUTES_SET, time, now, SOURCE, contact_id, raw=raw)
+
+
 def published(note: Note) -> bytes:
     """A note as an event of the topic `contact`."""
     cause = note.cause
@@ -295,7 +373,7 @@ def published(note: Note) -> bytes:
         return cause.raw + more.SerializeToString()
     event = Event(
         event_id=note.event_id,
-        event_time=timestamp(note_time(note)),
+        event_time=timestamp(note.time),
         received_time=timestamp(cause.received),
         traceparent=cause.traceparent,
         source=SOURCE,
@@ -306,10 +384,21 @@ def published(note: Note) -> bytes:
         case Created():
             event.contact_created.CopyFrom(ContactCreated())
             event.identities.extend(identities(cause.identities))
-        case Merged(absorbed_id):
-            event.contact_merged.CopyFrom(ContactMerged(absorbed_contact_id=absorbed_id))
+        case Merged(absorbed_id, member_ids):
+            event.contact_merged.absorbed_contact_id = absorbed_id
+            event.contact_merged.member_contact_ids.extend(member_ids)
+        case Split(from_id, member_ids):
+            event.contact_split.from_contact_id = from_id
+            event.contact_split.member_contact_ids.extend(member_ids)
+        case Staged(previous, stage):
+            event.stage_changed.previous_stage, event.stage_changed.stage = previous, stage
+        case Restriction() as restriction:
+            event.restriction_changed.restricted = restriction.stands
+            event.restriction_changed.reason = restriction.reason
         case Consent() as line:
             event.consent_changed.CopyFrom(consent_changed(line))
+            if note.confirm:
+                event.consent_changed.confirm_phone_number_id = cause.phone_number_id
     return event.SerializeToString()
 
 
@@ -322,13 +411,14 @@ def note_name(note: Note) -> str:
             return "contact_created"
         case Merged():
             return "contact_merged"
+        case Split():
+            return "contact_split"
+        case Staged():
+            return "stage_changed"
+        case Restriction():
+            return RESTRICTION_CHANGED
         case Consent():
             return CONSENT_CHANGED
-
-
-def note_time(note: Note) -> int:
-    """When what a note says happened (ms)."""
-    return note.body.event_time if isinstance(note.body, Consent) else note.cause.time
 
 
 def identities(found: Iterable[Identity]) -> list[WireIdentity]:

@@ -1,6 +1,7 @@
 """Reports, put together."""
 
 import asyncio
+import secrets
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -10,21 +11,28 @@ import structlog
 
 from chassis.app import platform, serving, serving_http, tasks
 from chassis.clock import Clock
+from chassis.privacy import Erasures
 from chassis.rpc import server
 from chassis.settings import from_env
 from chassis.streams import Consumer, EventLog
 from chassis.transient import transient
-from merhaba.reports.v1 import add_ReportServiceServicer_to_server
+from merhaba.reports.v1 import (
+    add_PrivacyServiceServicer_to_server,
+    add_ReportServiceServicer_to_server,
+)
 from services.reports.api import ReportApi
 from services.reports.config import ReportsSettings
 from services.reports.consumer import GROUP, Folding
 from services.reports.dashboard import dashboard
 from services.reports.freshness import Freshness
+from services.reports.held import Held
 from services.reports.ledger import SAMPLED_EVERY, Ledger
+from services.reports.privacy_api import PrivacyApi
 from services.reports.store import PostgresStore
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 TOPICS: Final = ("message", "contact", "signal")
+_SERVICES: Final = ("ReportService", "PrivacyService")
 _UPSTREAM: Final = ("inbound.message", "inbound.status", "inbound.track", *TOPICS)
 _logger = structlog.get_logger()
 
@@ -37,16 +45,21 @@ async def main(stop: asyncio.Event) -> None:
         freshness = Freshness(base.clock.now())
         window = timedelta(days=settings.attribution_days)
         store = PostgresStore(base.pool, base.effects)
+        held = Held(base.pool, base.clock, lambda: secrets.token_hex(32))
         ledger = Ledger(store, freshness, base.clock, settings.report_zone, window)
         own = server("reports", settings.api_token.get_secret_value())
         add_ReportServiceServicer_to_server(ReportApi(ledger), own)  # type: ignore[abstract]  # RPCs that do not exist yet answer UNIMPLEMENTED
-        consumers = [Consumer(base.log, GROUP, [t], Folding(t, ledger).handle) for t in TOPICS]
+        erasures = Erasures(base.pool, "reports", base.clock)
+        add_PrivacyServiceServicer_to_server(PrivacyApi(held, erasures, base.clock), own)
+        consumers = [
+            Consumer(base.log, GROUP, [t], Folding(t, ledger, held.erase).handle) for t in TOPICS
+        ]
         sampler = Sampler(base.log, freshness, base.clock)
         await stack.enter_async_context(tasks(sampler.run, *(c.run for c in consumers)))
         http = dashboard(ledger, base.clock, settings.dashboard_token.get_secret_value())
         await stack.enter_async_context(serving_http(http, settings))
         await stack.enter_async_context(
-            serving(own, settings, ["merhaba.reports.v1.ReportService"])
+            serving(own, settings, [f"merhaba.reports.v1.{name}" for name in _SERVICES])
         )
         await stop.wait()
 

@@ -1,7 +1,7 @@
 """The ledger: what happened is folded into facts, and reports are read from them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
@@ -18,6 +18,7 @@ from services.reports.model import (
     CampaignState,
     Group,
     Kind,
+    Kinship,
     Membership,
     MessageFact,
     OrderFact,
@@ -51,10 +52,39 @@ class Facts(msgspec.Struct):
     memberships: dict[tuple[str, str], Membership] = {}
     segments: dict[str, SegmentFact] = {}
     withdrawals: set[tuple[str, int]] = set()
+    people: dict[str, tuple[tuple[int, bool], str]] = {}
+    """Contact → who it is part of, and since when."""
     activity: Counter[tuple[Kind, str, int]] = msgspec.field(default_factory=Counter)
     """Events by kind, name and minute (epoch milliseconds)."""
     moves: Counter[tuple[str, int, bool]] = msgspec.field(default_factory=Counter)
     """Segment, hour (epoch milliseconds), whether entered or left."""
+
+    def contacts(self) -> set[str]:
+        """Of whom they tell."""
+        return {
+            *(one.contact_id for one in self.messages.values() if one.contact_id),
+            *(contact for contact, _ in self.orders),
+            *(contact for _, contact in self.memberships),
+            *(contact for contact, _ in self.withdrawals),
+            *self.people,
+            *(person for _, person in self.people.values()),
+        }
+
+    def leave_out(self, erased: Collection[str]) -> None:
+        """Tell no longer of those who were erased: their messages are nobody's."""
+        if not erased:
+            return
+        for one in self.messages.values():
+            if one.contact_id in erased:
+                one.contact_id = one.occurrence_id = ""
+        self.orders = {key: o for key, o in self.orders.items() if key[0] not in erased}
+        self.memberships = {key: m for key, m in self.memberships.items() if key[1] not in erased}
+        self.withdrawals = {one for one in self.withdrawals if one[0] not in erased}
+        self.people = {
+            contact: said
+            for contact, said in self.people.items()
+            if contact not in erased and said[1] not in erased
+        }
 
 
 def fold(said: Iterable[Said]) -> Facts:
@@ -84,6 +114,10 @@ def fold(said: Iterable[Said]) -> Facts:
                     named.merge(changed)
             case Withdrawal(contact_id=contact, time=time):
                 facts.withdrawals.add((contact, time))
+            case Kinship(person_id=person, contact_ids=contacts, change=change):
+                for contact in contacts:
+                    said_now = (change, person)
+                    facts.people[contact] = max(facts.people.get(contact, said_now), said_now)
     return facts
 
 

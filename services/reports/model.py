@@ -147,7 +147,17 @@ class Withdrawal(msgspec.Struct, frozen=True):
     time: int
 
 
-Fact = MessageFact | CampaignFact | OrderFact | Membership | SegmentFact | Withdrawal
+class Kinship(msgspec.Struct, frozen=True):
+    """Contacts turned out to be one person, or one of them to be none of another's."""
+
+    person_id: str
+    """The one that stands for them now."""
+    contact_ids: tuple[str, ...]
+    change: tuple[int, bool]
+    """When that was found out, and whether it was a merge: of the same moment merges are last."""
+
+
+Fact = MessageFact | CampaignFact | OrderFact | Membership | SegmentFact | Withdrawal | Kinship
 Kind = Literal["message", "contact", "signal", "tracked", "foreign"]
 """What an event counts as: `tracked` are the business's own, `foreign` is about messages of other
 senders on the same number."""

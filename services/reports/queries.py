@@ -33,13 +33,32 @@ _STATES: Final = (
     "SELECT campaign_id, coalesce(name, '') AS name, coalesce(state, '') AS state,"
     " coalesce(recipients, 0) AS recipients, change_time, launch_time FROM campaign_facts"
 )
-# The last message that reached the contact before the order, within the window, has brought it.
+# Whom a message was for: the person that its contact is part of now.
+_FOR_PEOPLE: Final = (
+    "(SELECT m.*, coalesce(p.person_id, m.contact_id) AS person FROM message_facts m"
+    " LEFT JOIN people p USING (contact_id)) AS m"
+)
+# All ids of one person.
+_IDS: Final = "ANY (ARRAY(SELECT contact_id FROM people WHERE person_id = {person}) || {person})"
+# The orders of `buyers`: of one order the earliest time and the latest value, whichever of the
+# person's ids it was told of.
+_ORDERS: Final = (
+    "ids AS (SELECT person, person AS contact_id FROM buyers UNION"
+    " SELECT person, p.contact_id FROM buyers JOIN people p ON p.person_id = person),"
+    " orders AS (SELECT person, order_id, min(order_time) AS order_time,"
+    " (array_agg(value_micros ORDER BY value_time DESC NULLS LAST, value_micros DESC))[1]"
+    " AS value_micros,"
+    " (array_agg(currency ORDER BY value_time DESC NULLS LAST, value_micros DESC))[1] AS currency"
+    " FROM order_facts JOIN ids USING (contact_id) WHERE contact_id <> '' GROUP BY person, order_id"
+    " HAVING min(order_time) IS NOT NULL AND min(cancel_time) IS NULL)"
+)
+# The last message that reached the person before the order, within the window, has brought it.
 _LAST_TOUCH: Final = (
-    "CROSS JOIN LATERAL (SELECT * FROM message_facts WHERE contact_id = o.contact_id"
+    "CROSS JOIN LATERAL (SELECT * FROM message_facts"  # noqa: S608 - constants
+    f" WHERE contact_id = {_IDS.format(person='o.person')}"
     " AND reached_time <= o.order_time AND reached_time > o.order_time - {window}::interval"
     " ORDER BY reached_time DESC, message_id DESC LIMIT 1) m"
 )
-_ORDERED: Final = "o.contact_id <> '' AND o.order_time IS NOT NULL AND o.cancel_time IS NULL"
 _STEPS: Final = {
     "planned": "true",
     "sent": "least(sent_time, reached_time) IS NOT NULL",
@@ -121,7 +140,7 @@ class Queries:
         """Distinct contacts for whom a message was intended."""
         condition, values = _condition(where)
         counted: int = await self._pool.fetchval(
-            f"SELECT count(DISTINCT contact_id) FROM message_facts WHERE {condition}",  # noqa: S608 - constants, values are bound
+            f"SELECT count(DISTINCT person) FROM {_FOR_PEOPLE} WHERE {condition}",  # noqa: S608 - constants, values are bound
             *values,
         )
         return counted
@@ -131,7 +150,7 @@ class Queries:
         condition, values = _condition(where)
         reached = [_STEPS[step] for step in steps]
         counts = ", ".join(
-            f"count(DISTINCT contact_id) FILTER (WHERE {' AND '.join(reached[:n])})"
+            f"count(DISTINCT person) FILTER (WHERE {' AND '.join(reached[:n])})"
             for n in range(1, len(reached) + 1)
         )
         converted = ""
@@ -139,11 +158,11 @@ class Queries:
             touch = _LAST_TOUCH.format(window=f"${len(values) + 1}")
             values = [*values, window]
             converted = (
-                f", converted AS (SELECT m.message_id FROM order_facts o {touch} WHERE {_ORDERED}"  # noqa: S608 - constants
-                " AND o.contact_id IN (SELECT contact_id FROM chosen))"
+                f", buyers AS (SELECT DISTINCT person FROM chosen), {_ORDERS},"  # noqa: S608 - constants
+                f" converted AS (SELECT m.message_id FROM orders o {touch})"
             )
         row = await self._pool.fetchrow(
-            f"WITH chosen AS (SELECT * FROM message_facts WHERE {condition}){converted}"  # noqa: S608 - constants, values are bound
+            f"WITH chosen AS (SELECT * FROM {_FOR_PEOPLE} WHERE {condition}){converted}"  # noqa: S608 - constants, values are bound
             f" SELECT {counts} FROM chosen",
             *values,
         )
@@ -174,7 +193,8 @@ class Queries:
         """
         rows = await self._pool.fetch(
             "WITH members AS (SELECT segment_id, count(*) AS members FROM segment_facts"
-            " WHERE member GROUP BY segment_id),"
+            " LEFT JOIN people USING (contact_id)"
+            " WHERE member AND coalesce(person_id, contact_id) = contact_id GROUP BY segment_id),"
             " moves AS (SELECT segment_id,"
             " coalesce(sum(count) FILTER (WHERE entered AND hour >= $1), 0)::bigint AS entered,"
             " coalesce(sum(count) FILTER (WHERE NOT entered AND hour >= $1), 0)::bigint AS gone"
@@ -192,13 +212,13 @@ class Queries:
 
 async def _sales(connection: Connection, campaign_id: str, window: timedelta) -> list[Sales]:
     rows = await connection.fetch(
-        "SELECT variant, template, currency, grouping(currency) AS together,"  # noqa: S608 - constants
+        f"WITH buyers AS (SELECT DISTINCT person FROM {_FOR_PEOPLE}"  # noqa: S608 - constants
+        f" WHERE campaign_id = $1 AND reached_time IS NOT NULL), {_ORDERS}"
+        " SELECT variant, template, currency, grouping(currency) AS together,"
         " count(DISTINCT message_id) AS converted, count(*) AS orders,"
         " coalesce(sum(value_micros), 0)::bigint AS revenue FROM (SELECT m.variant, m.template,"
         " m.message_id, o.value_micros, coalesce(o.currency, '') AS currency"
-        f" FROM order_facts o {_LAST_TOUCH.format(window='$2')} WHERE {_ORDERED}"
-        " AND m.campaign_id = $1 AND o.contact_id IN (SELECT contact_id FROM message_facts"
-        " WHERE campaign_id = $1 AND reached_time IS NOT NULL)) AS attributed"
+        f" FROM orders o {_LAST_TOUCH.format(window='$2')} WHERE m.campaign_id = $1) AS attributed"
         " GROUP BY GROUPING SETS ((variant, template), (variant, template, currency))",
         campaign_id,
         window,
@@ -223,9 +243,10 @@ async def _sales(connection: Connection, campaign_id: str, window: timedelta) ->
 
 async def _opt_outs(connection: Connection, campaign_id: str) -> dict[tuple[str, ...], int]:
     rows = await connection.fetch(
-        "SELECT variant, template, count(*) AS count FROM message_facts m WHERE campaign_id = $1"
+        f"SELECT variant, template, count(*) AS count FROM {_FOR_PEOPLE} WHERE campaign_id = $1"  # noqa: S608 - constants
         " AND contact_id <> '' AND reached_time IS NOT NULL AND EXISTS (SELECT FROM withdrawals w"
-        " WHERE w.contact_id = m.contact_id AND w.withdraw_time >= m.reached_time"
+        f" WHERE w.contact_id = {_IDS.format(person='m.person')}"
+        " AND w.withdraw_time >= m.reached_time"
         " AND w.withdraw_time < m.reached_time + interval '24 hours') GROUP BY 1, 2",
         campaign_id,
     )

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
+from chassis.tombstones import erased
 from services.reports.ledger import Facts
 from services.reports.model import STEPS
 from services.reports.queries import Queries
@@ -124,6 +125,19 @@ _SEGMENTS: Final = _upsert(
     },
     _together(">", "change_time", "version", "state", "name", "display_name"),
 )
+_PEOPLE: Final = _upsert(
+    "people",
+    ["contact_id"],
+    {"contact_id": "text", "change_time": _TIME, "merged": "boolean", "person_id": "text"},
+    _together(">", "change_time", "merged", "person_id"),
+)
+# Whoever became part of somebody else belongs nowhere; nobody says so.
+_LEFT: Final = (
+    "UPDATE segment_facts f SET member = false, change_time = to_timestamp(u.time / 1000.0)"
+    " FROM unnest($1::text[], $2::bigint[]) AS u (contact_id, time)"
+    " WHERE f.contact_id = u.contact_id AND f.member"
+    " AND f.change_time < to_timestamp(u.time / 1000.0)"
+)
 _MOVES: Final = _upsert(
     "segment_moves",
     ["segment_id", "hour", "entered"],
@@ -151,7 +165,9 @@ class PostgresStore(Queries):
         """Fold what events say that were not seen before, given by position, once."""
 
         async def work(connection: Connection, fresh: Sequence[int]) -> list[Record]:
-            await _write(connection, facts(fresh))
+            folded = facts(fresh)
+            folded.leave_out(await erased(connection, folded.contacts()))
+            await _write(connection, folded)
             return []
 
         await self._effects.apply(event_ids, work)
@@ -179,6 +195,9 @@ async def _write(connection: Connection, facts: Facts) -> None:
     await put(
         _MEMBERSHIPS, [(m.contact_id, m.segment_id, *m.change) for m in facts.memberships.values()]
     )
+    await put(_PEOPLE, [(i, *change, who) for i, (change, who) in facts.people.items()])
+    if absorbed := [(i, time) for i, ((time, merged), _) in facts.people.items() if merged]:
+        await put(_LEFT, sorted(absorbed))
     await put(_SEGMENTS, [(s.segment_id, *s.latest) for s in facts.segments.values()])
     await put(_MOVES, [(*move, count) for move, count in facts.moves.items()])
     await put(_ACTIVITY, [(*what, count) for what, count in facts.activity.items()])

@@ -15,6 +15,7 @@ from services.reports.model import (
     CampaignFact,
     Fact,
     Kind,
+    Kinship,
     Membership,
     MessageFact,
     OrderFact,
@@ -92,6 +93,9 @@ def said(topic: str, event: Event) -> Said | None:
     fact_of = reader(event, time) if reader else None
     if name == "tracked":
         return Said(event.event_id, "tracked", event.tracked.name, time, fact_of)
+    if name == "contact_erased" and event.contact_erased.request_id:
+        # One for each id that stood for the person: told once, they count as one erasure.
+        return Said(f"erasure/{event.contact_erased.request_id}", "contact", name, time)
     kind: Kind = "signal" if topic == "signal" else "contact"
     return Said(event.event_id, kind, name, time, fact_of)
 
@@ -176,6 +180,16 @@ def _consent_changed(event: Event, time: int) -> Fact | None:
     return Withdrawal(event.contact_id, time)
 
 
+def _merged(event: Event, time: int) -> Fact | None:
+    ids = event.contact_merged.member_contact_ids
+    return Kinship(event.contact_id, tuple(ids), (time, True))
+
+
+def _split(event: Event, time: int) -> Fact | None:
+    ids = event.contact_split.member_contact_ids
+    return Kinship(event.contact_id, tuple(ids), (time, False))
+
+
 def _entered(event: Event, time: int) -> Fact | None:
     body = event.segment_entered
     return Membership(body.segment_id, event.contact_id, (time, body.segment_version, True))
@@ -199,6 +213,8 @@ _READERS: Final[dict[str, Callable[[Event, int], Fact | None]]] = {
     "tracked": _tracked,
     "link_clicked": _link_clicked,
     "consent_changed": _consent_changed,
+    "contact_merged": _merged,
+    "contact_split": _split,
     "segment_entered": _entered,
     "segment_left": _left,
     "segment_changed": _segment_changed,

@@ -1,13 +1,14 @@
 """gRPC: segments and their members."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from chassis import paging
-from chassis.failures import BatchTooLarge, FieldInvalid
-from chassis.times import timestamp
+from chassis.answers import Answers
+from chassis.failures import FieldInvalid
+from chassis.streams import Watch
 from expressions import ExpressionError
 from merhaba.segment.v1 import (
     ArchiveSegmentRequest,
@@ -30,41 +31,35 @@ from merhaba.segment.v1 import (
     ListBackfillsResponse,
     ListMembersRequest,
     ListMembersResponse,
+    ListSegmentDefinitionsRequest,
+    ListSegmentDefinitionsResponse,
     ListSegmentsRequest,
     ListSegmentsResponse,
-    Member,
-    Membership,
+    PreviewSegmentRequest,
+    PreviewSegmentResponse,
     Segment,
     SegmentServiceServicer,
     StreamMembersRequest,
     StreamMembersResponse,
     UpdateSegmentRequest,
     UpdateSegmentResponse,
+    WatchTransitionsRequest,
+    WatchTransitionsResponse,
 )
-from services.segment import nouns
+from services.segment import nouns, ready
+from services.segment.declared import Declared
 from services.segment.definitions import segment_of
 from services.segment.definitions_store import DefinitionsStore
-from services.segment.failures import (
-    BackfillNotFound,
-    BackfillRunning,
-    ContactNotFound,
-    HistoryTooShort,
-    SegmentArchived,
-    SegmentNotFound,
-)
-from services.segment.membership import Membership as Heart
-from services.segment.membership import stand
+from services.segment.failures import BackfillNotFound, SegmentNotFound
+from services.segment.members import Members
+from services.segment.membership import Membership
 from services.segment.model import SegmentRecord
+from services.segment.previews import Previews
 from services.segment.rules import Compiler
 from services.segment.segment_definitions import SegmentDefinitions
-from services.segment.state import ContactState, Standing
-from services.segment.wire import contact_id
+from services.segment.transitions import transitions
 
 _MAX_EXPRESSION: Final = 10_000
-_MAX_CONTACTS: Final = 500
-_MAX_SEGMENTS: Final = 100
-_CHUNK: Final = 1_000
-_NOW_MS: Final = 1_000  # a moment this near is now
 _MUTABLE: Final = ("display_name", "description", "expression")
 
 
@@ -75,19 +70,30 @@ class SegmentApi(SegmentServiceServicer):
         self,
         definitions: SegmentDefinitions,
         store: DefinitionsStore,
-        membership: Heart,
+        membership: Membership,
         compiler: Compiler,
+        members: Members,
+        previews: Previews,
+        watch: Watch,
+        answers: Answers,
+        declared: Declared,
     ) -> None:
         self._definitions = definitions
         self._store = store
         self._membership = membership
         self._compiler = compiler
+        self._members = members
+        self._previews = previews
+        self._watch = watch
+        self._answers = answers
+        self._declared = declared
 
     async def CheckExpression(
         self, request: CheckExpressionRequest, context: Any
     ) -> CheckExpressionResponse:
         """Tells whether an expression is right."""
         source = request.expression
+        await self._catch_up()
         if len(source) > _MAX_EXPRESSION:
             raise FieldInvalid("expression", "too long", limit=str(_MAX_EXPRESSION))
         expression, error, cycle = await self._definitions.check(source, request.segment_name)
@@ -112,11 +118,19 @@ class SegmentApi(SegmentServiceServicer):
         self, request: CreateSegmentRequest, context: Any
     ) -> CreateSegmentResponse:
         """Makes a segment and begins its backfill."""
-        made = await self._definitions.create_segment(
-            nouns.segment_draft(request.segment), request.request_id, request.validate_only
-        )
-        await self._membership.reload()
-        return CreateSegmentResponse(segment=self._noun(made))
+        draft = _draft(request)
+
+        async def respond() -> CreateSegmentResponse:
+            await self._catch_up()
+            made = await self._definitions.create_segment(
+                draft, request.request_id, request.validate_only
+            )
+            await self._membership.reload()
+            return CreateSegmentResponse(segment=self._noun(made))
+
+        if request.validate_only:
+            return await respond()
+        return await self._answers.once(request, request.request_id, respond, CreateSegmentResponse)
 
     async def GetSegment(self, request: GetSegmentRequest, context: Any) -> GetSegmentResponse:
         """Returns a segment, of today or of a version."""
@@ -166,19 +180,35 @@ class SegmentApi(SegmentServiceServicer):
                     "update_mask", f"{path} cannot be changed; only {', '.join(_MUTABLE)} can"
                 )
         changes = {path: str(getattr(given, path)) for path in paths}
-        changed = await self._definitions.update_segment(
-            given.segment_id, given.etag, changes, request.validate_only
-        )
-        await self._membership.reload()
-        return UpdateSegmentResponse(segment=self._noun(changed))
+
+        async def respond() -> UpdateSegmentResponse:
+            await self._catch_up()
+            changed = await self._definitions.update_segment(
+                given.segment_id, given.etag, changes, request.validate_only
+            )
+            await self._membership.reload()
+            counts = await self._store.member_counts([changed.segment_id])
+            return UpdateSegmentResponse(
+                segment=self._noun(changed, counts.get(changed.segment_id, 0))
+            )
+
+        if request.validate_only:
+            return await respond()
+        return await self._answers.once(request, request.request_id, respond, UpdateSegmentResponse)
 
     async def ArchiveSegment(
         self, request: ArchiveSegmentRequest, context: Any
     ) -> ArchiveSegmentResponse:
         """Ends a segment."""
-        ended = await self._definitions.archive_segment(request.segment_id, request.etag)
-        await self._membership.reload()
-        return ArchiveSegmentResponse(segment=self._noun(ended))
+
+        async def respond() -> ArchiveSegmentResponse:
+            ended = await self._definitions.archive_segment(request.segment_id, request.etag)
+            await self._membership.reload()
+            return ArchiveSegmentResponse(segment=self._noun(ended))
+
+        return await self._answers.once(
+            request, request.request_id, respond, ArchiveSegmentResponse
+        )
 
     async def GetBackfill(self, request: GetBackfillRequest, context: Any) -> GetBackfillResponse:
         """Returns how a backfill stands."""
@@ -205,104 +235,67 @@ class SegmentApi(SegmentServiceServicer):
             else "",
         )
 
+    async def ListSegmentDefinitions(
+        self, request: ListSegmentDefinitionsRequest, context: Any
+    ) -> ListSegmentDefinitionsResponse:
+        """Lists the ready definitions, by category and name."""
+        if request.language not in ("", "en", "tr"):
+            raise FieldInvalid("language", "only en and tr are known")
+        query, size = paging.query(request), paging.size(request.page_size, most=500)
+        after = paging.place(request.page_token, query, [str, str])
+        found = [one for one in ready.listed() if not after or (one.category, one.name) > after]
+        page = found[:size]
+        more = paging.token(query, [page[-1].category, page[-1].name])
+        return ListSegmentDefinitionsResponse(
+            definitions=[nouns.ready_definition(one, request.language) for one in page],
+            next_page_token=more if len(found) > size else "",
+        )
+
+    async def PreviewSegment(
+        self, request: PreviewSegmentRequest, context: Any
+    ) -> AsyncIterator[PreviewSegmentResponse]:
+        """Streams what a segment would be."""
+        await self._catch_up()
+        async for response in self._previews.stream(request):
+            yield response
+
     async def CheckMembership(
         self, request: CheckMembershipRequest, context: Any
     ) -> CheckMembershipResponse:
         """Tells for every contact and segment whether it is a member at this instant."""
-        contacts = _contacts(request.contact_ids)
-        if len(request.segment_ids) > _MAX_SEGMENTS:
-            raise BatchTooLarge("segment_ids", _MAX_SEGMENTS, len(request.segment_ids))
-        catalogue = await self._store.catalogue()
-        for segment_id in request.segment_ids:
-            _ready(segment_of(catalogue, segment_id))
-        await self._membership.reload()
-        now = self._membership.now
-        stored = await self._store.states(contacts)
-        ready = {i for i, record in catalogue.segments.items() if record.ready_version}
-        found: list[Membership] = []
-        for one in contacts:
-            state = self._stand(stored.get(one, b""), now)
-            asked: Sequence[str] = request.segment_ids or sorted(
-                segment_id
-                for segment_id, standing in state.standings.items()
-                if standing.member and segment_id in ready
-            )
-            found += [self._membership_of(one, segment_id, state) for segment_id in asked]
-        return CheckMembershipResponse(memberships=found)
+        return CheckMembershipResponse(memberships=await self._members.check(request))
 
     async def ExplainMembership(
         self, request: ExplainMembershipRequest, context: Any
     ) -> ExplainMembershipResponse:
         """Tells why a contact is or is not a member."""
-        one = contact_id(request.contact_id)
-        record = segment_of(await self._store.catalogue(), request.segment_id)
-        if record.state == "archived":
-            raise SegmentArchived(record.segment_id)
-        await self._membership.reload()
-        rules, now = self._membership.rules, self._membership.now
-        stored = (await self._store.states([one])).get(one)
-        if stored is None:
-            raise ContactNotFound(one)
-        state = self._stand(stored, now)
-        asked = nouns.instant(request.moment_time, now)
-        if asked < state.clock:
-            raise HistoryTooShort(
-                "before the contact's last event less is kept; ask about a later moment",
-                oldest_time=timestamp_text(state.clock),
-            )
-        rule = rules.segments.get(record.segment_id) or rules.pending[record.segment_id]
-        decision = rule.expression.decide(state.facts, asked)
-        clauses = rule.expression.explain(state.facts, asked)
-        return ExplainMembershipResponse(
-            membership=self._membership_of(one, record.segment_id, state),
-            explanation=nouns.explanation(
-                rule.expression.source, decision.value, decision.next_change, clauses, asked
-            ),
-        )
+        return await self._members.explain(request)
 
     async def ListMembers(self, request: ListMembersRequest, context: Any) -> ListMembersResponse:
-        """Lists the members at this moment, by contact id."""
-        size = paging.size(request.page_size, 1_000, 10_000)
-        query = paging.query(request, "moment_time")  # the token carries it
-        place = paging.place(request.page_token, query, [str, int])
-        after, at = place or ("", self._moment(nouns.instant(request.moment_time, 0)))
-        _ready(segment_of(await self._store.catalogue(), request.segment_id))
-        counts = await self._store.member_counts([request.segment_id])
-        found = await self._store.members(request.segment_id, after, size + 1, at)
-        page = found[:size]
-        return ListMembersResponse(
-            members=_members(page),
-            next_page_token=paging.token(query, [page[-1][0], at]) if len(found) > size else "",
-            moment_time=timestamp(at),
-            total_count=counts.get(request.segment_id, 0),
-        )
+        """Lists the members at a moment, by contact id."""
+        return await self._members.page(request)
 
     async def StreamMembers(
         self, request: StreamMembersRequest, context: Any
     ) -> AsyncIterator[StreamMembersResponse]:
-        """Streams the members at this moment, each once, by contact id, and ends."""
-        query = paging.query(request, "moment_time")  # the cursor carries it
-        place = paging.place(request.cursor, query, [str, int, int], "cursor")
-        after, at, passed = place or (
-            "",
-            self._moment(nouns.instant(request.moment_time, 0)),
-            0,
-        )
-        _ready(segment_of(await self._store.catalogue(), request.segment_id))
-        total = (await self._store.member_counts([request.segment_id])).get(request.segment_id, 0)
-        while True:
-            page = await self._store.members(request.segment_id, after, _CHUNK, at)
-            if page:
-                after, passed = page[-1][0], passed + len(page)
-            yield StreamMembersResponse(
-                cursor=paging.token(query, [after, at, passed]),
-                members=_members(page),
-                moment_time=timestamp(at),
-                passed_count=passed,
-                total_count=total,
-            )
-            if len(page) < _CHUNK:
-                return
+        """Streams the members at a moment, each once, by contact id, and ends."""
+        async for response in self._members.stream(request):
+            yield response
+
+    async def WatchTransitions(
+        self, request: WatchTransitionsRequest, context: Any
+    ) -> AsyncIterator[WatchTransitionsResponse]:
+        """Streams entries and exits as they happen, until the caller ends it."""
+        catalogue = await self._store.catalogue()
+        for segment_id in request.segment_ids:
+            segment_of(catalogue, segment_id)
+        async for cursor, events in transitions(self._watch, request):
+            yield WatchTransitionsResponse(cursor=cursor, transitions=events)
+
+    async def _catch_up(self) -> None:
+        """Know what a rule may name now."""
+        await self._declared.refresh()
+        await self._membership.reload()
 
     def _noun(self, record: SegmentRecord, members: int = 0) -> Segment:
         try:
@@ -311,51 +304,18 @@ class SegmentApi(SegmentServiceServicer):
             expression = None  # it is not evaluated either, until somebody corrects it
         return nouns.segment(record, expression, members)
 
-    def _stand(self, stored: bytes, now: int) -> ContactState:
-        state = ContactState.from_bytes(stored) if stored else ContactState()
-        return stand(self._membership.rules, state, now)
 
-    def _membership_of(self, contact: str, segment_id: str, state: ContactState) -> Membership:
-        rule = self._membership.rules.segments.get(segment_id)
-        standing = state.standings.get(segment_id) or Standing()
-        return Membership(
-            contact_id=contact,
-            segment_id=segment_id,
-            segment_version=rule.version if rule else 0,
-            member=rule is not None and standing.member,
-            change_time=timestamp(standing.since or None),
-            next_change_time=timestamp(standing.due),
-        )
-
-    def _moment(self, asked: int) -> int:
-        """The moment to answer of; only now is kept."""
-        now = self._membership.now
-        if asked and asked < now - _NOW_MS:
-            raise HistoryTooShort(
-                "members of former moments are not kept; leave moment_time out",
-                oldest_time=timestamp_text(now),
-            )
-        return now
-
-
-def timestamp_text(milliseconds: int) -> str:
-    """RFC 3339."""
-    moment = timestamp(milliseconds)
-    return moment.ToJsonString() if moment else ""
-
-
-def _contacts(given: Sequence[str]) -> list[str]:
-    if not given:
-        raise FieldInvalid("contact_ids", "missing; name 1 to 500 contacts")
-    if len(given) > _MAX_CONTACTS:
-        raise BatchTooLarge("contact_ids", _MAX_CONTACTS, len(given))
-    return [contact_id(one, f"contact_ids[{at}]") for at, one in enumerate(given)]
-
-
-def _ready(record: SegmentRecord) -> None:
-    if record.state != "archived" and not record.ready_version:
-        raise BackfillRunning(record.segment_id, record.backfill_id)
-
-
-def _members(page: Sequence[tuple[str, int]]) -> list[Member]:
-    return [Member(contact_id=one, enter_time=timestamp(at)) for one, at in page]
+def _draft(request: CreateSegmentRequest) -> SegmentRecord:
+    draft = nouns.segment_draft(request.segment)
+    if not draft.definition_name:
+        return draft
+    found = ready.BY_NAME.get(draft.definition_name)
+    if found is None:
+        problem = f"there is no ready definition {draft.definition_name}; list them first"
+        raise FieldInvalid("segment.definition_name", problem)
+    if draft.expression:
+        return draft
+    try:
+        return replace(draft, expression=ready.filled(found, request.definition_parameters))
+    except ValueError as error:
+        raise FieldInvalid("definition_parameters", str(error)) from None

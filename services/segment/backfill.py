@@ -31,10 +31,11 @@ from services.segment.segment_definitions import SegmentDefinitions
 _LOOK_EVERY: Final = timedelta(seconds=1)
 _LEASE: Final = timedelta(seconds=60)
 _CONTACTS: Final = 200  # taken up in one transaction
-_FACTS: Final = (
+FACTS: Final = (
     *("contact_id", "attributes", "traits", "consents", "zone", "language", "stage"),
     *("continued", "read_time", "state"),
 )
+"""What of a history is looked at besides events."""
 
 _logger = structlog.get_logger()
 
@@ -104,7 +105,7 @@ class Backfills:
             cursor=backfill.cursor,
             names=backfill.names,
             start_time=stamped(backfill.start_time),
-            read_mask=FieldMask(paths=[*_FACTS, *(["events"] if backfill.names else [])]),
+            read_mask=FieldMask(paths=[*FACTS, *(["events"] if backfill.names else [])]),
         )
         parts: list[ContactHistory] = []
         async for response in self._profile.StreamHistory(request):

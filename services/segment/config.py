@@ -25,6 +25,9 @@ class SegmentSettings(ServiceSettings):
     """An event that happened longer ago than this, in seconds, fires no trigger, so that an import
     of history sends nothing."""
 
+    membership_history_days: Annotated[int, Field(ge=1, le=3_650)] = 90
+    """How long memberships that ended are kept, so that members of a former moment are known."""
+
     @field_validator("extra_attributes")
     @classmethod
     def _types(cls, value: str) -> str:

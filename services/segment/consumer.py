@@ -1,6 +1,6 @@
 """What profile says on the topic `contact`, handed over in batches."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -19,21 +19,28 @@ _age = telemetry.histogram("merhaba.event.age", "s")
 class Intake:
     """Decodes batches of the topic `contact`."""
 
-    def __init__(self, membership: Membership) -> None:
+    def __init__(
+        self, membership: Membership, erase: Callable[[Collection[str]], Awaitable[object]]
+    ) -> None:
+        """`erase` deletes everything of a person known by these ids, for good."""
         self._membership = membership
+        self._erase = erase
 
     async def handle(self, events: Sequence[bytes]) -> None:
         """Apply a batch, wholly or not at all; raises `FieldInvalid` for what cannot be read."""
         first = self._membership.rules
         decoded = _decode(events, first)
+        for one in decoded:
+            if one.erased:
+                await self._erase([one.contact_id])
         with telemetry.batch("segment process", GROUP, [h.traceparent for h in decoded]) as onward:
 
             def read(rules: Rules) -> list[Happening]:
                 found = decoded if rules is first else _decode(events, rules)
-                if not any(onward):
-                    return found
-                pairs = zip(found, onward, strict=True)
-                return [msgspec.structs.replace(h, traceparent=trace) for h, trace in pairs]
+                if any(onward):
+                    pairs = zip(found, onward, strict=True)
+                    found = [msgspec.structs.replace(h, traceparent=trace) for h, trace in pairs]
+                return [h for h in found if rules.concerned(h)]
 
             await self._membership.process(read)
         oldest = min((h.received for h in decoded if h.received), default=None)
@@ -42,4 +49,4 @@ class Intake:
 
 
 def _decode(events: Sequence[bytes], rules: Rules) -> list[Happening]:
-    return [happening(event, rules.wanted) for event in events]
+    return [happening(event, rules.wanted, rules.attributes) for event in events]

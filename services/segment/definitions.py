@@ -94,7 +94,7 @@ class Sources:
                 raise SegmentArchived(used.segment_id)
         if wanted and str(expression.result_type) != wanted:
             other = f"it is of type {expression.result_type}, not {wanted}"
-            raise ExpressionInvalid(path, ExpressionError(source, 0, len(source), other))
+            raise ExpressionInvalid(path, ExpressionError(source, 0, len(source), other, wanted))
         return expression
 
     def used_by(self, trigger: TriggerRecord, segment: SegmentRecord) -> bool:
@@ -118,6 +118,13 @@ class Sources:
             for one in catalogue.segments.values()
             if one.state != "archived"
         }
+
+    def places(self, source: str) -> frozenset[str]:
+        """The places that a source names."""
+        try:
+            return self._compiler.compile(source).places
+        except ExpressionError:
+            return frozenset()  # as in `named`
 
     def named(self, source: str, event: str | None = None) -> frozenset[str]:
         """The segments that a source names."""

@@ -1,18 +1,20 @@
 """Postgres: definitions of segments and triggers, backfills; and reading for people."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 
+from chassis.clock import milliseconds_of
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
 from services.segment import wire
 from services.segment.definitions import Catalogue, Edit
 from services.segment.model import BackfillRecord, Occurrence, SegmentRecord, TriggerRecord
 
+_BEFORE_ALL: Final = "00000000-0000-0000-0000-000000000000"
 _SEGMENT: Final = ", ".join(SegmentRecord.__struct_fields__)
 _BACKFILL: Final = ", ".join(BackfillRecord.__struct_fields__)
 _triggers = msgspec.json.Decoder(TriggerRecord)
@@ -35,13 +37,20 @@ class DefinitionsStore:
             number: int = await connection.fetchval("SELECT number FROM generation")
             return await _catalogue(connection, number)
 
-    async def edit(self, decide: Callable[[Catalogue], Edit | None]) -> int:
-        """Decide on the definitions while nobody applies or changes them, and write that."""
+    async def edit(
+        self,
+        decide: Callable[[Catalogue], Edit | None],
+        prepare: Callable[[Connection], Awaitable[None]] | None = None,
+    ) -> int:
+        """Decide on the definitions while nobody applies or changes them, and write that.
+        `prepare` comes first, in the same transaction."""
         cancelled = 0
 
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
             nonlocal cancelled
             number = await connection.fetchval("SELECT number FROM generation FOR UPDATE")
+            if prepare is not None:
+                await prepare(connection)
             catalogue = await _catalogue(connection, number)
             edit = decide(catalogue)
             if edit is None:
@@ -53,8 +62,9 @@ class DefinitionsStore:
                 await _put_trigger(connection, trigger)
             for backfill in edit.backfills:
                 await _add_backfill(connection, backfill)
-            for segment_id in edit.ended_segments:
-                await _end_segment(connection, segment_id)
+            for one in edit.segments:
+                if one.segment_id in edit.ended_segments:
+                    await _end_segment(connection, one)
             for trigger_id in edit.ended_triggers:
                 status = await connection.execute(
                     "UPDATE occurrences SET state = 'cancelled'"
@@ -90,19 +100,71 @@ class DefinitionsStore:
         return {row["segment_id"]: row["members"] for row in rows}
 
     async def members(
-        self, segment_id: str, after: str, limit: int, before_time: int
+        self, segment_id: str, after: str, limit: int, moment: int
     ) -> list[tuple[str, int]]:
-        """Members behind a contact, by contact id, who entered until a time (ms)."""
+        """Members at a moment (ms) behind a contact, by contact id, with when they entered."""
         rows = await self._pool.fetch(
-            "SELECT contact_id::text AS id, enter_time FROM memberships"
-            " WHERE segment_id = $1 AND contact_id > $2 AND enter_time <= $3"
+            "(SELECT contact_id, enter_time FROM memberships"
+            "  WHERE segment_id = $1 AND contact_id > $2 AND enter_time <= $3"
+            "  ORDER BY contact_id LIMIT $4)"
+            " UNION ALL"
+            " (SELECT contact_id, enter_time FROM stays"
+            "  WHERE segment_id = $1 AND contact_id > $2 AND enter_time <= $3 AND leave_time > $3"
+            "  ORDER BY contact_id LIMIT $4)"
             " ORDER BY contact_id LIMIT $4",
             segment_id,
-            after or "00000000-0000-0000-0000-000000000000",
-            before_time,
+            after or _BEFORE_ALL,
+            moment,
             limit,
         )
-        return [(row["id"], row["enter_time"]) for row in rows]
+        return [(str(row["contact_id"]), row["enter_time"]) for row in rows]
+
+    async def member_count(self, segment_id: str, moment: int) -> int:
+        """How many members a segment had at a moment (ms)."""
+        found: int = await self._pool.fetchval(
+            "SELECT (SELECT count(*) FROM memberships WHERE segment_id = $1 AND enter_time <= $2)"
+            " + (SELECT count(*) FROM stays"
+            "    WHERE segment_id = $1 AND enter_time <= $2 AND leave_time > $2)",
+            segment_id,
+            moment,
+        )
+        return found
+
+    async def known_since(self, segment: SegmentRecord) -> datetime | None:
+        """From when on a segment's members are known; None while they are not."""
+        row = await self._pool.fetchrow(
+            "SELECT min(end_time) FILTER (WHERE state = 'completed') AS known,"
+            " count(*) FILTER (WHERE segment_version = 1) AS first"
+            " FROM backfills WHERE segment_id = $1",
+            segment.segment_id,
+        )
+        assert row is not None
+        found: datetime | None = row["known"] if row["first"] else segment.create_time
+        return found
+
+    async def shared(
+        self, contact_ids: Sequence[str], member_ids: Sequence[str]
+    ) -> dict[str, tuple[int, int]]:
+        """By segment: how many of these contacts are in it, and how many of these members."""
+        rows = await self._pool.fetch(
+            "SELECT segment_id, count(*) AS all, count(*) FILTER"
+            " (WHERE contact_id = ANY($2::uuid[])) AS common"
+            " FROM memberships WHERE contact_id = ANY($1::uuid[]) GROUP BY segment_id",
+            contact_ids,
+            member_ids,
+        )
+        return {row["segment_id"]: (row["all"], row["common"]) for row in rows}
+
+    async def memberships(self, contact_ids: Sequence[str]) -> dict[str, set[str]]:
+        """The segments that contacts are in."""
+        rows = await self._pool.fetch(
+            "SELECT contact_id, segment_id FROM memberships WHERE contact_id = ANY($1::uuid[])",
+            contact_ids,
+        )
+        found: dict[str, set[str]] = {}
+        for row in rows:
+            found.setdefault(str(row["contact_id"]), set()).add(row["segment_id"])
+        return found
 
     async def states(self, contact_ids: Sequence[str]) -> dict[str, bytes]:
         """The stored states of contacts that are known."""
@@ -266,9 +328,16 @@ async def _add_backfill(connection: Connection, backfill: BackfillRecord) -> Non
     )
 
 
-async def _end_segment(connection: Connection, segment_id: str) -> None:
-    await _supersede(connection, segment_id)
-    await connection.execute("DELETE FROM memberships WHERE segment_id = $1", segment_id)
+async def _end_segment(connection: Connection, segment: SegmentRecord) -> None:
+    await _supersede(connection, segment.segment_id)
+    await connection.execute(
+        "WITH ended AS (DELETE FROM memberships WHERE segment_id = $1"
+        " RETURNING contact_id, segment_id, enter_time)"
+        " INSERT INTO stays (contact_id, segment_id, enter_time, leave_time)"
+        " SELECT contact_id, segment_id, enter_time, $2 FROM ended ON CONFLICT DO NOTHING",
+        segment.segment_id,
+        milliseconds_of(segment.update_time),
+    )
 
 
 async def _supersede(connection: Connection, segment_id: str) -> None:

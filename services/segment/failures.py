@@ -1,6 +1,6 @@
 """What can be wrong with what is asked of this service. Each class is a reason of the contract."""
 
-from chassis.failures import Invalid, NotFound, Refused
+from chassis.failures import Invalid, NotFound, Refused, Unavailable
 from expressions import ExpressionError
 
 
@@ -11,12 +11,7 @@ class ExpressionInvalid(Invalid):
         super().__init__(
             f"{field}: {error}",
             field=field,
-            offset=str(offset_of(error)),
-            length=str(error.length),
-            line=str(error.line),
-            column=str(error.column),
-            expected=error.message,
-            suggestion=", ".join(suggestions_of(error)),
+            **error.facts,
         )
 
 
@@ -28,6 +23,20 @@ class SegmentCycle(Invalid):
             f"the segment would use itself: {' uses '.join(path)}; take one use out",
             path=",".join(path),
         )
+
+
+class ServiceUnavailable(Unavailable):
+    """Another service did not answer."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(f"{service} does not answer; ask again soon", service=service)
+
+
+class PlaceNotFound(NotFound):
+    """There is no such place."""
+
+    def __init__(self, place_id: str) -> None:
+        super().__init__("there is no such place; list them first", place_id=place_id)
 
 
 class NameTaken(Refused):
@@ -121,15 +130,3 @@ class OccurrenceNotFound(NotFound):
         super().__init__(
             "there is no such occurrence; list them first", occurrence_id=occurrence_id
         )
-
-
-def offset_of(error: ExpressionError) -> int:
-    """Where the problem stands in the source, in characters from 0."""
-    lines = error.source.split("\n")[: error.line - 1]
-    return sum(len(line) + 1 for line in lines) + error.column - 1
-
-
-def suggestions_of(error: ExpressionError) -> list[str]:
-    """Names that may have been meant, the nearest first."""
-    _, _, meant = error.message.partition("did you mean ")
-    return meant.split("`")[1::2]

@@ -1,8 +1,9 @@
 """Who belongs where, now: what happens and what time does become memberships and signals."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -19,8 +20,11 @@ from services.segment.model import (
 from services.segment.rules import Compiler, Rules
 from services.segment.state import ContactState
 from services.segment.timeline import Walk
-from services.segment.triggers import fallen_due
+from services.segment.triggers import fallen_due, withheld
 
+LATE: Final = 60_000
+"""How long (ms) after a merge something may still come under the id that was absorbed."""
+_TIME: Final = attrgetter("time")
 BATCH: Final = 500
 """Contacts or occurrences handled in one transaction when time has come."""
 
@@ -39,8 +43,21 @@ class Outcome:
     """Contacts of which everything from before is to be deleted, before anything is written."""
     absorbed: dict[str, str] = field(default_factory=dict)
     """Contacts that became part of another, with that one; their waiting occurrences move."""
+    parted: list[Happening] = field(default_factory=list)
+    """Contacts that are no part of another any more get theirs back."""
+    rebuilds: dict[str, int] = field(default_factory=dict)
+    """Contacts to be made anew from profile's history, and when."""
     transitions: list[Transition] = field(default_factory=list)
     occurrences: list[Occurrence] = field(default_factory=list)
+
+    def leave_out(self, erased: Collection[str]) -> None:
+        """Nothing is to be written of people who were erased, and nothing follows for them."""
+        for one in erased:
+            self.states.pop(one, None)
+            self.rebuilds.pop(one, None)
+        self.absorbed = {i: who for i, who in self.absorbed.items() if who not in erased}
+        self.transitions = [t for t in self.transitions if t.contact_id not in erased]
+        self.occurrences = [o for o in self.occurrences if o.contact_id not in erased]
 
 
 States = Mapping[str, ContactState]
@@ -80,6 +97,13 @@ class Store(Protocol):
         last; returns the last id, None at the end."""
         ...
 
+    async def rebuild(
+        self, generation: int, contact_id: str, before: bytes, decide: Decide
+    ) -> bool:
+        """Decide on a contact that is to be made anew if its state is stored as it was before;
+        returns whether it was."""
+        ...
+
     async def fire_due(
         self,
         generation: int,
@@ -101,59 +125,71 @@ def decide(
 ) -> Outcome:
     """What happenings, in the order they came, change. Pure.
 
-    A contact's own are taken in order of time, those of the whole batch together; a merge or
-    erasure parts what came before from what comes after it.
+    A contact's own are taken in order of time, those of the whole batch together; a merge parts
+    what came before from what comes after it.
     """
     outcome = Outcome()
     known = dict(states)
+    walks: dict[str, Walk] = {}
     waiting: dict[str, list[Happening]] = {}
 
     def walk(contact_id: str) -> Walk:
-        state = outcome.states[contact_id] = known.setdefault(contact_id, ContactState())
-        return Walk(rules, contact_id, state, now, oldest_cause)
+        if contact_id not in walks:
+            state = known.setdefault(contact_id, ContactState())
+            walks[contact_id] = Walk(rules, contact_id, state, now, oldest_cause)
+        return walks[contact_id]
 
     def keep(walked: Walk) -> None:
         outcome.transitions += walked.transitions
         outcome.occurrences += walked.occurrences
+        walked.transitions, walked.occurrences = [], []
 
     def flush(contact_id: str) -> None:
         if own := waiting.pop(contact_id, None):
             walked = walk(contact_id)
-            for one in sorted(own, key=lambda h: h.time):
+            for one in sorted(own, key=_TIME) if len(own) > 1 else own:
                 walked.happen(one)
-            keep(walked)
 
     def drop(contact_id: str) -> ContactState:
         flush(contact_id)
+        if gone := walks.pop(contact_id, None):
+            keep(gone)
         outcome.gone.add(contact_id)
-        outcome.states.pop(contact_id, None)
         return known.pop(contact_id, None) or ContactState()
 
     for happening in happenings:
         contact_id = happening.contact_id
-        if happening.erased:
-            drop(contact_id)
-            outcome.occurrences = [o for o in outcome.occurrences if o.contact_id != contact_id]
-        elif happening.absorbed:
+        if happening.absorbed:
             flush(contact_id)
             other = drop(happening.absorbed)
             outcome.absorbed[happening.absorbed] = contact_id
+            outcome.rebuilds[happening.absorbed] = now + LATE
             outcome.occurrences = [
                 replace(o, contact_id=contact_id) if o.contact_id == happening.absorbed else o
                 for o in outcome.occurrences
             ]
             walked = walk(contact_id)
             walked.absorb(other, happening)
-            keep(walked)
+        elif happening.parted:
+            outcome.parted.append(happening)
+            outcome.rebuilds |= {contact_id: now, happening.parted: now}
+        elif happening.restricted is not None:
+            flush(contact_id)
+            walked = walk(contact_id)
+            if happening.restricted and not walked.state.restricted:
+                walked.restrict(happening)
+            elif walked.state.restricted and not happening.restricted:
+                outcome.rebuilds[contact_id] = now
         else:
             waiting.setdefault(contact_id, []).append(happening)
     for contact_id in list(waiting):
         flush(contact_id)
-    for contact_id, state in outcome.states.items():
-        walked = Walk(rules, contact_id, state, now, oldest_cause)
+    for contact_id, walked in walks.items():
         walked.advance(now)
         walked.tidy()
         keep(walked)
+        if walked.state.changed:
+            outcome.states[contact_id] = walked.state
     return outcome
 
 
@@ -226,7 +262,7 @@ class Membership:
             happenings = read(rules)
             ids = [h.event_id for h in happenings]
             contacts = [
-                (h.contact_id, h.absorbed) if h.absorbed else (h.contact_id,) for h in happenings
+                [one for one in (h.contact_id, h.absorbed, h.parted) if one] for h in happenings
             ]
 
             def decided(
@@ -271,6 +307,8 @@ class Membership:
             return 0
 
         def decided(occurrence: Occurrence, state: ContactState) -> Occurrence:
+            if state.restricted:
+                return withheld(occurrence, now)
             return fallen_due(rules.triggers[occurrence.trigger_id], occurrence, state.facts, now)
 
         return await self._store.fire_due(rules.generation, now, BATCH, acting, decided)
@@ -296,6 +334,25 @@ class Membership:
                 await self.reload()
             else:
                 return
+
+    async def rebuild(self, contact_id: str, before: bytes, past: Past) -> bool:
+        """Put what is told of a contact's past in the place of its state, if that is still what it
+        was before; returns whether it was."""
+        while True:
+            rules, now = self.rules, self.now
+
+            def decided(
+                states: States, _fresh: Sequence[int], rules: Rules = rules, now: int = now
+            ) -> Outcome:
+                walked = Walk(rules, contact_id, states[contact_id], now)
+                walked.rebuild(past)
+                walked.tidy()
+                return Outcome(dict(states), transitions=walked.transitions)
+
+            try:
+                return await self._store.rebuild(rules.generation, contact_id, before, decided)
+            except RulesChanged:
+                await self.reload()
 
     async def catch_up(self, after: str) -> str | None:
         """Bring a batch of contacts behind `after` up to the rules; returns the last id."""

@@ -39,6 +39,12 @@ class Happening(msgspec.Struct, frozen=True):
     consents: tuple[ConsentFact, ...] = ()
     absorbed: str = ""
     """The contact that was merged into this one."""
+    parted: str = ""
+    """The contact that this one turned out to be no part of."""
+    member_ids: tuple[str, ...] = ()
+    """Of a contact that was parted: all ids that it stands for."""
+    restricted: bool | None = None
+    """Whether what is known of the contact may be used no longer, or again; None: as before."""
     erased: bool = False
     received: int = 0
     """When it, or what caused it, was accepted."""
@@ -52,6 +58,7 @@ class Past(msgspec.Struct, frozen=True):
     happenings: tuple[Happening, ...] = ()
     attributes: tuple[AttributeFact, ...] = ()
     consents: tuple[ConsentFact, ...] = ()
+    restricted: bool = False
 
 
 class Transition(msgspec.Struct, frozen=True):

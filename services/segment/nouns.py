@@ -10,26 +10,25 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.failures import FieldInvalid, Unimplemented
 from chassis.times import milliseconds, stamped, timestamp
-from expressions import Clause as ExpressionClause
 from expressions import Expression, ExpressionError
 from merhaba.segment.v1 import (
     Action,
     Backfill,
-    Cause,
-    Clause,
+    CatalogItem,
+    DefinitionParameter,
     EventCause,
-    Explanation,
     ExpressionAnalysis,
     ExpressionProblem,
     Occurrence,
+    Place,
     Segment,
     SegmentCause,
+    SegmentDefinition,
     SendAction,
     Trigger,
 )
-from services.segment import model
+from services.segment import model, ready, things
 from services.segment.definitions import etag_of
-from services.segment.failures import offset_of, suggestions_of
 
 NEVER: Final = datetime.fromtimestamp(0, UTC)
 _LONGEST_DELAY_MS: Final = 366 * 86_400_000
@@ -95,6 +94,7 @@ def analysis(expression: Expression) -> ExpressionAnalysis:
         attribute_names=sorted(names),
         segment_names=sorted(expression.segments),
         purposes=sorted(expression.consents),
+        place_ids=sorted(expression.places),
         uses_stage="stage" in expression.attributes,
         time_dependent=bool(longest or clock or any(n.follows for n in needs)),
         history_duration=None if unlimited or not longest else duration(longest),
@@ -105,56 +105,13 @@ def analysis(expression: Expression) -> ExpressionAnalysis:
 def problem(error: ExpressionError) -> ExpressionProblem:
     """What is wrong with an expression, and where."""
     return ExpressionProblem(
-        offset=offset_of(error),
+        offset=error.offset,
         length=error.length,
         line=error.line,
         column=error.column,
         message=error.message,
-        suggestions=suggestions_of(error),
-    )
-
-
-def explanation(
-    source: str, value: Any, next_change: int | None, clauses: list[ExpressionClause], now: int
-) -> Explanation:
-    """Why an expression has its value at `now`."""
-    parts: list[Clause] = []
-    at = 0
-    for one in clauses:
-        at = max(source.find(one.source, at), 0)
-        inner: list[Clause] = []
-        for reading in one.readings:
-            cause = None
-            if reading.last_event_time is not None:
-                cause = Cause(event_time=timestamp(reading.last_event_time))
-            inner.append(
-                Clause(
-                    text=reading.source,
-                    offset=at + max(one.source.find(reading.source), 0),
-                    value_json=orjson.dumps(reading.value, default=str),
-                    cause=cause,
-                )
-            )
-        times = [r.last_event_time for r in one.readings if r.last_event_time is not None]
-        parts.append(
-            Clause(
-                text=one.source,
-                offset=at,
-                value_json=orjson.dumps(one.value, default=str),
-                cause=Cause(event_time=timestamp(max(times))) if times else None,
-                next_change_time=timestamp(one.next_change),
-                clauses=inner,
-            )
-        )
-        at += len(one.source)
-    root = Clause(
-        text=source,
-        value_json=orjson.dumps(value, default=str),
-        next_change_time=timestamp(next_change),
-        clauses=parts,
-    )
-    return Explanation(
-        evaluate_time=timestamp(now), root=root, next_change_time=timestamp(next_change)
+        expected=error.expected,
+        suggestions=error.suggestions,
     )
 
 
@@ -270,6 +227,55 @@ def occurrence(given: model.Occurrence) -> Occurrence:
         not_after_time=timestamp(given.not_after_time),
         end_time=timestamp(given.end_time),
         parameters_json=orjson.dumps(parameters, default=str) if given.state == "fired" else b"",
+    )
+
+
+def ready_definition(given: ready.Ready, language: str) -> SegmentDefinition:
+    """A ready definition, in a language."""
+    return SegmentDefinition(
+        name=given.name,
+        display_name=given.display_name.of(language),
+        description=given.description.of(language),
+        category=given.category,
+        expression=given.expression,
+        parameters=[
+            DefinitionParameter(
+                name=one.name,
+                description=one.description.of(language),
+                type=one.type,
+                default_json=b"" if one.default is None else orjson.dumps(one.default),
+            )
+            for one in given.parameters
+        ],
+    )
+
+
+def place(record: things.PlaceRecord) -> Place:
+    """A place for reading."""
+    return Place(
+        place_id=record.place_id,
+        name=record.name,
+        latitude=record.latitude,
+        longitude=record.longitude,
+        radius_meters=record.radius,
+        polygon_json=record.polygon,
+        labels=record.labels,
+        change_time=timestamp(record.time),
+    )
+
+
+def catalog_item(record: things.ItemRecord) -> CatalogItem:
+    """An item for reading."""
+    fields, rest = things.told_fields(record)
+    return CatalogItem(
+        catalog_id=record.catalog_id,
+        item_id=record.item_id,
+        **fields,
+        stock=record.stock,
+        price_micros=record.price_micros,
+        currency_code=record.currency_code,
+        properties_json=orjson.dumps(rest) if rest else b"",
+        change_time=timestamp(record.time),
     )
 
 

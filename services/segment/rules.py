@@ -1,15 +1,25 @@
 """All segments and triggers compiled, and indexed by what can change them. Pure and immutable."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
 from expressions import Expression, ExpressionError, Facts, History, Index, Registry
 from expressions import compile as compile_expression
-from services.segment.model import SegmentDefinition, TriggerDefinition
+from expressions.expression import Judge
+from services.segment.model import Happening, SegmentDefinition, TriggerDefinition
 
 ALLOWED_UNLESS_WITHDRAWN: Final = ("utility", "authentication", "service")
+_ABOUT_PEOPLE: Final = frozenset(
+    {
+        "contact_created",
+        "contact_merged",
+        "contact_split",
+        "contact_erased",
+        "restriction_changed",
+    }
+)
 _CACHED: Final = 20_000  # expressions; some 20 KB each
 
 
@@ -44,6 +54,8 @@ class SegmentRule:
     version: int
     since: int
     expression: Expression
+    judge: Judge
+    """What evaluates it."""
     rank: int = 0
 
 
@@ -102,7 +114,8 @@ class Rules:
         self.by_event: dict[str, list[TriggerRule]] = {}
         self.by_transition: dict[tuple[str, bool], list[TriggerRule]] = {}
         """By segment id and whether it is entered."""
-        self._needs: Index[Hashable] = Index()
+        self.needs: Index[Hashable] = Index()
+        """All of them, with versions that are being backfilled and triggers."""
         self._add_segments(segments, compiler)
         self._add_triggers(triggers, compiler)
         self.history = self._history()
@@ -112,6 +125,8 @@ class Rules:
         """Those that a person of whom nothing is known is in, or will be as time passes."""
         self.wanted = frozenset(self.history) | frozenset(self.by_event)
         """Events whose properties are looked at."""
+        self.attributes = self.needs.attributes()
+        """Attributes and traits that are looked at."""
 
     def _add_segments(self, segments: Iterable[SegmentDefinition], compiler: Compiler) -> None:
         for one in segments:
@@ -120,8 +135,10 @@ class Rules:
             except ExpressionError:
                 self.broken.append(one.name)
                 continue
-            rule = SegmentRule(one.segment_id, one.name, one.version, one.since, expression)
-            self._needs.add((one.segment_id, one.version), expression)
+            rule = SegmentRule(
+                one.segment_id, one.name, one.version, one.since, expression, expression.judge
+            )
+            self.needs.add((one.segment_id, one.version), expression)
             if one.live:
                 self.segments[one.segment_id] = rule
                 self.index.add(one.segment_id, expression)
@@ -137,7 +154,7 @@ class Rules:
                 continue
             self.triggers[one.trigger_id] = rule
             for number, expression in enumerate(rule.expressions):
-                self._needs.add((one.trigger_id, "expression", number), expression)
+                self.needs.add((one.trigger_id, "expression", number), expression)
             if one.event_name:
                 self.by_event.setdefault(one.event_name, []).append(rule)
             else:
@@ -145,7 +162,7 @@ class Rules:
                 self.by_transition.setdefault(cause, []).append(rule)
 
     def _history(self) -> Mapping[str, History]:
-        history = dict(self._needs.history())
+        history = dict(self.needs.history())
         for trigger in self.triggers.values():
             if trigger.cancel is not None:
                 for name, need in trigger.cancel.history.items():
@@ -159,9 +176,8 @@ class Rules:
         )
         for rank, segment_id in enumerate(order.static_order()):
             rule = self.segments[segment_id]
-            self.segments[segment_id] = SegmentRule(
-                rule.segment_id, rule.name, rule.version, rule.since, rule.expression, rank
-            )
+            self.segments[segment_id] = replace(rule, rank=rank)
+        self.ranked = sorted(self.segments.values(), key=lambda rule: rule.rank)
         self._by_name = {rule.name: rule for rule in self.segments.values()}
 
     def _used(self, rule: SegmentRule) -> list[str]:
@@ -176,6 +192,17 @@ class Rules:
             decision = rule.expression.decide(nobody(), 0)
             if decision.value or decision.next_change is not None:
                 yield segment_id
+
+    def concerned(self, happening: Happening) -> bool:
+        """Whether it can make a difference to anybody; of most of what happens, nothing can."""
+        name = happening.name
+        if happening.attributes or happening.consents or name in self.by_event:
+            return True
+        if need := self.history.get(name):
+            properties = self.registry.event_properties(name, happening.properties, need.properties)
+            return self.needs.looks_at(name, properties)
+        # Who is there at all, and who is who, is for whoever keeps the states.
+        return name in _ABOUT_PEOPLE
 
     def since(self, generation: int) -> list[str]:
         """Segments that became live, in this version, after `generation`."""

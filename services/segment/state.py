@@ -1,9 +1,13 @@
 """All that is kept of one contact, in its compact form. Pure."""
 
+from typing import Final
+
 import msgspec
 
 from expressions import Facts
 from services.segment.rules import nobody
+
+_UNKNOWN: Final = -1
 
 
 class Standing(msgspec.Struct, array_like=True):
@@ -35,31 +39,57 @@ class ContactState(msgspec.Struct):
     """By segment id; one that is absent is not a member and does not become one by itself."""
     attribute_times: dict[str, int] = {}
     agreements: dict[str, Agreement] = {}
+    restricted: bool = False
+    """Nothing is known of the contact, and nothing evaluated, until that ends."""
+    changed: bool = False
+    """It is not as it was read. Not kept."""
+    soonest: int | None = _UNKNOWN
+    """What `next_due` found, until something it looks at changes. Not kept."""
 
     def to_bytes(self) -> bytes:
         """Compact and stable."""
         return msgspec.msgpack.encode(
-            (
+            _Stored(
                 self.facts.to_bytes(),
                 self.clock,
                 self.generation,
                 self.standings,
                 self.attribute_times,
                 self.agreements,
+                self.restricted,
             )
         )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "ContactState":
         """What `to_bytes` wrote."""
-        facts, *rest = msgspec.msgpack.decode(data, type=_Stored)
+        facts, *rest = msgspec.structs.astuple(msgspec.msgpack.decode(data, type=_Stored))
         return cls(Facts.from_bytes(facts), *rest)
 
     def next_due(self) -> int | None:
         """The earliest instant at which time alone can change something."""
+        if self.soonest == _UNKNOWN:
+            self.soonest = None if self.restricted else self._earliest()
+        return self.soonest
+
+    def moved(self) -> None:
+        """Something that is kept has changed, perhaps what is due."""
+        self.changed = True
+        self.soonest = _UNKNOWN
+
+    def _earliest(self) -> int | None:
         dues = [s.due for s in self.standings.values() if s.due is not None]
         dues += [a.expire for a in self.agreements.values() if a.granted and a.expire is not None]
         return min(dues, default=None)
 
 
-_Stored = tuple[bytes, int, int, dict[str, Standing], dict[str, int], dict[str, Agreement]]
+class _Stored(msgspec.Struct, array_like=True):
+    """As it is in the database: fields are only ever added last."""
+
+    facts: bytes
+    clock: int
+    generation: int
+    standings: dict[str, Standing]
+    attribute_times: dict[str, int]
+    agreements: dict[str, Agreement]
+    restricted: bool = False

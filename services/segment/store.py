@@ -1,28 +1,37 @@
 """Postgres: contacts' states, memberships and occurrences."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
+from chassis.tombstones import erased
 from services.segment import wire
-from services.segment.membership import Decide, Outcome, RulesChanged
-from services.segment.model import Occurrence, SegmentDefinition, TriggerDefinition, TriggerRecord
+from services.segment.membership import Decide, Outcome
+from services.segment.model import (
+    Occurrence,
+    SegmentDefinition,
+    TriggerDefinition,
+    TriggerRecord,
+)
+from services.segment.names import Names
+from services.segment.rows import OCCURRENCE, check, lock, state_of, write
 from services.segment.state import ContactState
 
 _BEFORE_ALL: Final = "00000000-0000-0000-0000-000000000000"
-_occurrences = msgspec.msgpack.Decoder(Occurrence)
 _triggers = msgspec.json.Decoder(TriggerRecord)
 
 
 class SegmentStore:
     """The tables of contacts; implements `membership.Store`."""
 
-    def __init__(self, pool: Pool, effects: Effects) -> None:
+    def __init__(self, pool: Pool, effects: Effects, names: Names) -> None:
+        """`names`: what rules may name, kept as of the definitions last read."""
         self._pool = pool
         self._effects = effects
+        self._names = names
 
     async def definitions(
         self,
@@ -40,6 +49,7 @@ class SegmentStore:
             triggers = await connection.fetch(
                 "SELECT trigger FROM triggers WHERE state <> 'archived'"
             )
+            await self._names.load(connection, generation)
         found: list[SegmentDefinition] = []
         for row in segments:
             segment_id, name = row["segment_id"], row["name"]
@@ -65,11 +75,19 @@ class SegmentStore:
         dues: list[int] = []
 
         async def work(connection: Connection, fresh: Sequence[int]) -> list[Record]:
-            await _check(connection, generation)
+            await check(connection, generation)
             positions = fresh if event_ids else range(len(contacts))
-            states = await _lock(connection, {one for i in positions for one in contacts[i]})
+            concerned = {one for i in positions for one in contacts[i]}
+            gone = await erased(connection, concerned)
+            states = await lock(connection, concerned - gone)
             outcome = decide(states, fresh)
-            return await _write(connection, outcome, dues)
+            outcome.leave_out(gone)
+            records = await write(connection, outcome, dues)
+            if gone:  # what a split gives back to somebody who was erased
+                await connection.execute(
+                    "DELETE FROM occurrences WHERE contact_id = ANY($1::uuid[])", list(gone)
+                )
+            return records
 
         await self._effects.apply(event_ids, work)
         return min(dues, default=None)
@@ -80,7 +98,7 @@ class SegmentStore:
 
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
             nonlocal found
-            await _check(connection, generation)
+            await check(connection, generation)
             rows = await connection.fetch(
                 "SELECT contact_id::text AS id, state FROM contact_states WHERE next_time <= $1"
                 " ORDER BY next_time LIMIT $2 FOR UPDATE SKIP LOCKED",
@@ -88,8 +106,8 @@ class SegmentStore:
                 limit,
             )
             found = len(rows)
-            states = {row["id"]: _state(row["state"]) for row in rows}
-            return await _write(connection, decide(states, ()), [])
+            states = {row["id"]: state_of(row["state"]) for row in rows}
+            return await write(connection, decide(states, ()), [])
 
         await self._effects.apply((), work)
         return found
@@ -102,7 +120,7 @@ class SegmentStore:
 
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
             nonlocal last
-            await _check(connection, generation)
+            await check(connection, generation)
             rows = await connection.fetch(
                 "SELECT contact_id::text AS id, state FROM contact_states"
                 " WHERE contact_id > $1 AND generation < $2"
@@ -112,8 +130,8 @@ class SegmentStore:
                 limit,
             )
             last = rows[-1]["id"] if rows else None
-            states = {row["id"]: _state(row["state"]) for row in rows}
-            return await _write(connection, decide(states, ()), [])
+            states = {row["id"]: state_of(row["state"]) for row in rows}
+            return await write(connection, decide(states, ()), [])
 
         await self._effects.apply((), work)
         return last
@@ -131,7 +149,7 @@ class SegmentStore:
 
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
             nonlocal found
-            await _check(connection, generation)
+            await check(connection, generation)
             rows = await connection.fetch(
                 "SELECT contact_id::text AS id, occurrence FROM occurrences"
                 " WHERE state = 'waiting' AND due_time <= $1 AND trigger_id = ANY($2)"
@@ -147,12 +165,12 @@ class SegmentStore:
                 " WHERE contact_id = ANY($1::uuid[])",
                 list({row["id"] for row in rows}),
             )
-            known = {row["id"]: _state(row["state"]) for row in states}
+            known = {row["id"]: state_of(row["state"]) for row in states}
             # A merge moves a row and leaves what it holds.
             ended = [
                 decide(
                     msgspec.structs.replace(
-                        _occurrences.decode(row["occurrence"]), contact_id=row["id"]
+                        OCCURRENCE.decode(row["occurrence"]), contact_id=row["id"]
                     ),
                     known.get(row["id"]) or ContactState(),
                 )
@@ -173,6 +191,58 @@ class SegmentStore:
         await self._effects.apply((), work)
         return found
 
+    async def rebuilds(self, now: int, limit: int) -> dict[str, bytes | None]:
+        """Contacts to be made anew that are due, with their states as they are stored."""
+        rows = await self._pool.fetch(
+            "SELECT contact_id::text AS id, state FROM rebuilds"
+            " LEFT JOIN contact_states USING (contact_id)"
+            " WHERE due_time <= $1 ORDER BY due_time LIMIT $2",
+            now,
+            limit,
+        )
+        return {row["id"]: row["state"] for row in rows}
+
+    async def rebuild(
+        self, generation: int, contact_id: str, before: bytes, decide: Decide
+    ) -> bool:
+        """Decide on a contact that is to be made anew if its state is stored as it was before."""
+        same = False
+
+        async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
+            nonlocal same
+            await check(connection, generation)
+            state = await connection.fetchval(
+                "SELECT state FROM contact_states WHERE contact_id = $1 FOR UPDATE", contact_id
+            )
+            same = state == before
+            if not same:
+                return []
+            await connection.execute("DELETE FROM rebuilds WHERE contact_id = $1", contact_id)
+            return await write(connection, decide({contact_id: state_of(state)}, ()), [])
+
+        await self._effects.apply((), work)
+        return same
+
+    async def rebuilt(self, contact_id: str) -> None:
+        """Nothing is to be done about a contact."""
+        await self._pool.execute("DELETE FROM rebuilds WHERE contact_id = $1", contact_id)
+
+    async def give_up(self, contact_id: str, survivor_id: str, now: int) -> None:
+        """Delete what came late of a contact that was absorbed; the survivor is made anew."""
+
+        async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
+            both = {contact_id, survivor_id}
+            gone = await erased(connection, both)
+            await connection.execute("DELETE FROM rebuilds WHERE contact_id = $1", contact_id)
+            await lock(connection, both - gone)
+            absorbed = {contact_id: survivor_id}
+            rebuilds = {survivor_id: now}
+            outcome = Outcome(gone={contact_id}, absorbed=absorbed, rebuilds=rebuilds)
+            outcome.leave_out(gone)
+            return await write(connection, outcome, [])
+
+        await self._effects.apply((), work)
+
     async def next_due(self, trigger_ids: Sequence[str]) -> int | None:
         """The earliest instant at which a contact or an occurrence is due."""
         due: int | None = await self._pool.fetchval(
@@ -182,151 +252,3 @@ class SegmentStore:
             trigger_ids,
         )
         return due
-
-    async def erase(self, contact_id: str) -> Mapping[str, int]:
-        """Delete everything about a contact; returns how many records of which kind."""
-        async with self._pool.acquire(timeout=10) as connection, connection.transaction():
-            deleted: dict[str, int] = {}
-            for dataset, table in (
-                ("state", "contact_states"),
-                ("membership", "memberships"),
-                ("occurrence", "occurrences"),
-            ):
-                status = await connection.execute(
-                    f"DELETE FROM {table} WHERE contact_id = $1::uuid",  # noqa: S608 - fixed names
-                    contact_id,
-                )
-                deleted[dataset] = int(status.split()[-1])
-        return deleted
-
-
-async def _check(connection: Connection, generation: int) -> None:
-    """Hold the definitions as they are until the end of the transaction."""
-    if await connection.fetchval("SELECT number FROM generation FOR SHARE") != generation:
-        raise RulesChanged
-
-
-async def _lock(connection: Connection, contact_ids: set[str]) -> dict[str, ContactState]:
-    """The states of contacts, new ones made, all locked; in one order, so that nobody deadlocks."""
-    missing = sorted(contact_ids)
-    states: dict[str, ContactState] = {}
-    while missing:
-        rows = await connection.fetch(
-            "SELECT contact_id::text AS id, state FROM contact_states"
-            " WHERE contact_id = ANY($1::uuid[]) ORDER BY contact_id FOR UPDATE",
-            missing,
-        )
-        states.update((row["id"], _state(row["state"])) for row in rows)
-        missing = [one for one in missing if one not in states]
-        if not missing:
-            break
-        rows = await connection.fetch(
-            "INSERT INTO contact_states (contact_id, state) SELECT unnest($1::uuid[]), ''"
-            " ON CONFLICT DO NOTHING RETURNING contact_id::text AS id",
-            missing,
-        )
-        states.update((row["id"], ContactState()) for row in rows)
-        missing = [one for one in missing if one not in states]
-    return states
-
-
-def _state(data: bytes) -> ContactState:
-    return ContactState.from_bytes(data) if data else ContactState()
-
-
-async def _write(connection: Connection, outcome: Outcome, dues: list[int]) -> list[Record]:
-    """Write what a batch changes; returns what follows, and adds what is due to `dues`."""
-    if outcome.gone:
-        await _forget(connection, outcome)
-    if outcome.states:
-        ids = sorted(outcome.states)
-        states = [outcome.states[one] for one in ids]
-        next_times = [state.next_due() for state in states]
-        dues += [due for due in next_times if due is not None]
-        await connection.execute(
-            "UPDATE contact_states s SET next_time = n.next_time, generation = n.generation,"
-            " state = n.state FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[])"
-            " AS n (contact_id, next_time, generation, state) WHERE s.contact_id = n.contact_id",
-            ids,
-            next_times,
-            [state.generation for state in states],
-            [state.to_bytes() for state in states],
-        )
-    if outcome.transitions:
-        await _write_memberships(connection, outcome)
-    records = [wire.record(wire.signal(one)) for one in outcome.transitions]
-    if outcome.occurrences:
-        records += await _write_occurrences(connection, outcome.occurrences)
-    return records
-
-
-async def _forget(connection: Connection, outcome: Outcome) -> None:
-    absorbed = list(outcome.absorbed)
-    if absorbed:
-        await connection.execute(
-            "UPDATE occurrences o SET contact_id = n.stays FROM unnest($1::uuid[], $2::uuid[])"
-            " AS n (contact_id, stays) WHERE o.contact_id = n.contact_id",
-            absorbed,
-            [outcome.absorbed[one] for one in absorbed],
-        )
-    gone = list(outcome.gone)
-    for table in ("memberships", "occurrences"):
-        await connection.execute(
-            f"DELETE FROM {table} WHERE contact_id = ANY($1::uuid[])",  # noqa: S608 - fixed names
-            gone,
-        )
-    await connection.execute(
-        "DELETE FROM contact_states WHERE contact_id = ANY($1::uuid[])",
-        [one for one in gone if one not in outcome.states],
-    )
-
-
-async def _write_memberships(connection: Connection, outcome: Outcome) -> None:
-    final = {
-        (one.contact_id, one.segment_id): one
-        for one in outcome.transitions
-        if one.contact_id in outcome.states
-    }
-    left = [pair for pair, one in final.items() if not one.entered]
-    if left:
-        await connection.execute(
-            "DELETE FROM memberships m USING unnest($1::uuid[], $2::text[])"
-            " AS n (contact_id, segment_id)"
-            " WHERE m.contact_id = n.contact_id AND m.segment_id = n.segment_id",
-            [contact_id for contact_id, _ in left],
-            [segment_id for _, segment_id in left],
-        )
-    entered = [one for one in final.values() if one.entered]
-    if entered:
-        await connection.execute(
-            "INSERT INTO memberships (contact_id, segment_id, version, enter_time)"
-            " SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[])"
-            " ON CONFLICT (contact_id, segment_id)"
-            " DO UPDATE SET version = excluded.version, enter_time = excluded.enter_time",
-            [one.contact_id for one in entered],
-            [one.segment_id for one in entered],
-            [one.version for one in entered],
-            [one.time for one in entered],
-        )
-
-
-async def _write_occurrences(
-    connection: Connection, occurrences: Sequence[Occurrence]
-) -> list[Record]:
-    """Those that are new; one that was there before has had its effect."""
-    first = {one.occurrence_id: one for one in reversed(occurrences)}
-    rows = await connection.fetch(
-        "INSERT INTO occurrences"
-        " (contact_id, occurrence_id, trigger_id, state, cause_time, due_time, occurrence)"
-        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[],"
-        " $6::bigint[], $7::bytea[]) ON CONFLICT DO NOTHING RETURNING occurrence_id",
-        [one.contact_id for one in first.values()],
-        list(first),
-        [one.trigger_id for one in first.values()],
-        [one.state for one in first.values()],
-        [one.cause_time for one in first.values()],
-        [one.due_time for one in first.values()],
-        [msgspec.msgpack.encode(one) for one in first.values()],
-    )
-    fired = [first[row["occurrence_id"]] for row in rows]
-    return [wire.record(wire.firing(one)) for one in fired if one.state == "fired"]

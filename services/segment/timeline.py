@@ -8,6 +8,7 @@ instant on, and only where the outcome at the clock differs does somebody enter 
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
@@ -16,6 +17,7 @@ import msgspec
 
 from chassis.ids import derived_id
 from expressions import Event, Facts
+from expressions.facts import MAX_EVENTS
 from services.segment.model import (
     AttributeFact,
     ConsentFact,
@@ -24,7 +26,7 @@ from services.segment.model import (
     Past,
     Transition,
 )
-from services.segment.rules import Rules, SegmentRule, TriggerRule
+from services.segment.rules import Rules, SegmentRule, TriggerRule, nobody
 from services.segment.state import Agreement, ContactState, Standing
 from services.segment.triggers import caused
 
@@ -50,19 +52,28 @@ class Walk:
         self.occurrences: list[Occurrence] = []
         self._now = now
         self._oldest_cause = oldest_cause
+        self._grown: set[str] = set()
+        """Events that were added."""
+        self._everything = False
+        """Time passed, or rules changed: any history may be over."""
 
     def happen(self, happening: Happening) -> None:
         """Apply something that happened."""
         state = self.state
         instant = min(happening.time, self._now)
-        affected = self._begin(instant)
+        if state.restricted:
+            # Who makes the state anew sees by its clock that something came meanwhile.
+            state.clock = max(state.clock + 1, instant)
+            state.moved()
+            return
+        affected: AbstractSet[str] = self._begin(instant)
         self.catch_up(max(instant - 1, state.clock))
         late = instant < state.clock
         if not late and (due := state.next_due()) is not None and due <= instant:
             self.advance(instant - 1)
-            affected |= self._due(instant)
-        affected |= self._learn(happening)
-        if late:
+            affected = affected | self._due(instant)
+        affected = affected | self._learn(happening)
+        if affected and late:
             self._revise(affected, instant, happening)
         elif affected:
             self._settle(affected, instant, happening)
@@ -78,12 +89,18 @@ class Walk:
     def advance(self, until: int) -> None:
         """Let time pass: every instant at which it changes something, in order."""
         while (due := self.state.next_due()) is not None and due <= until:
+            self._everything = True
             self._settle(self._due(due), due)
 
     def catch_up(self, instant: int) -> None:
         """Evaluate what became live since this contact was last looked at."""
         state, rules = self.state, self.rules
         if state.generation == rules.generation:
+            return
+        state.moved()
+        self._everything = True
+        if state.restricted:
+            state.generation = rules.generation
             return
         fresh = rules.since(state.generation)
         state.generation = rules.generation
@@ -92,25 +109,34 @@ class Walk:
         state.facts.segments = {
             rules.segments[i].name for i, standing in state.standings.items() if standing.member
         }
+        for name in state.attribute_times.keys() - rules.attributes:
+            del state.attribute_times[name]
+            state.facts.attributes.pop(name, None)
         if fresh:
             self.advance(instant)
             self._settle(fresh, max(instant, state.clock), backfilled=True)
 
     def recall(self, past: Past) -> None:
         """Take up what was known before. Only the outcome now counts; no trigger fires."""
-        affected = self._begin(self._now)
+        if past.restricted and not self.state.restricted:
+            self.restrict()
+        if self.state.restricted:
+            return
+        affected: AbstractSet[str] = self._begin(self._now)
         now = max(self._now, self.state.clock)
         self.advance(now)
         self.catch_up(now)
         for happening in past.happenings:
-            affected |= self._learn(happening)
-        affected |= self._learn_facts(past.attributes, past.consents)
+            affected = affected | self._learn(happening)
+        affected = affected | self._learn_facts(past.attributes, past.consents)
         if affected:
             self._settle(affected, now, backfilled=True)
 
     def absorb(self, other: ContactState, happening: Happening) -> None:
         """Become one with another contact: all that is known of either counts."""
         state = self.state
+        if state.restricted:
+            return
         instant = max(min(happening.time, self._now), state.clock, other.clock)
         self._begin(instant)
         self.catch_up(instant)
@@ -130,9 +156,48 @@ class Walk:
         )
         self._settle(self.rules.segments, instant, happening)
 
+    def rebuild(self, past: Past) -> None:
+        """Know only what is in the past; who enters or leaves by that fires no trigger."""
+        state, rules = self.state, self.rules
+        for gone in state.standings.keys() - rules.segments.keys():
+            del state.standings[gone]
+        state.facts, state.attribute_times, state.agreements = nobody(), {}, {}
+        state.facts.segments = {
+            rules.segments[i].name for i, standing in state.standings.items() if standing.member
+        }
+        state.generation = rules.generation
+        self._everything = True
+        state.clock = max(self._now, state.clock)
+        state.restricted = False
+        state.moved()
+        if past.restricted:
+            self.restrict()
+            return
+        for happening in past.happenings:
+            self._learn(happening)
+        self._learn_facts(past.attributes, past.consents)
+        self._settle(rules.segments, state.clock, backfilled=True)
+
+    def restrict(self, happening: Happening | None = None) -> None:
+        """Forget what is known and leave every segment, until that ends; no trigger fires."""
+        state = self.state
+        state.clock = max(self._now, state.clock)
+        for segment_id, standing in state.standings.items():
+            standing.due = None
+            if standing.member:
+                standing.member, standing.since = False, max(state.clock, standing.since + 1)
+                if rule := self.rules.segments.get(segment_id):
+                    self._flipped(rule, standing, happening, backfilled=True)
+        state.facts, state.attribute_times, state.agreements = nobody(), {}, {}
+        state.generation = self.rules.generation
+        state.restricted = True
+        state.moved()
+
     def tidy(self) -> None:
         """Forget what no rule can look at any more."""
-        self.state.facts.prune(self.state.clock - REWIND, self.rules.history)
+        if self._grown or self._everything:
+            names = None if self._everything else self._grown
+            self.state.facts.prune(self.state.clock - REWIND, self.rules.history, only=names)
 
     def _begin(self, instant: int) -> set[str]:
         """What is to be evaluated because a contact is looked at for the first time."""
@@ -140,6 +205,7 @@ class Walk:
             return set()
         self.state.clock = instant
         self.state.generation = self.rules.generation
+        self.state.moved()
         return set(self.rules.initial)
 
     def _due(self, instant: int) -> set[str]:
@@ -156,19 +222,21 @@ class Walk:
         due = {i for i, s in state.standings.items() if s.due is not None and s.due <= instant}
         return due | self.rules.index.affected(consents=ended) if ended else due
 
-    def _learn(self, happening: Happening) -> set[str]:
+    def _learn(self, happening: Happening) -> AbstractSet[str]:
         """Put what happened into the facts; returns the segments that it can change."""
-        name = happening.name
-        affected: set[str] = set()
+        name, facts = happening.name, self.state.facts
+        affected: AbstractSet[str] = set()
         if need := self.rules.history.get(name):
             properties = self.rules.registry.event_properties(
                 name, happening.properties, need.properties
             )
-            properties[PRINT] = _print(happening.event_id)
-            self._insert(name, happening.time, properties)
-            affected = self.rules.index.affected(events=(name,))
+            affected = self.rules.index.by_event(name, properties, facts.attributes)
+            if affected or self.rules.needs.looks_at(name, properties):
+                properties[PRINT] = _print(happening.event_id)
+                if self._insert(name, happening.time, properties):
+                    affected = self.rules.index.affected(events=(name,))
         if happening.attributes or happening.consents:
-            affected |= self._learn_facts(happening.attributes, happening.consents)
+            affected = affected | self._learn_facts(happening.attributes, happening.consents)
         return affected
 
     def _learn_facts(
@@ -177,18 +245,20 @@ class Walk:
         """The later fact wins, whatever comes first."""
         state = self.state
         facts, times = state.facts, state.attribute_times
-        changed: list[str] = []
+        affected: set[str] = set()
         for fact in attributes:
             name = fact.name
-            if fact.time < times.get(name, 0):
+            if name not in self.rules.attributes or fact.time < times.get(name, 0):
                 continue
             if name not in times and len(times) >= _MAX_ATTRIBUTES:
                 continue
             times[name] = fact.time
+            state.changed = True
             value = self.rules.registry.attribute_value(name, fact.value)
-            if value == facts.attributes.get(name):
+            before = facts.attributes.get(name)
+            if value == before:
                 continue
-            changed.append(name)
+            affected |= self.rules.index.by_attribute(name, before, value, facts.attributes)
             if value is None:
                 del facts.attributes[name]
             else:
@@ -202,14 +272,18 @@ class Walk:
                 continue
             over = consent.expire is not None and consent.expire <= max(state.clock, consent.time)
             granted = consent.granted and not over
+            state.moved()
             state.agreements[consent.purpose] = Agreement(consent.time, granted, consent.expire)
             if facts.consents.get(consent.purpose, False) != granted:
                 agreed.append(consent.purpose)
             facts.consents[consent.purpose] = granted
-        return self.rules.index.affected(attributes=changed, consents=agreed)
+        return affected | self.rules.index.affected(consents=agreed) if agreed else affected
 
-    def _insert(self, name: str, time: int, properties: dict[str, Any]) -> None:
+    def _insert(self, name: str, time: int, properties: dict[str, Any]) -> bool:
+        """Returns whether the oldest had to go."""
         timeline = self.state.facts.timelines.get(name)
+        self.state.changed = True
+        self._grown.add(name)
         if timeline is not None and timeline.times and time <= timeline.times[-1]:
             at = bisect_left(timeline.times, time)
             while at < len(timeline.times) and timeline.times[at] == time:
@@ -219,7 +293,9 @@ class Walk:
                     del timeline.times[at], timeline.properties[at]
                     break
                 at += 1
+        full = timeline is not None and len(timeline.times) >= MAX_EVENTS
         self.state.facts.insert(name, time, properties)
+        return full
 
     def _settle(
         self,
@@ -231,15 +307,17 @@ class Walk:
         """Evaluate at an instant, and move the clock to it."""
         state = self.state
         state.clock = max(state.clock, instant)
+        state.moved()
         for rule, standing in settle(
             self.rules, state.facts, state.standings, segment_ids, instant
         ):
             self._flipped(rule, standing, happening, backfilled)
 
-    def _revise(self, segment_ids: set[str], instant: int, happening: Happening) -> None:
+    def _revise(self, segment_ids: AbstractSet[str], instant: int, happening: Happening) -> None:
         """Something late became known: walk again from its instant to the clock."""
         state, rules = self.state, self.rules
         facts, clock = state.facts, state.clock
+        state.moved()
         wanted = rules.downstream(segment_ids)
         walked = rules.upstream(wanted)
         present = facts.segments
@@ -327,17 +405,18 @@ def settle(
     it uses. Changes `standings` and `facts.segments`; returns those that were entered or left.
     """
     segments = rules.segments
-    todo = [(segments[i].rank, i) for i in segment_ids if i in segments]
+    todo = [segments[i].rank for i in segment_ids if i in segments]
     heapify(todo)
     flipped: list[tuple[SegmentRule, Standing]] = []
-    last = ""
+    last = -1
     while todo:
-        _, segment_id = heappop(todo)
-        if segment_id == last:
+        rank = heappop(todo)
+        if rank == last:
             continue
-        last = segment_id
-        rule = segments[segment_id]
-        value, due = rule.expression.decide(facts, instant)
+        last = rank
+        rule = rules.ranked[rank]
+        segment_id = rule.segment_id
+        value, due = rule.judge(facts, instant, None)
         standing = standings.get(segment_id)
         if standing is None:
             if not value and due is None:
@@ -352,7 +431,7 @@ def settle(
         _name(facts, rule, value)
         flipped.append((rule, standing))
         for dependent in rules.dependents(segment_id):
-            heappush(todo, (segments[dependent].rank, dependent))
+            heappush(todo, segments[dependent].rank)
     return flipped
 
 

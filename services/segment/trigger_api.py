@@ -26,6 +26,7 @@ from merhaba.segment.v1 import (
     TriggerServiceServicer,
 )
 from services.segment import nouns
+from services.segment.declared import Declared
 from services.segment.definitions import trigger_of
 from services.segment.definitions_store import DefinitionsStore
 from services.segment.failures import OccurrenceNotFound, TriggerNotFound
@@ -41,17 +42,24 @@ class TriggerApi(TriggerServiceServicer):
     """What starts by itself when something happens. Meaning and errors: the contract."""
 
     def __init__(
-        self, definitions: TriggerDefinitions, store: DefinitionsStore, membership: Membership
+        self,
+        definitions: TriggerDefinitions,
+        store: DefinitionsStore,
+        membership: Membership,
+        declared: Declared,
     ) -> None:
         self._definitions = definitions
         self._store = store
         self._membership = membership
+        self._declared = declared
 
     async def CreateTrigger(
         self, request: CreateTriggerRequest, context: Any
     ) -> CreateTriggerResponse:
         """Makes a trigger."""
         draft = nouns.trigger_draft(request.trigger, request.paused)
+        await self._declared.refresh()
+        await self._membership.reload()
         made = await self._definitions.create_trigger(
             draft, request.request_id, request.validate_only
         )

@@ -47,7 +47,7 @@ class TriggerDefinitions(Definitions):
                 update_time=now,
             )
             edit = Edit(triggers=[after])
-            if catalogue.contacts and any(one.history for one in expressions):
+            if catalogue.contacts and any(one.history or one.attributes for one in expressions):
                 edit.backfills.append(backfill_of("", 0, expressions, now))
             return after, None if validate_only else edit
 

@@ -100,5 +100,10 @@ def _fired(
     )
 
 
+def withheld(occurrence: Occurrence, now: int) -> Occurrence:
+    """An occurrence of somebody whose data may not be used."""
+    return _ended(occurrence, "cancelled", "processing of the person's data is restricted", now)
+
+
 def _ended(occurrence: Occurrence, state: str, reason: str, now: int) -> Occurrence:
     return msgspec.structs.replace(occurrence, state=state, reason=reason, end_time=now)

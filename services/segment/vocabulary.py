@@ -1,4 +1,4 @@
-"""The names that expressions may use, until the registry of attributes and events is asked.
+"""The names that expressions may use by themselves; what the business declared comes besides.
 
 Every event takes other properties than these too; their types are looked at when evaluating.
 """
@@ -6,7 +6,7 @@ Every event takes other properties than these too; their types are looked at whe
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from expressions import EventType, Registry
+from expressions import Area, EventType, Registry
 from expressions.schema import Spec
 
 ATTRIBUTES: Final[Mapping[str, Spec]] = {
@@ -23,6 +23,11 @@ ATTRIBUTES: Final[Mapping[str, Spec]] = {
     "market": "string",
     "language": "string",
     "email": "string",
+    "phone": "string",
+    "street": "string",
+    "postal_code": "string",
+    "state": "string",
+    "title": "string",
     "company": "string",
     "plan": "string",
     "tags": "list<string>",
@@ -51,6 +56,39 @@ ATTRIBUTES: Final[Mapping[str, Spec]] = {
     "traits.last_read_time": "timestamp",
     "traits.last_click_time": "timestamp",
     "traits.last_reply_time": "timestamp",
+    "traits.average_order_value": "double",
+    "traits.net_total": "double",
+    "traits.category_affinity": "map",
+    "traits.top_category": "string",
+    "traits.top_product": "string",
+    "traits.cart_open": "bool",
+    "traits.cart_item_count": "int",
+    "traits.cart_value": "double",
+    "traits.cart_items": "list<string>",
+    "traits.cart_update_time": "timestamp",
+    "traits.last_order_id": "string",
+    "traits.last_order_state": "string",
+    "traits.content_response": "map",
+    "traits.content_preference": "string",
+    "traits.feedback_count": "int",
+    "traits.feedback_score": "double",
+    "traits.last_feedback_score": "double",
+    "traits.complaint_count": "int",
+    "traits.open_complaint": "bool",
+    "traits.sentiment": "double",
+    "traits.last_sentiment": "double",
+    "traits.response_seconds": "int",
+    "traits.engagement": "string",
+    "traits.last_seen_time": "timestamp",
+    "traits.device": "string",
+    "traits.os": "string",
+    "traits.browser": "string",
+    "traits.last_location": {
+        "latitude": "double",
+        "longitude": "double",
+        "accuracy_meters": "double",
+    },
+    "traits.last_location_time": "timestamp",
 }
 
 _PRODUCT: Final[Mapping[str, Spec]] = {
@@ -161,12 +199,18 @@ EVENTS: Final[Mapping[str, Mapping[str, Spec]]] = {
     "order_cancelled": _ORDER,
     "order_shipped": _ORDER,
     "order_delivered": _ORDER,
+    "order_returned": _ORDER,
     "coupon_entered": {"coupon_id": "string", "coupon": "string"},
     "coupon_applied": {"coupon_id": "string", "coupon": "string", "discount": "double"},
     "coupon_denied": {"coupon_id": "string", "coupon": "string", "reason": "string"},
     "coupon_removed": {"coupon_id": "string", "coupon": "string", "discount": "double"},
     "promotion_viewed": {"promotion_id": "string", "name": "string"},
     "promotion_clicked": {"promotion_id": "string", "name": "string"},
+    # What people think of us
+    "feedback_given": {"score": "double"},
+    "complaint_opened": {"complaint_id": "string"},
+    "complaint_closed": {"complaint_id": "string"},
+    "call_scored": {"sentiment": "double"},
     # Accounts
     "signed_up": _NONE,
     "signed_in": _NONE,
@@ -176,6 +220,9 @@ EVENTS: Final[Mapping[str, Mapping[str, Spec]]] = {
     # The contact itself
     "consent_changed": {"purpose": "string", "granted": "bool", "channel": "string"},
     "contact_created": _NONE,
+    "contact_merged": _NONE,
+    "contact_split": _NONE,
+    "attributes_set": _NONE,
     "identified": _NONE,
     "stage_changed": {"previous_stage": "string", "stage": "string"},
 }
@@ -185,8 +232,10 @@ def registry(
     extra_events: Iterable[str] = (),
     extra_attributes: Mapping[str, str] | None = None,
     segments: Iterable[str] | None = None,
+    areas: Mapping[str, Area] | None = None,
 ) -> Registry:
-    """What is known by itself and what the business declared. `segments` None: any may be named.
+    """What is known by itself and what the business declared. `segments` None: any may be named,
+    and any place. `areas`: where places are, looked up when evaluating.
 
     Raises ValueError for an attribute whose type is none.
     """
@@ -195,4 +244,6 @@ def registry(
         {**ATTRIBUTES, **(extra_attributes or {})},
         {name: EventType(fields, open=True) for name, fields in properties.items()},
         segments=segments,
+        areas=areas,
+        known_places=None if segments is None else areas,
     )

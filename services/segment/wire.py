@@ -1,5 +1,6 @@
 """Events of the log into what this service cares about, and what follows from it into events."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -21,7 +22,7 @@ from merhaba.event.v1 import (
     SegmentLeft,
     TriggerFired,
 )
-from merhaba.profile.v1 import Attribute, ConsentRecord, ContactHistory
+from merhaba.profile.v1 import Attribute, ConsentRecord, Contact, ContactHistory
 from services.segment.model import (
     AttributeFact,
     ConsentFact,
@@ -35,11 +36,16 @@ from services.segment.timeline import transition_id
 
 SOURCE: Final = "merhaba:segment"
 _OUR_MEDIA: Final = ("", "whatsapp")
+_CANONICAL: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 _CONSENT: Final = "consent_changed"
+_RESTRICTION: Final = "restriction_changed"
 
 
-def happening(data: bytes, wanted: Collection[str]) -> Happening:
-    """An event of the topic `contact`; properties are read only of events that are `wanted`.
+def happening(
+    data: bytes, wanted: Collection[str], attributes: Collection[str] | None = None
+) -> Happening:
+    """An event of the topic `contact`; properties are read only of events that are `wanted`, and of
+    `attributes` only those; None is all.
 
     Raises `FieldInvalid` for one that cannot be read.
     """
@@ -47,10 +53,12 @@ def happening(data: bytes, wanted: Collection[str]) -> Happening:
         event = Event.FromString(data)
     except DecodeError:
         raise FieldInvalid("event", "these bytes are no merhaba.event.v1.Event") from None
-    return of_event(event, wanted)
+    return of_event(event, wanted, attributes)
 
 
-def of_event(event: Event, wanted: Collection[str]) -> Happening:
+def of_event(
+    event: Event, wanted: Collection[str], looked_at: Collection[str] | None = None
+) -> Happening:
     """The same of a decoded event."""
     kind = event.WhichOneof("body") or ""
     name = event.tracked.name if kind == "tracked" else kind
@@ -62,11 +70,16 @@ def of_event(event: Event, wanted: Collection[str]) -> Happening:
         time=milliseconds(event.event_time),
         name=name,
         properties=_properties(event, kind) if name in wanted else {},
-        attributes=_changes(event, kind),
+        attributes=_changes(event, kind, looked_at),
         consents=_consents(event) if kind == _CONSENT else (),
         absorbed=contact_id(event.contact_merged.absorbed_contact_id)
         if kind == "contact_merged"
         else "",
+        parted=contact_id(event.contact_split.from_contact_id) if kind == "contact_split" else "",
+        member_ids=tuple(map(contact_id, event.contact_split.member_contact_ids))
+        if kind == "contact_split"
+        else (),
+        restricted=event.restriction_changed.restricted if kind == _RESTRICTION else None,
         erased=kind == "contact_erased",
         received=milliseconds(event.received_time),
         traceparent=event.traceparent,
@@ -80,13 +93,14 @@ def past(history: ContactHistory, wanted: Collection[str]) -> Past:
         happenings=tuple(of_event(event, wanted) for event in _named(history)),
         attributes=tuple(_facts(history)),
         consents=tuple(fact for record in history.consents for fact in _agreement(record)),
+        restricted=history.state == Contact.STATE_RESTRICTED,
     )
 
 
 def contact_id(text: str, field: str = "contact_id") -> str:
     """A contact's id in its one spelling; raises `FieldInvalid`."""
     try:
-        return str(UUID(text))
+        return text if _CANONICAL(text) else str(UUID(text))
     except ValueError:
         raise FieldInvalid(field, "not a contact id; it is a UUID") from None
 
@@ -171,9 +185,11 @@ def _named(history: ContactHistory) -> Iterator[Event]:
         yield event
 
 
-def _changes(event: Event, kind: str) -> tuple[AttributeFact, ...]:
-    facts = [_fact(change) for change in event.changes]
-    if kind == "stage_changed":
+def _changes(
+    event: Event, kind: str, looked_at: Collection[str] | None
+) -> tuple[AttributeFact, ...]:
+    facts = [_fact(one) for one in event.changes if looked_at is None or one.name in looked_at]
+    if kind == "stage_changed" and (looked_at is None or "stage" in looked_at):
         stage = event.stage_changed.stage
         facts.append(AttributeFact("stage", stage, milliseconds(event.event_time)))
     return tuple(facts)

@@ -10,6 +10,7 @@ import structlog
 
 from chassis.app import platform, serving, tasks
 from chassis.clock import milliseconds_of
+from chassis.privacy import Erasures
 from chassis.rpc import channel, server
 from chassis.settings import from_env
 from chassis.streams import Consumer
@@ -18,6 +19,7 @@ from merhaba.sender.v1 import (
     add_CampaignServiceServicer_to_server,
     add_MessageServiceServicer_to_server,
     add_NumberServiceServicer_to_server,
+    add_PrivacyServiceServicer_to_server,
     add_TemplateServiceServicer_to_server,
 )
 from services.sender.api import MessageApi
@@ -25,6 +27,7 @@ from services.sender.campaign_api import CampaignApi
 from services.sender.campaign_store import CampaignStore
 from services.sender.cloud_api import cloud_api
 from services.sender.config import SenderSettings
+from services.sender.confirming import Confirming, Words
 from services.sender.consumer import (
     AccountConsumer,
     ContactConsumer,
@@ -32,8 +35,12 @@ from services.sender.consumer import (
     StatusConsumer,
 )
 from services.sender.dispatch import Dispatcher, Limits
+from services.sender.held import Held
+from services.sender.naming import Named
 from services.sender.neighbours import Neighbours
+from services.sender.people_store import PeopleStore
 from services.sender.planner import Planner
+from services.sender.privacy_api import PrivacyApi
 from services.sender.registry import Registry
 from services.sender.registry_api import NumberApi, TemplateApi
 from services.sender.registry_store import RegistryStore
@@ -42,6 +49,7 @@ from services.sender.throttle import RedisThrottle
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _PACKAGE: Final = "merhaba.sender.v1"
+_SERVICES: Final = ("Message", "Campaign", "Template", "Number", "Privacy")
 _LEASE_AFTER_CALL_S: Final = 30  # longer than an outcome waits to be written
 _logger = structlog.get_logger()
 
@@ -77,6 +85,12 @@ async def main(stop: asyncio.Event) -> None:
         )
         outbox = Outbox(base.pool, base.effects, limits.unknown_ms)
         campaigns = CampaignStore(base.pool, base.effects)
+        people = PeopleStore(base.effects)
+        held = Held(base.pool, base.effects, base.clock)
+
+        async def forget(contact_id: str) -> None:
+            await held.erase(Named([contact_id]))
+
         shelf = RegistryStore(base.pool, base.effects)
         dispatcher = Dispatcher(
             outbox,
@@ -87,6 +101,14 @@ async def main(stop: asyncio.Event) -> None:
             random.random,
             limits,
             transient,
+        )
+        confirming = Confirming(
+            outbox,
+            neighbours,
+            Words(settings.stopped_text_tr, settings.resumed_text_tr),
+            Words(settings.stopped_text_en, settings.resumed_text_en),
+            base.clock,
+            dispatcher.wake,
         )
         planner = Planner(campaigns, neighbours, base.clock, dispatcher.wake, transient, _warn)
         registry = Registry(shelf, graph, lambda: milliseconds_of(base.clock.now()))
@@ -101,21 +123,23 @@ async def main(stop: asyncio.Event) -> None:
         )
         add_TemplateServiceServicer_to_server(TemplateApi(registry), own)  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
         add_NumberServiceServicer_to_server(NumberApi(registry), own)  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
+        erasures = Erasures(base.pool, "sender", base.clock)
+        add_PrivacyServiceServicer_to_server(PrivacyApi(held, erasures, base.clock), own)
+        heard = ContactConsumer(outbox, people, forget, confirming.confirm)
         consumers = [
             Consumer(base.log, group, [topic], handle)
             for group, topic, handle in (
                 ("sender.status", "inbound.status", StatusConsumer(outbox).handle),
                 ("sender.signal", "signal", SignalConsumer(planner).handle),
-                ("sender.contact", "contact", ContactConsumer(outbox).handle),
+                ("sender.contact", "contact", heard.handle),
                 ("sender.account", "inbound.message", AccountConsumer(shelf).handle),
             )
         ]
         await stack.enter_async_context(
             tasks(dispatcher.run, planner.run, *(consumer.run for consumer in consumers))
         )
-        names = ("MessageService", "CampaignService", "TemplateService", "NumberService")
         await stack.enter_async_context(
-            serving(own, settings, [f"{_PACKAGE}.{name}" for name in names])
+            serving(own, settings, [f"{_PACKAGE}.{name}Service" for name in _SERVICES])
         )
         await stop.wait()
 

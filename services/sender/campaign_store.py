@@ -18,7 +18,7 @@ from services.sender.model import (
     State,
     Template,
 )
-from services.sender.planner import first_of
+from services.sender.planner import Others, first_of
 from services.sender.rows import COLUMNS, insert, update
 from services.sender.wire import campaign_of, campaign_record, record_of
 
@@ -153,6 +153,7 @@ class CampaignStore:
         self,
         campaign: Campaign,
         messages: Sequence[Message],
+        others: Others,
         cursor: str,
         unresolved: int,
         until: int,
@@ -166,7 +167,7 @@ class CampaignStore:
             going_on = standing.state == CampaignPhase.PLANNING
             if not going_on:
                 return []
-            new = await insert(connection, messages)
+            new = await insert(connection, await _unknown_to(connection, messages, others))
             await connection.execute(
                 "UPDATE campaigns SET plan_cursor = $2, plan_lease = $3,"
                 " recipients = recipients + $4, unresolved = unresolved + $5"
@@ -216,14 +217,16 @@ class CampaignStore:
         campaigns = [_campaign(Standing(*row)) for row in rows]
         return {one.campaign_id: one for one in campaigns if one.triggered}
 
-    async def occur(self, event_ids: Sequence[str], messages: Sequence[Message | None]) -> None:
+    async def occur(
+        self, event_ids: Sequence[str], messages: Sequence[Message | None], others: Others
+    ) -> None:
         """Store the message of each event not seen before."""
 
         async def work(connection: Connection, fresh: Sequence[int]) -> list[Record]:
             mine = sorted(
                 (m for i in fresh if (m := messages[i]) is not None), key=lambda m: m.message_id
             )
-            new = await insert(connection, mine)
+            new = await insert(connection, await _unknown_to(connection, mine, others))
             counted: dict[str, int] = {}
             for message in mine:
                 if message.message_id in new:
@@ -328,6 +331,20 @@ def _start(now: int) -> Change:
         return True
 
     return change
+
+
+async def _unknown_to(
+    connection: Connection, messages: Sequence[Message], others: Others
+) -> Sequence[Message]:
+    """Those messages that their people have not had under another id."""
+    if not others:
+        return messages
+    rows = await connection.fetch(
+        "SELECT message_id FROM messages WHERE message_id = ANY($1::text[])",
+        [one for ids in others.values() for one in ids],
+    )
+    known = {row["message_id"] for row in rows}
+    return [m for m in messages if known.isdisjoint(others.get(m.message_id, ()))]
 
 
 async def _locked(connection: Connection, campaign_id: str) -> Standing:

@@ -11,7 +11,7 @@ import msgspec
 from opentelemetry.trace import SpanKind
 
 from chassis import names
-from chassis.telemetry import counter, parent, traceparent, tracer
+from chassis.telemetry import WORDLESS, counter, parent, traceparent, tracer
 from services.sender.model import (
     Address,
     Message,
@@ -72,7 +72,10 @@ class CloudApi:
         if message.context_wamid:
             body["context"] = {"message_id": message.context_wamid}
         with tracer.start_as_current_span(
-            "graph call", context=parent(message.traceparent), kind=SpanKind.CLIENT
+            "graph call",
+            context=parent(message.traceparent),
+            kind=SpanKind.CLIENT,
+            **WORDLESS,
         ) as span:
             answer = await self._post(f"{message.phone_number_id}/messages", _encode(body))
             outcome = "sent" if answer.wamid else str(answer.code or answer.why or answer.status)

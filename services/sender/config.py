@@ -37,3 +37,18 @@ class SenderSettings(ServiceSettings):
     unknown_deadline_s: Annotated[int, Field(ge=1)] = 86_400
     """How long a message of which nobody knows whether it was sent waits for a status before it
     counts as failed."""
+
+    stopped_text_tr: str = (
+        "Tamam, size artık kampanya mesajı göndermeyeceğiz. Yeniden almak için BAŞLA yazın."
+    )
+    """What people whose language is Turkish are answered, once, when a keyword (DUR, İPTAL, …) ends
+    offers. Empty: nothing."""
+
+    resumed_text_tr: str = "Kampanya mesajlarımızı yeniden alacaksınız. Durdurmak için DUR yazın."
+    """The same when a keyword (BAŞLA, …) lets offers come again."""
+
+    stopped_text_en: str = "You will get no more offers from us. Write START to get them again."
+    """The same as `stopped_text_tr` for everybody else."""
+
+    resumed_text_en: str = "You will get our offers again. Write STOP to end them."
+    """The same as `resumed_text_tr` for everybody else."""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from chassis import telemetry
 from chassis.failures import FieldInvalid
 from merhaba.event.v1 import Event
-from services.sender.model import AccountChange, Occurrence
+from services.sender.model import AccountChange, Departure, Kinship, Occurrence, Understood
 from services.sender.outcome import kind_of
 from services.sender.progress import Fact, Kind, Status, Talk
 from services.sender.wire import at
@@ -34,6 +34,14 @@ class Ears(Protocol):
 
     async def talk(self, talks: Sequence[Talk], onward: Sequence[str]) -> None:
         """Fold in what contacts did; each has its effect once."""
+        ...
+
+
+class Relations(Protocol):
+    """Persons, as merges change them."""
+
+    async def follow(self, changes: Sequence[Kinship]) -> None:
+        """Fold in who is, and who is no longer, one person; each has its effect once."""
         ...
 
 
@@ -126,11 +134,79 @@ def _status(event: Event, raw: bytes) -> Status | None:
     )
 
 
-class ContactConsumer(_Consumer[Talk]):
-    """Group `sender.contact`, of `contact`: windows, replies and clicks."""
+Told = Talk | Kinship | Departure | Understood
 
-    def __init__(self, ears: Ears) -> None:
-        super().__init__("sender.contact", _talk, ears.talk)
+
+class ContactConsumer(_Consumer[Told]):
+    """Group `sender.contact`, of `contact`: windows, replies and clicks, who is one person, who was
+    erased, and who is to be told that a keyword was understood."""
+
+    def __init__(
+        self,
+        ears: Ears,
+        relations: Relations,
+        erase: Callable[[str], Awaitable[object]],
+        confirm: Callable[[Sequence[Understood]], Awaitable[None]] | None = None,
+    ) -> None:
+        """`erase` deletes everything of a contact, for good; `confirm` answers keywords."""
+        super().__init__("sender.contact", _told, self._hear)
+        self._ears = ears
+        self._relations = relations
+        self._erase = erase
+        self._confirm = confirm
+
+    async def _hear(self, told: Sequence[Told], onward: Sequence[str]) -> None:
+        for one in told:
+            if isinstance(one, Departure):
+                await self._erase(one.contact_id)
+        if changes := [one for one in told if isinstance(one, Kinship)]:
+            await self._relations.follow(changes)
+        talks = [(one, t) for one, t in zip(told, onward, strict=True) if isinstance(one, Talk)]
+        if talks:
+            await self._ears.talk([talk for talk, _ in talks], [trace for _, trace in talks])
+        # After the messages that opened the windows.
+        understood = [
+            replace(one, traceparent=trace)
+            for one, trace in zip(told, onward, strict=True)
+            if isinstance(one, Understood)
+        ]
+        if understood and self._confirm is not None:
+            await self._confirm(understood)
+
+
+def _told(event: Event, raw: bytes) -> Told | None:
+    match event.WhichOneof("body"):
+        case "contact_erased":
+            if not event.contact_id:
+                raise FieldInvalid("contact_id", "missing; say who was erased")
+            return Departure(event.contact_id, event.traceparent)
+        case "consent_changed" if event.consent_changed.confirm_phone_number_id:
+            return Understood(
+                event.event_id,
+                event.contact_id,
+                event.consent_changed.granted,
+                event.consent_changed.confirm_phone_number_id,
+                at(event, "event_time"),
+                at(event, "received_time"),
+                event.traceparent,
+            )
+        case "contact_merged":
+            ids = event.contact_merged.member_contact_ids
+            from_id = ""
+        case "contact_split":
+            ids = event.contact_split.member_contact_ids
+            from_id = event.contact_split.from_contact_id
+        case _:
+            return _talk(event, raw)
+    return Kinship(
+        event.event_id,
+        event.contact_id,
+        list(ids),
+        at(event, "event_time"),
+        not from_id,
+        from_id,
+        event.traceparent,
+    )
 
 
 def _talk(event: Event, _raw: bytes) -> Talk | None:

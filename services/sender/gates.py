@@ -17,6 +17,7 @@ from services.sender.model import (
 )
 
 _TEMPLATE_RECHECK_MS: Final = 300_000
+_MERGE_RECHECK_MS: Final = 1_000
 _COMES_BACK: Final = frozenset({"PENDING", "PAUSED", "IN_APPEAL"})
 _MARKETING: Final = "marketing"
 _SERVICE: Final = "service"
@@ -124,6 +125,14 @@ def _address(asked: Asked) -> GateVerdict:
     return GateVerdict(name, Verdict.PASS)
 
 
+def _person(asked: Asked) -> GateVerdict:
+    name = "person"
+    if asked.contact is None or asked.contact.contact_id == asked.message.contact_id:
+        return GateVerdict(name, Verdict.PASS)
+    why = "The person is known by another id now; whether they had this message is looked up."
+    return GateVerdict(name, Verdict.WAIT, "merged", why, {}, asked.now + _MERGE_RECHECK_MS)
+
+
 def _consent(asked: Asked) -> GateVerdict:
     name, purpose = "consent", asked.purpose
     if asked.contact is None:
@@ -177,6 +186,7 @@ GATES: Final[tuple[Callable[[Asked], GateVerdict], ...]] = (
     _campaign,
     _template,
     _address,
+    _person,
     _consent,
     _window,
     _saturation,

@@ -10,6 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from chassis.failures import AlreadyExists, Busy, Invalid, NotFound, Refused, Unavailable
+from expressions import ExpressionError
 
 DAY_MS: Final = 86_400_000
 NEVER: Final = 1 << 62
@@ -61,6 +62,7 @@ class Message(Struct):
 
     message_id: str
     contact_id: str
+    """The person it is for."""
     campaign_id: str
     occurrence_id: str
     phone_number_id: str
@@ -100,6 +102,8 @@ class Message(Struct):
     """Bits of `progress.Kind`: which of the times above were not told but follow from others."""
     pricing: bytes = b""
     """Meta's pricing object as the event contract's bytes; empty until it came."""
+    home_id: str = ""
+    """Whom it was meant for, where that contact is part of another's person now."""
 
 
 class Happening(Struct):
@@ -141,6 +145,44 @@ class Contact(Struct, frozen=True):
     zone: str = "UTC"
     attributes: Mapping[str, Any] = {}
     """Attributes and, as `traits.<name>`, traits."""
+    absorbed: Sequence[str] = ()
+    """Other ids of the person, under which messages may have been planned."""
+
+
+class Kinship(Struct, frozen=True):
+    """Contacts turned out to be one person, or not to be."""
+
+    event_id: str
+    contact_id: str
+    """The one that stands for the others now."""
+    member_ids: Sequence[str]
+    """The others; of a contact that was parted, with its own id."""
+    time: int
+    """When that was found out (ms)."""
+    merged: bool
+    from_id: str = ""
+    """The person that a contact was parted from."""
+    traceparent: str = ""
+
+
+class Departure(Struct, frozen=True):
+    """A person was erased."""
+
+    contact_id: str
+    traceparent: str = ""
+
+
+class Understood(Struct, frozen=True):
+    """A keyword that changed what a person agrees to, and of which they are to hear."""
+
+    event_id: str
+    contact_id: str
+    granted: bool
+    phone_number_id: str
+    """Our number that they wrote to."""
+    time: int
+    received_time: int
+    traceparent: str = ""
 
 
 class Template(Struct):
@@ -294,6 +336,9 @@ class ParametersInvalid(Invalid):
 class ExpressionInvalid(Invalid):
     """An expression does not parse or check."""
 
+    def __init__(self, field: str, error: ExpressionError) -> None:
+        super().__init__(f"{field}: {error}", field=field, **error.facts)
+
 
 class MessageNotFound(NotFound):
     """No such message."""
@@ -313,6 +358,10 @@ class NumberNotFound(NotFound):
 
 class ContactNotFound(NotFound):
     """Profile knows no such contact."""
+
+
+class ContactErased(Refused):
+    """The person was erased."""
 
 
 class CampaignState(Refused):

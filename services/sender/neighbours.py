@@ -31,7 +31,7 @@ from services.sender.wire import at
 
 _MOST_CONTACTS = 500
 _PURPOSE = ("purpose", "sending messages")
-_SENDING = ("addresses", "consents", "zone", "language", "state")
+_SENDING = ("addresses", "consents", "zone", "language", "state", "absorbed_contact_ids")
 _CONSENTS = {
     Consent.STATE_NONE: "none",
     Consent.STATE_GRANTED: "granted",
@@ -159,6 +159,7 @@ def _contact(proto: ContactProto) -> Contact:
         consents={c.purpose: _CONSENTS.get(c.state, "none") for c in proto.consents},
         language=proto.language.value,
         zone=proto.zone.value or "UTC",
+        absorbed=list(proto.absorbed_contact_ids),
         attributes={
             **({"stage": proto.stage.stage} if proto.stage.stage else {}),
             "zone": proto.zone.value or "UTC",

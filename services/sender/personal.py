@@ -26,6 +26,7 @@ from services.sender.model import (
 _OPEN: Final = Registry(open=True)
 _USABLE: Final = frozenset({"APPROVED", "PAUSED"})  # what is paused comes back; a gate waits
 _PARAMETERS: Final = "parameters"
+_EVENT: Final = "event."
 _PARAMETER: Final = re.compile(r"\bparameters\.")
 _ADDRESS: Final = ("https://", "http://")
 
@@ -54,6 +55,8 @@ class Draft(Struct):
     """By variable, the target of the link whose token is to stand there."""
     failed: str = ""
     """The variable without value whose binding says that the campaign must pause."""
+    others: Sequence[str] = ()
+    """Ids that the message had for another id of the person: it has had it if one is known."""
 
 
 def compile_binding(binding: Binding, field: str = "expression") -> Compiled:
@@ -62,11 +65,25 @@ def compile_binding(binding: Binding, field: str = "expression") -> Compiled:
     `parameters.x` is a value the trigger brought: for the language, a property of the event that
     triggers.
     """
-    source = _PARAMETER.sub("event.", binding.expression)
+    source = _PARAMETER.sub(_EVENT, binding.expression)
     try:
         return Compiled(binding, compile(source, _OPEN, _PARAMETERS))
     except ExpressionError as error:
-        raise ExpressionInvalid(f"{field}: {error}", field=field) from error
+        raise ExpressionInvalid(field, _as_written(error, binding.expression)) from error
+
+
+def _as_written(error: ExpressionError, source: str) -> ExpressionError:
+    """The same error in the words of whoever wrote `parameters`, and where it stands there."""
+    longer = len(_PARAMETERS) + 1 - len(_EVENT)
+
+    def place(offset: int) -> int:
+        for found in _PARAMETER.finditer(source):
+            if offset >= found.start() + len(_EVENT):
+                offset += longer
+        return offset
+
+    start, end = place(error.offset), place(error.offset + error.length)
+    return ExpressionError(source, start, end, error.message, error.expected)
 
 
 def share(*parts: str) -> float:
@@ -119,7 +136,7 @@ class Writer:
         variant, propensity = assign(campaign, contact.contact_id)
         occurrence_id = occurrence.occurrence_id if occurrence else ""
         message = Message(
-            message_id=derived_id("msg", campaign.campaign_id, occurrence_id, contact.contact_id),
+            message_id=_id(campaign, occurrence_id, contact.contact_id),
             contact_id=contact.contact_id,
             campaign_id=campaign.campaign_id,
             occurrence_id=occurrence_id,
@@ -141,6 +158,18 @@ class Writer:
         )
         if contact.addresses:
             message.market = contact.addresses[0].market
+        draft = self._draft(message, variant, contact, occurrence)
+        draft.others = [_id(campaign, occurrence_id, other) for other in contact.absorbed]
+        return draft
+
+    def _draft(
+        self,
+        message: Message,
+        variant: Variant | None,
+        contact: Contact,
+        occurrence: Occurrence | None,
+    ) -> Draft:
+        now = message.plan_time
         if variant is None:
             message.state, message.reason = State.HELD_OUT, "hold_out"
             return Draft(message)
@@ -218,6 +247,10 @@ class Writer:
             if self.campaign.not_after_duration:
                 limits.append(occurrence.time + self.campaign.not_after_duration)
         return min((limit for limit in limits if limit), default=0)
+
+
+def _id(campaign: Campaign, occurrence_id: str, contact_id: str) -> str:
+    return derived_id("msg", campaign.campaign_id, occurrence_id, contact_id)
 
 
 def finish(draft: Draft, tokens: Mapping[str, str]) -> Message:

@@ -1,7 +1,7 @@
 """Turning audiences and triggers into messages, and keeping campaigns moving to their end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from chassis.clock import Clock, milliseconds_of
@@ -29,6 +29,10 @@ class LinkWish(NamedTuple):
     contact_id: str
 
 
+Others = Mapping[str, Sequence[str]]
+"""Message id → ids it had for other ids of the person; if one is known the person has had it."""
+
+
 class Desk(Protocol):
     """Campaigns and their messages, as planning needs them."""
 
@@ -44,6 +48,7 @@ class Desk(Protocol):
         self,
         campaign: Campaign,
         messages: Sequence[Message],
+        others: Others,
         cursor: str,
         unresolved: int,
         until: int,
@@ -63,7 +68,9 @@ class Desk(Protocol):
         """Those of the campaigns that take occurrences now."""
         ...
 
-    async def occur(self, event_ids: Sequence[str], messages: Sequence[Message | None]) -> None:
+    async def occur(
+        self, event_ids: Sequence[str], messages: Sequence[Message | None], others: Others
+    ) -> None:
         """Store the message of each event not seen before."""
         ...
 
@@ -177,7 +184,7 @@ class Planner:
         messages = await self._finish(drafts)
         unresolved = len(contact_ids) - len(drafts)
         going_on = await self._desk.plan(
-            writer.campaign, messages, cursor, unresolved, now + _LEASE_MS
+            writer.campaign, messages, _others(drafts), cursor, unresolved, now + _LEASE_MS
         )
         self._wake()
         return going_on
@@ -203,33 +210,42 @@ class Planner:
         """Make the message of each occurrence; the same occurrence again makes nothing."""
         campaigns = await self._desk.triggered(list({o.campaign_id for o in occurrences}))
         messages: dict[str, Message] = {}
+        others: dict[str, Sequence[str]] = {}
         for campaign_id, campaign in campaigns.items():
             mine = [o for o in occurrences if o.campaign_id == campaign_id]
             if campaign.trigger_ids:
                 mine = [o for o in mine if o.trigger_id in campaign.trigger_ids]
             if mine:
-                messages |= await self._occur(campaign, mine)
+                drafts = await self._occur(campaign, mine)
+                others |= _others(drafts.values())
+                finished = await self._finish(list(drafts.values()))
+                messages |= dict(zip(drafts, finished, strict=True))
         await self._desk.occur(
-            [o.event_id for o in occurrences], [messages.get(o.event_id) for o in occurrences]
+            [o.event_id for o in occurrences],
+            [messages.get(o.event_id) for o in occurrences],
+            others,
         )
         self._wake()
 
     async def _occur(
         self, campaign: Campaign, occurrences: Sequence[Occurrence]
-    ) -> dict[str, Message]:
+    ) -> dict[str, Draft]:
         writer = Writer(campaign, *await self._desk.materials(campaign))
         ids = list({o.contact_id for o in occurrences})
         people = await self._people.read(ids, sorted(writer.attributes))
         now = self._now()
-        drafts = {
+        return {
             o.event_id: writer.write(people[o.contact_id], now, o, o.traceparent)
             for o in occurrences
             if o.contact_id in people
         }
-        return dict(zip(drafts, await self._finish(list(drafts.values())), strict=True))
 
     def _now(self) -> int:
         return milliseconds_of(self._clock.now())
+
+
+def _others(drafts: Iterable[Draft]) -> Others:
+    return {draft.message.message_id: draft.others for draft in drafts if draft.others}
 
 
 def first_of(message: Message) -> list[Happening]:

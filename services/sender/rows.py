@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from chassis.postgres import Connection
+from chassis.tombstones import erased
 from services.sender.model import Message
 
 _TYPES: Final = {"str": "text", "int": "bigint", "float": "double precision", "bytes": "bytea"}
 _FIELDS: Final = Message.__struct_fields__
 _SQL_TYPES: Final = [_TYPES[Message.__annotations__[field].__name__] for field in _FIELDS]
-_CHANGING: Final = _FIELDS[_FIELDS.index("category") :]
+_CHANGING: Final = tuple(f for f in _FIELDS[_FIELDS.index("category") :] if f != "home_id")
 COLUMNS: Final = ", ".join(_FIELDS)
 
 _UNNESTED: Final = ", ".join(f"${i}::{kind}[]" for i, kind in enumerate(_SQL_TYPES, 1))
@@ -30,9 +31,21 @@ _UPDATE: Final = (
 
 
 async def insert(connection: Connection, messages: Sequence[Message]) -> set[str]:
-    """Store messages that are not known yet; returns their ids."""
+    """Store messages that are not known yet, of people who were not erased; returns their ids."""
+    gone = await erased(connection, {i for m in messages for i in (m.contact_id, m.home_id)})
+    messages = [m for m in messages if gone.isdisjoint((m.contact_id, m.home_id))]
+    if not messages:
+        return set()
     rows = await connection.fetch(_INSERT, *_columns(messages, _FIELDS))
-    return {row["message_id"] for row in rows}
+    new = {row["message_id"] for row in rows}
+    # A merge may have been followed since somebody asked who the contact is.
+    await connection.execute(
+        "UPDATE messages m SET home_id = m.contact_id, contact_id = p.person_id FROM people p"
+        " WHERE m.message_id = ANY($1::text[]) AND p.contact_id = m.contact_id"
+        " AND p.person_id <> m.contact_id",
+        list(new),
+    )
+    return new
 
 
 async def update(connection: Connection, messages: Sequence[Message]) -> None:

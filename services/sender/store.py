@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
+from chassis.tombstones import erased
 from services.sender.dispatch import Candidate, Decide, Decided, Settled, doubt, give_up, settle
 from services.sender.model import (
     DAY_MS,
     NEVER,
+    ContactErased,
     Happening,
     Lane,
     Message,
@@ -21,6 +23,7 @@ from services.sender.model import (
     State,
     Template,
 )
+from services.sender.nobody import anonymise
 from services.sender.outcome import SATURATED, Halted, Refused
 from services.sender.progress import Fact, Kind, Status, Talk, learn
 from services.sender.rows import COLUMNS, insert, locked, update
@@ -103,7 +106,8 @@ class Outbox:
             row = await connection.fetchrow(
                 f"SELECT {COLUMNS} FROM messages WHERE message_id = $1", message.message_id
             )
-            assert row is not None
+            if row is None:
+                raise ContactErased("the person was erased", contact_id=message.contact_id)
             stored = Message(*row)
             return []
 
@@ -152,7 +156,10 @@ class Outbox:
             messages = await locked(connection, list(by_id))
             happenings: list[Happening] = []
             for message in messages:
-                happenings += settle(message, by_id[message.message_id], self._unknown_ms)
+                done = by_id[message.message_id]
+                happenings += settle(message, done, self._unknown_ms)
+                if not message.contact_id:
+                    happenings += anonymise(message, done.time)
             await update(connection, messages)
             await _beside(connection, settled, messages)
             return [record_of(happening) for happening in happenings]
@@ -215,7 +222,10 @@ class Outbox:
                 changed[message.message_id] = message
                 if status.fact.error_code in SATURATED:
                     saturated[message.contact_id] = status.fact.time
-                records += _told(learn(message, [status.fact]), status.received_time, trace)
+                happenings = learn(message, [status.fact])
+                if not message.contact_id:
+                    happenings += anonymise(message, status.fact.time)
+                records += _told(happenings, status.received_time, trace)
             await update(connection, list(changed.values()))
             await _saturate(connection, saturated)
             return [record for record in records if record is not None]
@@ -226,7 +236,8 @@ class Outbox:
         """Windows that open, and replies and clicks joined to the messages they answer."""
 
         async def work(connection: Connection, fresh: Sequence[int]) -> list[Record]:
-            new = [(talks[i], onward[i]) for i in fresh]
+            gone = await erased(connection, {talks[i].contact_id for i in fresh})
+            new = [(talks[i], onward[i]) for i in fresh if talks[i].contact_id not in gone]
             await _open_windows(connection, [talk for talk, _ in new if talk.phone_number_id])
             answered = await _answered(connection, [talk for talk, _ in new])
             found = await locked(connection, sorted(set(answered.values())))
@@ -345,8 +356,7 @@ async def _beside(
 
 
 async def _saturate(connection: Connection, contacts: Mapping[str, int]) -> None:
-    if contacts:
-        ordered = sorted(contacts.items())
+    if ordered := sorted((one, time) for one, time in contacts.items() if one):
         await connection.execute(
             "INSERT INTO saturations SELECT * FROM unnest($1::text[], $2::bigint[])"
             " ON CONFLICT (contact_id) DO UPDATE"

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
+import orjson
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -57,6 +58,7 @@ from services.sender.model import (
 _SOURCE: Final = "merhaba:sender"
 _MISSING: Final = {1: "fallback", 2: "skip", 3: "fail"}
 _DELIVERED: Final = 2  # bit of `Message.implied`, as `progress.Kind`
+_MEDIA: Final = frozenset({"image", "video", "document", "audio"})
 _STATUSES: Final = {
     "sent": MessageSent,
     "delivered": MessageDelivered,
@@ -97,7 +99,22 @@ def ref_of(message: Message) -> MessageRef:
         category=message.category,
         phone_number_id=message.phone_number_id,
         market=message.market,
+        content_kind=_shown(message.body),
     )
+
+
+def _shown(body: bytes) -> str:
+    """What a person sees first of a message: its header's kind, or else text."""
+    said = orjson.loads(body) if body else {}
+    kind = said.get("type", "")
+    if kind == "template":
+        components = said.get("template", {}).get("components", ())
+        parts = next((c["parameters"] for c in components if c.get("type") == "header"), ())
+        return next((part["type"] for part in parts if part["type"] in _MEDIA), "text")
+    if kind == "interactive":
+        header = said["interactive"].get("header", {}).get("type", "text")
+        return header if header in _MEDIA else "text"
+    return str(kind)
 
 
 def record_of(happening: Happening) -> Record:
@@ -109,7 +126,7 @@ def record_of(happening: Happening) -> Record:
         received_time=stamp(happening.received_time or message.received_time),
         traceparent=happening.traceparent or message.traceparent,
         source=_SOURCE,
-        contact_id=message.contact_id,
+        contact_id=message.home_id or message.contact_id,
     )
     ref = ref_of(message)
     match happening.what:
@@ -150,7 +167,10 @@ def record_of(happening: Happening) -> Record:
         case "message_replied":
             event.message_replied.CopyFrom(
                 MessageReplied(
-                    message=ref, reply_wamid=happening.target, match=happening.kind or "context"
+                    message=ref,
+                    reply_wamid=happening.target,
+                    match=happening.kind or "context",
+                    message_time=stamp(message.sent_time),
                 )
             )
         case other:

@@ -79,10 +79,10 @@ class Links:
         targets = [_target(wish) for wish in wishes]
         expiries = [default_s if wish.expire_s is None else wish.expire_s for wish in wishes]
         wanted: dict[str, Wanted] = {}
-        for target, expire_s in zip(targets, expiries, strict=True):
-            known = wanted.get(target.link_id)
-            if known is None or known.expire_s < expire_s:
-                wanted[target.link_id] = Wanted(target, expire_s)
+        for wish, target, expire_s in zip(wishes, targets, expiries, strict=True):
+            known = wanted.get(target.link_id) or Wanted(target, expire_s, wish.contact_id)
+            contact_id = wish.contact_id if wish.contact_id == known.contact_id else ""
+            wanted[target.link_id] = Wanted(target, max(known.expire_s, expire_s), contact_id)
         numbers = await self._store.register(list(wanted.values()))
         return [
             self._link(wish, target.link_id, numbers[target.link_id], expire_s)

@@ -1,19 +1,22 @@
-"""Everything ingest holds of a person, dataset by dataset. Links hold nobody: what they say of a
-person stands in the token alone, which is kept nowhere."""
+"""Everything ingest holds of a person, dataset by dataset. Of links it holds where those lead that
+were made for them alone: what else they say stands in the token, which is kept nowhere."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Any, Final
 
 import orjson
 
 from chassis.clock import Clock, milliseconds_of
+from chassis.privacy import Count, Readers, Told
 from chassis.streams import DeadLetter, DeadLetters, Eraser, EventLog
 from chassis.times import stamped, timestamp
 from merhaba.profile.v1.privacy_pb2 import ExportedRecord
 from services.ingest.archive.segment import ArchivedWebhook, ArchiveQuery, Head
 from services.ingest.archive.store import Archive
 from services.ingest.failures import LogNotFinished
+from services.ingest.links.store import TargetStore
 from services.ingest.model import RawWebhook
 from services.ingest.privacy import letters
 from services.ingest.privacy.parting import left_over, part
@@ -21,19 +24,7 @@ from services.ingest.privacy.person import Person
 from services.ingest.privacy.rejects import Rejects
 from services.ingest.wire import topic_of
 
-DATASETS: Final = ("webhook", "import_reject", "dead_letter")
 _PAGE: Final = 200
-
-Count = Callable[[str, int], Any]
-
-
-class Told(NamedTuple):
-    """One record, or only how far looking for it went."""
-
-    dataset: str
-    place: str
-    """Where to go on behind it."""
-    record: ExportedRecord | None
 
 
 class Holdings:
@@ -43,6 +34,7 @@ class Holdings:
         self,
         archive: Archive,
         rejects: Rejects,
+        targets: TargetStore,
         log: EventLog,
         topics: Sequence[str],
         clock: Clock,
@@ -52,6 +44,7 @@ class Holdings:
         not finished."""
         self._archive = archive
         self._rejects = rejects
+        self._targets = targets
         self._letters = DeadLetters(log)
         self._eraser = Eraser(log, clock)
         self._topics = topics
@@ -60,17 +53,14 @@ class Holdings:
 
     # ---- to be shown
 
-    async def told(self, person: Person, dataset: str, place: str) -> AsyncIterator[Told]:
-        """All records from a place in a dataset on (empty: from the beginning)."""
-        readers = {
-            "webhook": self._webhooks,
-            "import_reject": self._rows,
-            "dead_letter": self._dead_letters,
+    def readers(self, person: Person) -> Readers:
+        """Everything of theirs, by dataset."""
+        return {
+            "webhook": partial(self._webhooks, person),
+            "import_reject": partial(self._rows, person),
+            "link_target": partial(self._addresses, person),
+            "dead_letter": partial(self._dead_letters, person),
         }
-        for name in DATASETS[DATASETS.index(dataset) if dataset else 0 :]:
-            async for told in readers[name](person, place):
-                yield told
-            place = ""
 
     async def _webhooks(self, person: Person, after: str) -> AsyncIterator[Told]:
         if not person.on_whatsapp:
@@ -94,6 +84,14 @@ class Holdings:
                     }
                     record = _record("import_reject", said)
                 yield Told("import_reject", row.place, record)
+
+    async def _addresses(self, person: Person, after: str) -> AsyncIterator[Told]:
+        number = int(after or 0)
+        while page := await self._targets.of(person.contact_ids, number, _PAGE):
+            for one in page:
+                number = one.number
+                said = {"campaign_id": one.campaign_id, "url": one.url}
+                yield Told("link_target", str(number), _record("link_target", said))
 
     async def _dead_letters(self, person: Person, before: str) -> AsyncIterator[Told]:
         while page := await self._letters.list("", before, _PAGE):
@@ -119,6 +117,7 @@ class Holdings:
             raise LogNotFinished(left)
         await count("webhook", await self._redact(person))
         await count("import_reject", await self._rejects.delete(person.in_row))
+        await count("link_target", await self._targets.delete(person.contact_ids))
         await count("dead_letter", await self._delete_letters(person))
 
     async def _redact(self, person: Person) -> int:

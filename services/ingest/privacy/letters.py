@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 import orjson
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
+from chassis.readable import readable
 from merhaba.event.v1.event_pb2 import Event
 from services.ingest.archive.segment import words
 from services.ingest.model import RAW, RETRY
@@ -27,7 +27,7 @@ def concerns(person: Person, topic: str, record: bytes) -> bool:
         event = Event.FromString(record)
     except DecodeError:
         return person.is_told_in(record)
-    if person.contact_id and event.contact_id == person.contact_id:
+    if event.contact_id in person.contact_ids:
         return True
     return any(person.is_known_as(one.kind, one.scope, one.value) for one in event.identities)
 
@@ -43,7 +43,7 @@ def theirs(person: Person, topic: str, record: bytes) -> Any:
         if topic == RAW:
             (webhook,) = raw_webhooks([record])
             return _webhook(person, webhook.body, webhook.received_ms)
-        return MessageToDict(Event.FromString(record), preserving_proto_field_name=True)
+        return readable(Event.FromString(record))
     except (msgspec.MsgspecError, orjson.JSONDecodeError, DecodeError):
         return record.decode(errors="replace")
 

@@ -5,7 +5,7 @@ count only where it stands that they are an identifier.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, Final
 
@@ -23,8 +23,12 @@ _KEYS: Final = frozenset({"userId", "anonymousId", "previousId", "email", "phone
 class Person:
     """Somebody, by everything they are known by."""
 
-    def __init__(self, contact_id: str, identities: frozenset[Identity]) -> None:
+    def __init__(
+        self, contact_id: str, identities: frozenset[Identity], members: Iterable[str] = ()
+    ) -> None:
+        """`members`: other ids that stand, or stood, for them."""
         self.contact_id = contact_id
+        self.contact_ids = frozenset({contact_id, *members} - {""})
         self.identities = identities
 
     @cached_property
@@ -46,7 +50,7 @@ class Person:
 
     @cached_property
     def _needles(self) -> list[bytes]:
-        return [value.encode() for value in {self.contact_id, *self._values} if value]
+        return [value.encode() for value in self.contact_ids | self._values if value]
 
     @cached_property
     def _rows(self) -> list[tuple[bool, re.Pattern[bytes]]]:

@@ -15,6 +15,7 @@ import pytest
 from chassis.clock import SystemClock
 from chassis.ids import fresh_id
 from chassis.postgres import Pool, database
+from chassis.privacy import Readers, Told
 from chassis.rpc import channel
 from chassis.streams import DeadLetters, EventLog
 from chassis.testing import wait_until
@@ -26,7 +27,6 @@ from merhaba.ingest.v1.webhook_pb2 import Webhook, WebhookFilter
 from merhaba.profile.v1.privacy_pb2 import ExportedRecord
 from services.ingest.config import TOPICS
 from services.ingest.model import Posted, RawWebhook
-from services.ingest.privacy.holdings import Told
 from services.ingest.privacy_api import PrivacyApi
 from services.ingest.tests.bodies import message, status, value, webhook
 from services.ingest.tests.conftest import API_TOKEN, Front, opened, refused
@@ -310,7 +310,10 @@ class Slow:
     def __init__(self) -> None:
         self.released = asyncio.Event()
 
-    async def told(self, *_: Any) -> AsyncIterator[Told]:
+    def readers(self, _: Any) -> Readers:
+        return {"webhook": self.told}
+
+    async def told(self, _: str) -> AsyncIterator[Told]:
         await self.released.wait()
         yield Told("webhook", "wh", ExportedRecord(service="ingest"))
 

@@ -11,14 +11,13 @@ import pytest
 
 from chassis import paging
 from chassis.clock import ManualClock, SystemClock
-from chassis.failures import TokenInvalid
+from chassis.failures import CursorExpired, TokenInvalid
 from chassis.ids import fresh_id
 from chassis.streams import EventLog, Record
 from merhaba.event.v1.event_pb2 import Event
 from merhaba.ingest.v1.ingest_service_pb2 import WatchEventsRequest, WatchEventsResponse
 from merhaba.ingest.v1.watched_event_pb2 import EventFilter
 from services.ingest.api.watch import Watch
-from services.ingest.failures import CursorExpired
 from services.ingest.tests.conftest import Front, refused
 
 SOON = timedelta(milliseconds=50)

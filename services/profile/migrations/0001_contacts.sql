@@ -4,7 +4,7 @@
 
 -- depends:
 
--- `identity` is a hash of kind, scope and value; the values themselves are in the document.
+-- `identity` is a keyed hash of kind, scope and value; the values themselves are in the document.
 CREATE TABLE identities (
     identity bytea PRIMARY KEY,
     contact_id uuid NOT NULL
@@ -20,6 +20,16 @@ CREATE TABLE contacts (
     document bytea NOT NULL
 ) WITH (fillfactor = 70);
 
+-- What opens a contact's document, events and consents: a key of its own, wrapped by a master key.
+-- Written once; without its row nothing sealed about the contact can ever be read again.
+CREATE TABLE keys (
+    contact_id uuid PRIMARY KEY,
+    master_id text NOT NULL,
+    wrapped bytea NOT NULL
+);
+
+-- `document`, `body` and `line` are sealed. In the clear are ids, times, names of events and
+-- purposes: what an index needs.
 CREATE TABLE events (
     contact_id uuid NOT NULL,
     event_time bigint NOT NULL,

@@ -1,5 +1,6 @@
 """A directory on real servers."""
 
+import base64
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -8,10 +9,25 @@ import pytest
 
 from chassis.clock import ManualClock
 from chassis.postgres import Effects, Pool, database, migrate
-from chassis.streams import EventLog
+from chassis.streams import EventLog, Watch
 from services.profile.app import new_contact_id
 from services.profile.directory import Directory
+from services.profile.envelope import Envelope
+from services.profile.identity import BlindIndex
+from services.profile.master_keys import LocalMasterKeys
+from services.profile.privacy_api import Rights
+from services.profile.reads import Reads
+from services.profile.recompute import Recompute
+from services.profile.registry_store import RegistryStore
+from services.profile.rights.category_store import CategoryStore
+from services.profile.rights.erasing import Erasing
+from services.profile.rights.erasures import Erasures
+from services.profile.rights.exporting import Exporting
+from services.profile.rights.holders import Holder
+from services.profile.rights.ledger import Ledger
+from services.profile.rights.records import Records
 from services.profile.store import ContactStore
+from services.profile.vault import Vault
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +43,100 @@ async def pool(profile_url: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-def directory(pool: Pool, log: EventLog, manual_clock: ManualClock) -> Directory:
-    effects = Effects(pool, log, manual_clock, timedelta(days=30))
-    return Directory(ContactStore(pool, effects, manual_clock, new_contact_id))
+def master_keys() -> str:
+    """The setting."""
+    return "k1:" + base64.b64encode(b"the first master key of tests...").decode()
+
+
+@pytest.fixture
+def index_key() -> str:
+    """The setting."""
+    return base64.b64encode(b"the secret of the index in tests").decode()
+
+
+@pytest.fixture
+def vault(master_keys: str) -> Vault:
+    return Vault(LocalMasterKeys(master_keys))
+
+
+@pytest.fixture
+def index(index_key: str) -> BlindIndex:
+    return BlindIndex(base64.b64decode(index_key))
+
+
+@pytest.fixture
+def reads(pool: Pool, manual_clock: ManualClock) -> Reads:
+    return Reads(pool, manual_clock, timedelta(days=30))
+
+
+@pytest.fixture
+def envelope(master_keys: str) -> Envelope:
+    return Envelope(LocalMasterKeys(master_keys))
+
+
+@pytest.fixture
+def effects(pool: Pool, log: EventLog, manual_clock: ManualClock, envelope: Envelope) -> Effects:
+    return Effects(pool, log, manual_clock, timedelta(days=30), envelope)
+
+
+@pytest.fixture
+def registry(pool: Pool, manual_clock: ManualClock) -> RegistryStore:
+    return RegistryStore(pool, manual_clock)
+
+
+@pytest.fixture
+def recompute(
+    pool: Pool, effects: Effects, vault: Vault, registry: RegistryStore, manual_clock: ManualClock
+) -> Recompute:
+    return Recompute(pool, effects, vault, registry, manual_clock)
+
+
+@pytest.fixture
+def watch(log: EventLog, manual_clock: ManualClock) -> Watch:
+    return Watch(log, manual_clock)
+
+
+@pytest.fixture
+def store(
+    pool: Pool,
+    effects: Effects,
+    vault: Vault,
+    index: BlindIndex,
+    registry: RegistryStore,
+    manual_clock: ManualClock,
+) -> ContactStore:
+    return ContactStore(pool, effects, vault, index, registry, manual_clock, new_contact_id)
+
+
+@pytest.fixture
+def directory(store: ContactStore) -> Directory:
+    return Directory(store)
+
+
+@pytest.fixture
+def holders() -> dict[str, Holder]:
+    """Other services: nobody, unless a test says so."""
+    return {}
+
+
+@pytest.fixture
+def rights(
+    pool: Pool,
+    effects: Effects,
+    vault: Vault,
+    index: BlindIndex,
+    envelope: Envelope,
+    store: ContactStore,
+    reads: Reads,
+    holders: dict[str, Holder],
+    manual_clock: ManualClock,
+) -> Rights:
+    erasures = Erasures(pool, effects, vault, envelope, index, manual_clock, tuple(holders))
+    return Rights(
+        Ledger(pool, vault, store),
+        Exporting(Records(pool, store, reads), holders),
+        erasures,
+        Erasing(erasures, holders, manual_clock),
+        CategoryStore(pool),
+        "A shop",
+    )

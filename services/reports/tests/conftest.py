@@ -1,6 +1,7 @@
 """A ledger on a real Postgres, fed as the consumers feed it."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from merhaba.event.v1 import Event
 from services.reports.app import MIGRATIONS
 from services.reports.consumer import Folding
 from services.reports.freshness import Freshness
+from services.reports.held import Held
 from services.reports.ledger import Ledger
 from services.reports.store import PostgresStore
 
@@ -45,11 +47,17 @@ def ledger(pool: Pool, log: EventLog, manual_clock: ManualClock) -> Ledger:
 
 
 @pytest.fixture
-def feed(ledger: Ledger) -> Feed:
+def held(pool: Pool, manual_clock: ManualClock) -> Held:
+    return Held(pool, manual_clock, lambda: secrets.token_hex(32))
+
+
+@pytest.fixture
+def feed(ledger: Ledger, held: Held) -> Feed:
     """Hands events to the consumer of a topic, as one batch."""
 
     async def handle(topic: str, events: Sequence[Event]) -> None:
-        await Folding(topic, ledger).handle([one.SerializeToString() for one in events])
+        folding = Folding(topic, ledger, held.erase)
+        await folding.handle([one.SerializeToString() for one in events])
 
     return handle
 

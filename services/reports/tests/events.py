@@ -8,6 +8,8 @@ from merhaba.event.v1 import (
     CampaignChanged,
     ConsentChanged,
     ContactCreated,
+    ContactMerged,
+    ContactSplit,
     Event,
     LinkClicked,
     MessageClicked,
@@ -109,6 +111,16 @@ def campaign(at: int, campaign_id: str, state: str, name: str = "", recipients: 
         campaign_id=campaign_id, state=state, name=name, recipients=recipients
     )
     return event(at, "", campaign_changed=changed)
+
+
+def merged(at: int, stays: str, *absorbed: str) -> Event:
+    body = ContactMerged(absorbed_contact_id=absorbed[0], member_contact_ids=absorbed)
+    return event(at, stays, contact_merged=body)
+
+
+def split(at: int, contact: str, from_contact: str) -> Event:
+    body = ContactSplit(from_contact_id=from_contact, member_contact_ids=[contact])
+    return event(at, contact, contact_split=body)
 
 
 def ordered(

@@ -16,15 +16,19 @@ from chassis.testing import wait_until
 from services.reports.app import TOPICS, Sampler, main
 from services.reports.consumer import GROUP, Folding
 from services.reports.freshness import Freshness
+from services.reports.held import Held
 from services.reports.ledger import Ledger
 from services.reports.tests.events import NOON, campaign, event, outcome, ref
 from services.reports.wire import said
 
 
 @pytest.fixture
-async def consuming(log: EventLog, ledger: Ledger) -> AsyncIterator[None]:
+async def consuming(log: EventLog, ledger: Ledger, held: Held) -> AsyncIterator[None]:
     async with tasks(
-        *(Consumer(log, GROUP, [topic], Folding(topic, ledger).handle).run for topic in TOPICS)
+        *(
+            Consumer(log, GROUP, [topic], Folding(topic, ledger, held.erase).handle).run
+            for topic in TOPICS
+        )
     ):
         yield
 

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chassis.ids import fresh_id
+from services.reports.ledger import Where
 from services.reports.tests.events import (
     DAY,
     HOUR,
@@ -19,11 +20,13 @@ from services.reports.tests.events import (
     entered,
     left,
     link_clicked,
+    merged,
     ordered,
     outcome,
     received,
     ref,
     segment_changed,
+    split,
     tracked,
     withdrew,
 )
@@ -345,8 +348,50 @@ async def test_the_base_grows_with_contacts(ledger, feed) -> None:
     assert (await ledger.live(timedelta(hours=1))).base == before + 4
 
 
+async def test_facts_of_an_absorbed_contact_count_for_the_one_that_stays(ledger, feed) -> None:
+    for order in ([0, 1, 2], [2, 1, 0]):
+        run = fresh_id("c")
+        stays, goes, first = f"{run}a", f"{run}b", f"{run}c"
+        messages = [
+            outcome("delivered", NOON, who, ref(f"{run}/{who}", run)) for who in (goes, stays)
+        ]
+        own = [
+            ordered(NOON + HOUR, goes, "o1", 10),
+            ordered(NOON + HOUR, stays, "o2", 5),
+            ordered(NOON + HOUR, goes, "o3", 1),
+            cancelled(NOON + 2 * HOUR, stays, "o3"),
+            withdrew(NOON + HOUR, stays),
+        ]
+        changes = [
+            merged(NOON + 1, stays, goes),
+            merged(NOON + 2, first, stays, goes),
+            split(NOON + 3, goes, first),
+        ]
+        where = Where(campaign_id=run)
+        await feed("message", messages)
+        await feed("contact", own)
+        await feed("signal", [entered(NOON, goes, run), entered(NOON, stays, run)])
+
+        async def counted(where: Where = where, run: str = run) -> tuple[int, list[int], Any, int]:
+            steps, _ = await ledger.funnel(where, ["delivered", "converted"])
+            total = (await ledger.campaign(run)).total
+            people = await ledger._store.people(where)
+            states, _ = await ledger.segments(timedelta(days=1))
+            members = [s.members for s in states if s.segment_id == run]
+            sales = total.sales
+            return people, steps, (sales.orders, sales.converted, total.opted_out), members[0]
+
+        assert await counted() == (2, [2, 2], (3, 2, 1), 2)
+        await feed("contact", [changes[0]])
+        # The last message before them has brought all orders; one was called off.
+        assert await counted() == (1, [1, 1], (2, 1, 2), 1)
+        for number in order:
+            await feed("contact", [changes[number]])
+        assert (await counted())[:3] == (2, [2, 2], (3, 2, 1))
+
+
 async def test_within_a_batch_and_across_batches_the_same_word_wins(ledger, feed) -> None:
-    for split in ([[0, 1]], [[1, 0]], [[0], [1]], [[1], [0]]):
+    for batches in ([[0, 1]], [[1, 0]], [[0], [1]], [[1], [0]]):
         own = fresh_id("c")
         pairs = [
             [
@@ -361,7 +406,7 @@ async def test_within_a_batch_and_across_batches_the_same_word_wins(ledger, feed
         orders = [ordered(NOON + at, own, "o", 10 + at) for at in (0, 1)]
         moves = [(left, entered)[at](NOON + at, own, own) for at in (0, 1)]
         names = [segment_changed(NOON + at, own, "zs"[at]) for at in (0, 1)]
-        for batch in split:
+        for batch in batches:
             await feed("message", [one for n in batch for one in pairs[n]])
             await feed("contact", [orders[n] for n in batch])
             await feed("signal", [one for n in batch for one in (moves[n], names[n])])

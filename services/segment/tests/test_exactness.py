@@ -153,7 +153,8 @@ class Service:
 
     def _keep(self, outcome) -> None:
         self.said += outcome.transitions
-        self.kept = outcome.states[CONTACT].to_bytes()
+        if CONTACT in outcome.states:
+            self.kept = outcome.states[CONTACT].to_bytes()
 
     @property
     def members(self) -> set[str]:

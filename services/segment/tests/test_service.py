@@ -14,7 +14,8 @@ from chassis.app import tasks
 from chassis.clock import SystemClock
 from chassis.failures import Unavailable
 from chassis.testing import wait_until
-from merhaba.event.v1 import ContactErased, ContactMerged, Event
+from merhaba.event.v1 import ContactMerged, ContactSplit, Event
+from merhaba.profile.v1 import Attribute
 from merhaba.segment.v1 import (
     Action,
     ArchiveSegmentRequest,
@@ -24,10 +25,8 @@ from merhaba.segment.v1 import (
     CheckMembershipRequest,
     CreateSegmentRequest,
     CreateTriggerRequest,
-    EraseContactRequest,
     EventCause,
     ExplainMembershipRequest,
-    ExportContactRequest,
     GetBackfillRequest,
     GetOccurrenceRequest,
     GetSegmentRequest,
@@ -46,6 +45,7 @@ from merhaba.segment.v1 import (
     UpdateSegmentRequest,
     WebhookAction,
 )
+from services.segment.model import Past
 from services.segment.timers import Timers
 
 ACTIVE = 'events("product_viewed").within("24h").exists()'
@@ -61,6 +61,15 @@ def person() -> str:
 def stamp_of(suite):
     """The present instant."""
     return suite.tracked(person(), "x").event_time
+
+
+def merged(suite, stays: str, goes: str) -> Event:
+    return Event(
+        event_id=f"merge/{goes}",
+        event_time=stamp_of(suite),
+        contact_id=stays,
+        contact_merged=ContactMerged(absorbed_contact_id=goes, member_contact_ids=[goes]),
+    )
 
 
 async def make(suite, name: str, expression: str) -> Segment:
@@ -145,6 +154,9 @@ async def test_wrong_expressions_say_where_and_what_was_meant(suite) -> None:
     assert facts["field"] == "segment.expression"
     assert (facts["line"], facts["offset"]) == ("1", "7")
     assert "order_completed" in facts["suggestion"]
+    assert (facts["column"], facts["length"]) == ("8", "16")
+    assert facts["expected"] == "the name of an event"
+    assert facts["problem"].startswith("unknown event `order_complete`")
     _, reason, facts = await refused(make(suite, "x", "profile.age + 1"))
     assert (reason, facts["field"]) == ("EXPRESSION_INVALID", "segment.expression")
     checked = await suite.segments.CheckExpression(
@@ -189,7 +201,7 @@ async def test_why_somebody_is_a_member_can_be_read(suite) -> None:
 
 async def test_a_new_segment_finds_its_members_in_profiles_history(suite) -> None:
     contacts = sorted(person() for _ in range(5))
-    await suite.hear(*(suite.tracked(c, "signed_in") for c in contacts[:3]))
+    await suite.hear(*(suite.created(c) for c in contacts[:3]))
     for contact in contacts[1:]:
         suite.profile.events[contact] = [
             suite.tracked(contact, "order_completed", f'{{"total": {n}}}', timedelta(days=9 - n))
@@ -259,7 +271,7 @@ async def test_every_change_of_a_segment_is_told_once_in_the_order_of_its_times(
     made = (await suite.segments.CreateSegment(create)).segment
     await suite.segments.CreateSegment(create)
     assert len(await suite.changes(made.segment_id)) == 1
-    await suite.hear(suite.tracked(person(), "signed_in"))
+    await suite.hear(suite.created(person()))
 
     async def update(validate_only: bool = False, **fields: str) -> None:
         given = Segment(segment_id=made.segment_id, **fields)
@@ -417,51 +429,88 @@ async def test_a_merged_contact_lives_on_in_the_one_that_stays(suite) -> None:
     segment = await make(suite, "keen", 'events("product_viewed").within("24h").count() >= 2')
     stays, goes = person(), person()
     await suite.hear(suite.tracked(stays, "product_viewed"), suite.tracked(goes, "product_viewed"))
-    merged = Event(
-        event_id=f"merge/{goes}",
-        event_time=stamp_of(suite),
-        contact_id=stays,
-        contact_merged=ContactMerged(absorbed_contact_id=goes),
-    )
-    await suite.hear(merged)
+    merge = merged(suite, stays, goes)
+    await suite.hear(merge)
     assert await is_member(suite, stays, segment)
-    assert (await suite.signals(stays))[0].segment_entered.cause_event_id == merged.event_id
+    assert (await suite.signals(stays))[0].segment_entered.cause_event_id == merge.event_id
     assert not await suite.pool.fetchval(
         "SELECT count(*) FROM contact_states WHERE contact_id = $1", goes
     )
 
 
-async def test_an_erased_person_leaves_nothing(suite) -> None:
-    await make(suite, "active", ACTIVE)
-    await start(
-        suite,
-        event=EventCause(name="product_viewed"),
-        delay_duration=HOURS[1],
-        action=Action(send=SendAction(campaign_id="c")),
+async def test_contacts_that_are_parted_belong_where_their_own_past_puts_them(suite) -> None:
+    keen = await make(suite, "keen", 'events("product_viewed").within("24h").count() >= 2')
+    local = await make(suite, "local", 'profile.city == "Izmir"')
+    stays, goes = person(), person()
+    own = [suite.tracked(stays, "product_viewed"), suite.tracked(goes, "product_viewed")]
+    city = suite.tracked(goes, "x", changes=[("city", '"Izmir"')])
+    trigger = SegmentCause(segment_id=keen.segment_id)
+    plain = Action(send=SendAction(campaign_id="c"))
+    leaving = SegmentCause(segment_id=keen.segment_id, leaving=True)
+    await start(suite, segment=trigger, action=plain)
+    await start(suite, "left", segment=leaving, action=plain)
+    await suite.hear(*own, city)
+    await suite.hear(merged(suite, stays, goes))
+    assert await is_member(suite, stays, keen)
+    assert await is_member(suite, stays, local)
+
+    suite.profile.events |= {stays: [own[0]], goes: [own[1], city]}
+    fact = Attribute(name="city", value_json=b'"Izmir"', change_time=city.event_time)
+    suite.profile.facts[goes] = [fact]
+    split = Event(
+        event_id=f"split/{goes}",
+        event_time=stamp_of(suite),
+        contact_id=goes,
+        contact_split=ContactSplit(from_contact_id=stays, member_contact_ids=[goes]),
     )
-    by_event, by_call = person(), person()
-    await suite.hear(*(suite.tracked(c, "product_viewed") for c in (by_event, by_call)))
-    exported = [
-        r async for r in suite.privacy.ExportContact(ExportContactRequest(contact_id=by_call))
-    ]
-    kinds = {record.dataset for response in exported for record in response.records}
-    assert kinds == {"facts", "membership", "event", "occurrence"}
-    await suite.hear(
-        Event(
-            event_id=f"erase/{by_event}",
-            event_time=stamp_of(suite),
-            contact_id=by_event,
-            contact_erased=ContactErased(request_id="r"),
-        )
+    late = suite.tracked(goes, "product_viewed")
+    await suite.hear(split)
+    assert await suite.rebuilds.work() == 2
+    assert not await is_member(suite, stays, keen)
+    assert not await is_member(suite, stays, local)
+    assert await is_member(suite, goes, local)
+    assert not await is_member(suite, goes, keen)
+    assert [s.segment_left.backfilled for s in await suite.signals(stays)][-2:] == [True, True]
+    fired = [kind for kind in await suite.said(stays) if kind == "trigger_fired"]
+    assert len(fired) == 1, "nothing happened to anybody when they were parted"
+    await suite.hear(late)
+    assert await is_member(suite, goes, keen)
+    assert await suite.rebuilds.work() == 0
+
+
+async def test_a_state_that_changed_while_its_past_was_read_is_made_anew_once_more(suite) -> None:
+    await make(suite, "keen", 'events("product_viewed").within("24h").count() >= 2')
+    one, other = person(), person()
+    await suite.hear(suite.tracked(one, "product_viewed"))
+    split = Event(
+        event_id=f"split/{one}",
+        event_time=stamp_of(suite),
+        contact_id=one,
+        contact_split=ContactSplit(from_contact_id=other, member_contact_ids=[one]),
     )
-    answer = await suite.privacy.EraseContact(
-        EraseContactRequest(request_id="r", contact_id=by_call)
+    await suite.hear(split)
+    before = (await suite.rebuilds._store.rebuilds(suite.membership.now, 9))[one]
+    await suite.hear(suite.tracked(one, "product_viewed"))
+    assert not await suite.membership.rebuild(one, before, Past(one))
+    assert await suite.rebuilds.work() == 2
+
+
+async def test_what_comes_late_of_an_absorbed_contact_counts_for_the_one_that_stays(suite) -> None:
+    keen = await make(suite, "keen", 'events("product_viewed").within("24h").count() >= 2')
+    stays, goes = person(), person()
+    first, late = (suite.tracked(one, "product_viewed") for one in (stays, goes))
+    await suite.hear(first, suite.tracked(goes, "x"), merged(suite, stays, goes))
+    await suite.hear(late)  # it was said before the merge, on another shard
+    assert not await is_member(suite, stays, keen)
+    suite.profile.events[stays] = [first, late]
+    suite.profile.survivors[goes] = stays
+    await suite.pass_time(minutes=2)
+    assert await suite.rebuilds.work() == 1
+    assert await suite.rebuilds.work() == 1
+    assert await is_member(suite, stays, keen)
+    assert not await suite.pool.fetchval(
+        "SELECT count(*) FROM contact_states WHERE contact_id = $1", goes
     )
-    assert dict(answer.receipt.records) == {"state": 1, "membership": 1, "occurrence": 1}
-    for table in ("contact_states", "memberships", "occurrences"):
-        assert not await suite.pool.fetchval(f"SELECT count(*) FROM {table}")
-    await suite.pass_time(hours=2)
-    assert "trigger_fired" not in await suite.said(by_event)
 
 
 async def test_one_unreadable_event_says_so(suite) -> None:

@@ -19,6 +19,7 @@ from chassis.app import tasks
 from chassis.clock import SystemClock, milliseconds_of
 from chassis.ids import derived_id, fresh_id
 from chassis.postgres import Effects, Pool, database, migrate
+from chassis.privacy import Erasures
 from chassis.rpc import channel, server
 from chassis.streams import EventLog, Position
 from chassis.testing import wait_until
@@ -52,11 +53,13 @@ from merhaba.sender.v1 import (
     CampaignServiceStub,
     MessageServiceStub,
     NumberServiceStub,
+    PrivacyServiceStub,
     SyncTemplatesRequest,
     TemplateServiceStub,
     add_CampaignServiceServicer_to_server,
     add_MessageServiceServicer_to_server,
     add_NumberServiceServicer_to_server,
+    add_PrivacyServiceServicer_to_server,
     add_TemplateServiceServicer_to_server,
 )
 from services.sender.api import MessageApi
@@ -64,9 +67,13 @@ from services.sender.campaign_api import CampaignApi
 from services.sender.campaign_store import CampaignStore
 from services.sender.cloud_api import cloud_api
 from services.sender.dispatch import Dispatcher, Limits
+from services.sender.held import Held
 from services.sender.model import Message, Number
+from services.sender.naming import Named
 from services.sender.neighbours import Neighbours
+from services.sender.people_store import PeopleStore
 from services.sender.planner import Planner
+from services.sender.privacy_api import PrivacyApi
 from services.sender.registry import Registry
 from services.sender.registry_api import NumberApi, TemplateApi
 from services.sender.registry_store import RegistryStore
@@ -109,6 +116,10 @@ class Profile(ProfileServiceServicer):
             contact.consents.append(Consent(purpose="marketing", state=Consent.STATE_GRANTED))
         self.people[contact.contact_id] = contact
         return contact.contact_id
+
+    def merge(self, stays: str, *absorbed: str) -> None:
+        self.people |= dict.fromkeys(absorbed, self.people[stays])
+        self.people[stays].absorbed_contact_ids.extend(absorbed)
 
     async def BatchGetContacts(self, request: Any, context: Any) -> BatchGetContactsResponse:
         def result(ref: Any) -> ContactResult:
@@ -175,6 +186,8 @@ class Suite:
     outbox: Outbox
     shelf: RegistryStore
     campaigns: CampaignStore
+    people: PeopleStore
+    held: Held
     dispatcher: Dispatcher
     planner: Planner
     limits: Limits
@@ -185,6 +198,7 @@ class Suite:
     campaign: CampaignServiceStub
     templates: TemplateServiceStub
     numbers: NumberServiceStub
+    privacy: PrivacyServiceStub
     waba_id: str = ""
     number_id: str = ""
 
@@ -217,6 +231,10 @@ class Suite:
             "SELECT state, count(*) FROM messages WHERE campaign_id = $1 GROUP BY 1", campaign_id
         )
         return {row[0]: row[1] for row in rows}
+
+    async def erase(self, contact_id: str) -> None:
+        """As the service does when it hears that somebody was erased."""
+        await self.held.erase(Named([contact_id]))
 
     def sending(self, *more: Callable[[], Any]) -> Any:
         """Dispatcher and planner, running for the block."""
@@ -311,6 +329,9 @@ async def suite(
         add_CampaignServiceServicer_to_server(CampaignApi(campaigns, planner.call, clock), own)
         add_TemplateServiceServicer_to_server(TemplateApi(registry), own)
         add_NumberServiceServicer_to_server(NumberApi(registry), own)
+        held = Held(pool, effects, clock)
+        erasures = Erasures(pool, "sender", clock)
+        add_PrivacyServiceServicer_to_server(PrivacyApi(held, erasures, clock), own)
         port = own.add_insecure_port("127.0.0.1:0")
         await own.start()
         stack.push_async_callback(own.stop, None)
@@ -327,6 +348,8 @@ async def suite(
             outbox,
             shelf,
             campaigns,
+            PeopleStore(effects),
+            held,
             dispatcher,
             planner,
             running_limits,
@@ -337,6 +360,7 @@ async def suite(
             CampaignServiceStub(opened),
             TemplateServiceStub(opened),
             NumberServiceStub(opened),
+            PrivacyServiceStub(opened),
         )
 
 

@@ -176,3 +176,11 @@ def test_a_person_gets_the_message_from_the_number_they_wrote_to() -> None:
 def test_expressions_are_checked_when_written() -> None:
     with pytest.raises(ExpressionInvalid, match=r"variants\[0\]"):
         compile_binding(Binding("body.1", "profile.", "skip"), "variants[0]")
+    source = 'parameters.city == "x" && parameters.total.foo() > 1 + "a"'
+    with pytest.raises(ExpressionInvalid) as raised:
+        compile_binding(Binding("body.1", source, "skip"), "variants[0]")
+    facts = raised.value.facts
+    at, length = int(facts["offset"]), int(facts["length"])
+    assert source[at : at + length] == "foo"
+    assert (facts["field"], facts["column"]) == ("variants[0]", str(at + 1))
+    assert facts["problem"] in raised.value.message

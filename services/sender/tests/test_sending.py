@@ -259,7 +259,7 @@ async def test_text_goes_only_inside_the_window_that_a_message_of_the_person_ope
         said = await ready.control(
             "POST", "people/905551110004/say", {"phone_number_id": ready.number_id, "text": "Selam"}
         )
-        await ContactConsumer(ready.outbox).handle(
+        await ContactConsumer(ready.outbox, ready.people, ready.erase).handle(
             [received(who, ready.number_id, said["wamid"], now_ms())]
         )
         late = await ready.messages.SendMessage(to(who, text))
@@ -278,7 +278,7 @@ async def test_replies_and_clicks_find_their_message_once(ready: Any) -> None:
         await wait_until(sent)
     (row,) = await ready.rows(contact_id=who)
     other = ready.profile.add("905551110006")
-    talk = ContactConsumer(ready.outbox)
+    talk = ContactConsumer(ready.outbox, ready.people, ready.erase)
     at = row.sent_time + 60_000
     tapped = received(
         who,
@@ -331,7 +331,7 @@ async def test_a_message_without_quote_within_a_day_answers_the_latest_message(r
 
         await wait_until(sent)
     (row,) = await ready.rows(contact_id=who)
-    talk = ContactConsumer(ready.outbox)
+    talk = ContactConsumer(ready.outbox, ready.people, ready.erase)
     late = received(who, "1", fresh_id("wamid"), row.sent_time + 86_400_000 + 2_000)
     await talk.handle([late])
     assert "message_replied" not in await ready.told(row.message_id)
@@ -516,7 +516,7 @@ async def test_every_kind_of_content_is_taken_by_meta_inside_the_window(ready: A
     said = await ready.control(
         "POST", "people/905551110020/say", {"phone_number_id": ready.number_id, "text": "Selam"}
     )
-    await ContactConsumer(ready.outbox).handle(
+    await ContactConsumer(ready.outbox, ready.people, ready.erase).handle(
         [received(who, ready.number_id, said["wamid"], now_ms())]
     )
     await ready.messages.MarkRead(

@@ -1,0 +1,252 @@
+"""`merhaba segments`: who belongs where, and why."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+import uvloop
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from chassis.failures import FieldInvalid
+from chassis.rpc import channel
+from chassis.times import stamped
+from cli.target import target_of
+from cli.told import told
+from merhaba.segment.v1 import (
+    Clause,
+    CreateSegmentRequest,
+    ExplainMembershipRequest,
+    ListMembersRequest,
+    ListSegmentDefinitionsRequest,
+    ListSegmentsRequest,
+    Preview,
+    PreviewSegmentRequest,
+    Segment,
+    SegmentServiceStub,
+)
+
+app = typer.Typer(help="Who belongs where, and why.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_segments(
+    ended: Annotated[bool, typer.Option("--all", help="Archived ones, too.")] = False,
+) -> None:
+    """Segments by name."""
+
+    async def ask() -> None:
+        table = Table("name", "what", "state", "members", "version", "expression")
+        states = [state for state in Segment.State.values() if state] if ended else []
+        request = ListSegmentsRequest(states=states)
+        async with _segments() as service:
+            while True:
+                page = await service.ListSegments(request)
+                for one in page.segments:
+                    state = Segment.State.Name(one.state).removeprefix("STATE_").lower()
+                    table.add_row(
+                        one.name,
+                        one.display_name,
+                        state,
+                        str(one.member_count),
+                        str(one.version),
+                        Text(one.expression),
+                    )
+                request.page_token = page.next_page_token
+                if not request.page_token:
+                    break
+        Console().print(table)
+
+    uvloop.run(ask())
+
+
+@app.command()
+def definitions(
+    language: Annotated[str, typer.Option(help="en or tr")] = "en",
+) -> None:
+    """Segments ready to be made."""
+
+    async def ask() -> None:
+        table = Table("category", "name", "what", "parameters")
+        request = ListSegmentDefinitionsRequest(language=language, page_size=500)
+        async with _segments() as service:
+            page = await service.ListSegmentDefinitions(request)
+        for one in page.definitions:
+            values = (f"{p.name}={p.default_json.decode() or '?'}" for p in one.parameters)
+            table.add_row(one.category, one.name, one.display_name, " ".join(values))
+        Console().print(table)
+
+    uvloop.run(ask())
+
+
+@app.command()
+def create(
+    name: str,
+    expression: Annotated[str, typer.Argument(help="The rule, unless --from says it.")] = "",
+    definition: Annotated[str, typer.Option("--from", help="A ready definition.")] = "",
+    values: Annotated[
+        list[str] | None, typer.Option("--set", help="name=value: a parameter of the definition.")
+    ] = None,
+    display_name: Annotated[str, typer.Option(help="What people call it.")] = "",
+) -> None:
+    """Make a segment."""
+
+    async def ask() -> None:
+        async with _segments() as service:
+            answer = await service.CreateSegment(
+                CreateSegmentRequest(
+                    request_id=str(uuid4()),
+                    segment=Segment(
+                        name=name,
+                        expression=expression,
+                        definition_name=definition,
+                        display_name=display_name,
+                    ),
+                    definition_parameters=_values(values or ()),
+                )
+            )
+        made = answer.segment
+        typer.echo(f"{made.segment_id} {made.name}: {made.expression}")
+
+    uvloop.run(ask())
+
+
+@app.command()
+def preview(
+    expression: str,
+    sample: Annotated[bool, typer.Option(help="Look at some, not at everybody.")] = False,
+) -> None:
+    """What a segment would be; nothing is saved."""
+
+    async def ask() -> None:
+        modes = PreviewSegmentRequest
+        request = PreviewSegmentRequest(
+            expression=expression, mode=modes.MODE_SAMPLE if sample else modes.MODE_EXACT
+        )
+        console = Console(stderr=True)
+        with console.status("…") as status:
+            async with _segments() as service:
+                async for response in service.PreviewSegment(request):
+                    found = response.preview
+                    status.update(f"{found.passed_count} of {found.total_count} contacts")
+        _show(found, response.exact)
+
+    uvloop.run(ask())
+
+
+@app.command()
+def explain(
+    name: str,
+    contact_id: str,
+    at: Annotated[datetime | None, typer.Option(help="A former moment, in UTC.")] = None,
+) -> None:
+    """Why a contact is a member, or is not."""
+
+    async def ask() -> None:
+        async with _segments() as service:
+            segment = await _named(service, name)
+            answer = await service.ExplainMembership(
+                ExplainMembershipRequest(
+                    contact_id=contact_id, segment_id=segment.segment_id, moment_time=_utc(at)
+                )
+            )
+        Console().print(_tree(answer.explanation.root))
+
+    uvloop.run(ask())
+
+
+@app.command()
+def members(
+    name: str,
+    at: Annotated[datetime | None, typer.Option(help="A former moment, in UTC.")] = None,
+    most: Annotated[int, typer.Option(help="How many to show.")] = 100,
+) -> None:
+    """Members by contact id."""
+
+    async def ask() -> None:
+        table = Table("contact", "since")
+        async with _segments() as service:
+            segment = await _named(service, name)
+            page = await service.ListMembers(
+                ListMembersRequest(
+                    segment_id=segment.segment_id, moment_time=_utc(at), page_size=most
+                )
+            )
+        for one in page.members:
+            table.add_row(one.contact_id, _time(one.enter_time))
+        Console().print(table)
+        typer.echo(f"{len(page.members)} of {page.total_count}, {_time(page.moment_time)}")
+
+    uvloop.run(ask())
+
+
+@asynccontextmanager
+async def _segments() -> AsyncIterator[SegmentServiceStub]:
+    """The running stack of this folder, or SEGMENT_TARGET with API_TOKEN."""
+    with told():
+        async with channel(*target_of("segment"), purpose="operations") as opened:
+            yield SegmentServiceStub(opened)
+
+
+async def _named(service: SegmentServiceStub, name: str) -> Segment:
+    page = await service.ListSegments(ListSegmentsRequest(names=[name]))
+    if not page.segments:
+        raise FieldInvalid("name", f"there is no segment {name}; list them first")
+    return page.segments[0]
+
+
+def _values(given: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{one}: write it as name=value")
+        found[name] = value
+    return found
+
+
+def _show(found: Preview, exact: bool) -> None:
+    share = f"{found.share:.2%}"
+    if not exact:
+        share += f", between {found.share_low:.2%} and {found.share_high:.2%}"
+    table = Table("what", "how many", title=None if exact else "an estimate")
+    table.add_row("members", str(found.member_count))
+    table.add_row("of contacts", f"{found.total_count} ({found.passed_count} looked at)")
+    table.add_row("share", share)
+    for overlap in found.overlaps:
+        shares = f"{overlap.share:.1%} of it, {overlap.other_share:.1%} of that"
+        table.add_row(f"also in {overlap.name}", f"{overlap.common_count}: {shares}")
+    for contact_id in found.sample_contact_ids:
+        table.add_row("for example", contact_id)
+    for warning in found.warnings:
+        table.add_row("[yellow]warning[/]", warning.message)
+    Console().print(table)
+
+
+def _tree(clause: Clause) -> Tree:
+    said = f"{clause.text} = {clause.value_json.decode()}"
+    if clause.HasField("cause"):
+        cause = clause.cause
+        said += f"\n{cause.name} {_time(cause.event_time)} {cause.event_id}".rstrip()
+    if clause.HasField("next_change_time"):
+        said += f"\nchanges {_time(clause.next_change_time)} if nothing happens"
+    if clause.skipped:
+        said += "\ndecided without it"
+    tree = Tree(Text(said))  # not markup: expressions have brackets
+    for one in clause.clauses:
+        tree.add(_tree(one))
+    return tree
+
+
+def _utc(at: datetime | None) -> Timestamp | None:
+    return stamped(at.replace(tzinfo=UTC) if at else None)
+
+
+def _time(moment: Timestamp) -> str:
+    return f"{moment.ToDatetime(UTC):%Y-%m-%d %H:%M:%S}Z"
