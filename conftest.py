@@ -3,6 +3,13 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+# In CI the same examples each time: a red run is somebody's change. Everywhere else new ones are
+# drawn, and what they find is kept in .hypothesis until it is put right.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI") == "true":
+    settings.load_profile("ci")
 
 pytest_plugins = ["chassis.testing"]
 
