@@ -32,7 +32,7 @@ _POSTGRES_SETTINGS: Final = {
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
-    "wal_compression": "on",
+    "wal_compression": "off",  # what is sealed does not compress, and trying costs more
     "random_page_cost": "1.1",
     "log_min_messages": "warning",
     "log_min_error_statement": "panic",  # statements can hold personal data
