@@ -111,6 +111,17 @@ def usable_id(given: str, field: str, hint: str) -> str:
     return given
 
 
+def person_ids(contact_id: str, member_contact_ids: Sequence[str]) -> list[str]:
+    """All ids of a person, the one that stands for it first. Raises `FieldInvalid`."""
+    return [
+        usable_id(contact_id, "contact_id", "send the contact's id"),
+        *(
+            usable_id(one, f"member_contact_ids[{i}]", "leave out what is none")
+            for i, one in enumerate(member_contact_ids)
+        ),
+    ]
+
+
 def counted(
     erase: Callable[[], Awaitable[Mapping[str, int]]],
 ) -> Callable[[Count], Awaitable[None]]:

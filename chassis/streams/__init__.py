@@ -11,7 +11,7 @@ from chassis.streams.eraser import Eraser
 from chassis.streams.log import Done, EventLog, Lag, Position, Record, event_log
 from chassis.streams.pace import WriteTimes
 from chassis.streams.upkeep import Upkeep
-from chassis.streams.watch import Watch
+from chassis.streams.watch import Watch, readable
 
 __all__ = [
     "Backlog",
@@ -31,4 +31,5 @@ __all__ = [
     "backlogs",
     "event_log",
     "memory",
+    "readable",
 ]

@@ -3,9 +3,12 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final, TypeVar
+
+import structlog
+from google.protobuf.message import DecodeError, Message
 
 from chassis import paging
 from chassis.clock import Clock, milliseconds_of, moment_of
@@ -13,6 +16,7 @@ from chassis.failures import CursorExpired, TokenInvalid
 from chassis.streams.log import EventLog, Position
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 Choose = Callable[[str, Sequence[bytes]], list[T]]
 """Given a topic and events of it: what of them is wanted, in whatever form."""
 
@@ -25,6 +29,17 @@ _SKEW_MS: Final = 60_000  # between our clock and the log's
 _ID: Final = re.compile(r"\d{1,20}-\d{1,20}", re.ASCII)
 _BEGINNING: Final = b"0-0"
 _LAST_NUMBER: Final = 2**64 - 1
+_logger = structlog.get_logger()
+
+
+def readable(kind: type[M], topic: str, raws: Sequence[bytes]) -> Iterator[M]:
+    """Events as messages of `kind`. One that cannot be decoded is left out, and that is told: every
+    group that reads the topic has it as a dead letter."""
+    for raw in raws:
+        try:
+            yield kind.FromString(raw)
+        except DecodeError:
+            _logger.warning("an event that cannot be decoded was left out", topic=topic)
 
 
 class Watch:

@@ -21,7 +21,6 @@ _NONE: Final = timedelta(0)
 _FEW: Final = 3  # slow writes in a minute; fewer are an accident, however little else was written
 _CALM: Final = 10  # looks at a log that is quick again, until it is believed
 _TIGHT: Final = 5 / 6  # of the limit; the log gives room from two thirds on
-RETRY_AFTER_S: Final = 5
 _logger = structlog.get_logger()
 
 

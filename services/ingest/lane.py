@@ -17,8 +17,7 @@ from typing import Any, Final, Protocol, cast
 from aiohttp import web
 from httptools import HttpParserError, HttpRequestParser
 
-from services.ingest.admission import RETRY_AFTER_S
-from services.ingest.answer import HEADERS
+from services.ingest.answer import text_headers
 
 _HEAD_END: Final = b"\r\n\r\n"
 _HEAD_BYTES: Final = 16 * 1024
@@ -105,13 +104,10 @@ class Lanes:
 
 def _answer(status: int, close: bool, date: datetime) -> bytes:
     headers = {
-        **HEADERS,
-        "Content-Type": "text/plain; charset=utf-8",
+        **text_headers(status),
         "Content-Length": "0",
         "Date": format_datetime(date, usegmt=True),
     }
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
     if close:
         headers["Connection"] = "close"
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -14,8 +14,8 @@ from opentelemetry.trace import SpanKind
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import BatchTooLarge, Busy, Unavailable
 from chassis.telemetry import WORDLESS, traceparent, tracer
-from services.ingest.admission import RETRY_AFTER_S, Admission
-from services.ingest.answer import HEADERS, abandoned
+from services.ingest.admission import Admission
+from services.ingest.answer import HEADERS, RETRY_AFTER_S, abandoned
 from services.ingest.intake import MOST_CALLS, Intake, Refusal
 from services.ingest.track import CALLS
 from services.ingest.write_keys import Keyring

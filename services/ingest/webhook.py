@@ -14,16 +14,14 @@ from chassis import names
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Busy, Failure, Unavailable
 from chassis.telemetry import WORDLESS, histogram, traceparent, tracer
-from services.ingest.admission import RETRY_AFTER_S, Admission
-from services.ingest.answer import HEADERS, abandoned
+from services.ingest.admission import Admission
+from services.ingest.answer import HEADERS, abandoned, text_headers
 from services.ingest.intake import Intake, Taken
 from services.ingest.signature import AppSecret, same, signed_by
 
 PATH: Final = "/webhooks/whatsapp"
 _BODY_BYTES: Final = 3 * 1024 * 1024  # what Meta posts at most
 _CHALLENGE: Final = re.compile(r"[\w.-]{1,256}")
-_HEADERS: Final = {**HEADERS, "Content-Type": "text/plain; charset=utf-8"}
-_LATER: Final = {**_HEADERS, "Retry-After": str(RETRY_AFTER_S)}
 
 Answer = Callable[[int], None]
 """Takes the status of the one answer to a request."""
@@ -164,4 +162,4 @@ def _reason(failure: Exception) -> str:
 
 
 def _answer(status: int) -> web.Response:
-    return web.Response(status=status, headers=_LATER if status == 503 else _HEADERS)
+    return web.Response(status=status, headers=text_headers(status))

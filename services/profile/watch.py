@@ -3,22 +3,19 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-import structlog
-from google.protobuf.message import DecodeError
-
-from chassis import paging, streams
+from chassis import paging
 from chassis.failures import FieldInvalid
+from chassis.streams import Watch, readable
 from merhaba.event.v1 import Event
 from merhaba.profile.v1 import WatchContactsRequest
 from services.profile import asked
 
 _TOPIC: Final = "contact"
 _MOST: Final = 1_000
-_logger = structlog.get_logger()
 
 
 async def changes(
-    watch: streams.Watch, request: WatchContactsRequest
+    watch: Watch, request: WatchContactsRequest
 ) -> AsyncIterator[tuple[str, list[Event]]]:
     """Events that are wanted, each time with the cursor behind them, until cancelled; without
     events it is a heartbeat. Raises `FieldInvalid`, `TokenInvalid` and `CursorExpired`."""
@@ -41,17 +38,7 @@ class _Chosen:
 
     def of(self, topic: str, raws: Sequence[bytes]) -> list[Event]:
         """Those that are wanted."""
-        found: list[Event] = []
-        for raw in raws:
-            try:
-                event = Event.FromString(raw)
-            except DecodeError:
-                # Every group that reads it has it as a dead letter
-                _logger.warning("an event that cannot be decoded was left out", topic=topic)
-                continue
-            if self._wants(event):
-                found.append(event)
-        return found
+        return [event for event in readable(Event, topic, raws) if self._wants(event)]
 
     def _wants(self, event: Event) -> bool:
         body = event.WhichOneof("body") or ""

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from chassis.clock import Clock
-from chassis.privacy import Erasures, counted, export, usable_id
+from chassis.privacy import Erasures, counted, export, person_ids
 from merhaba.profile.v1 import ErasureReceipt
 from merhaba.reports.v1 import (
     EraseContactRequest,
@@ -33,7 +33,7 @@ class PrivacyApi(PrivacyServiceServicer):
         self, request: ExportContactRequest, context: Any
     ) -> AsyncIterator[ExportContactResponse]:
         """Streams everything this service holds about a person."""
-        ids = _ids(request)
+        ids = person_ids(request.contact_id, request.member_contact_ids)
         _logger.info("audit", read="export", contact_id=ids[0])
         readers = await self._held.readers(ids)
         async for response in export(request, ExportContactResponse, readers, self._clock):
@@ -43,20 +43,9 @@ class PrivacyApi(PrivacyServiceServicer):
         self, request: EraseContactRequest, context: Any
     ) -> EraseContactResponse:
         """Erases everything this service holds about a person before it answers."""
-        ids = _ids(request)
+        ids = person_ids(request.contact_id, request.member_contact_ids)
         _logger.info("audit", erasure=request.request_id, contact_id=ids[0])
         receipt = await self._erasures.once(
             request.request_id, ids[0], counted(partial(self._held.erase, ids)), ErasureReceipt
         )
         return EraseContactResponse(receipt=receipt)
-
-
-def _ids(request: ExportContactRequest | EraseContactRequest) -> list[str]:
-    """All ids of the person, the one that stands for them first. Raises `FieldInvalid`."""
-    return [
-        usable_id(request.contact_id, "contact_id", "send the contact's id"),
-        *(
-            usable_id(one, f"member_contact_ids[{i}]", "leave out what is none")
-            for i, one in enumerate(request.member_contact_ids)
-        ),
-    ]

@@ -3,12 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-import structlog
-from google.protobuf.message import DecodeError
-
 from chassis import paging
 from chassis.failures import FieldInvalid
-from chassis.streams import Watch
+from chassis.streams import Watch, readable
 from merhaba.event.v1 import Event
 from merhaba.segment.v1 import WatchTransitionsRequest
 from services.segment.wire import contact_id
@@ -16,7 +13,6 @@ from services.segment.wire import contact_id
 _TOPIC: Final = "signal"
 _MOST_SEGMENTS: Final = 100
 _MOST_CONTACTS: Final = 1_000
-_logger = structlog.get_logger()
 
 
 async def transitions(
@@ -44,17 +40,7 @@ class _Chosen:
 
     def of(self, topic: str, raws: Sequence[bytes]) -> list[Event]:
         """Those that are wanted."""
-        found: list[Event] = []
-        for raw in raws:
-            try:
-                event = Event.FromString(raw)
-            except DecodeError:
-                # Every group that reads it has it as a dead letter
-                _logger.warning("an event that cannot be decoded was left out", topic=topic)
-                continue
-            if self._wants(event):
-                found.append(event)
-        return found
+        return [event for event in readable(Event, topic, raws) if self._wants(event)]
 
     def _wants(self, event: Event) -> bool:
         kind = event.WhichOneof("body")

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from chassis.clock import Clock
-from chassis.privacy import Erasures, counted, export, usable_id
+from chassis.privacy import Erasures, counted, export, person_ids
 from merhaba.profile.v1 import ErasureReceipt
 from merhaba.sender.v1 import (
     EraseContactRequest,
@@ -55,9 +55,5 @@ class PrivacyApi(PrivacyServiceServicer):
 
 def _named(request: ExportContactRequest | EraseContactRequest) -> Named:
     """Raises `FieldInvalid`."""
-    first = usable_id(request.contact_id, "contact_id", "send the contact's id")
-    members = [
-        usable_id(one, f"member_contact_ids[{i}]", "leave out what is none")
-        for i, one in enumerate(request.member_contact_ids)
-    ]
-    return Named([first, *members], [one for one in request.identities if one.value])
+    ids = person_ids(request.contact_id, request.member_contact_ids)
+    return Named(ids, [one for one in request.identities if one.value])

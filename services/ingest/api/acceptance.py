@@ -6,7 +6,8 @@ from typing import Final
 
 from chassis.failures import Busy, Unavailable
 from chassis.streams import EventLog, Record
-from services.ingest.admission import RETRY_AFTER_S, Admission
+from services.ingest.admission import Admission
+from services.ingest.answer import RETRY_AFTER_S
 from services.ingest.failures import LagTooHigh, LogUnavailable
 
 CALLER: Final = "api:token"

@@ -4,13 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Final
 
-import structlog
-from google.protobuf.message import DecodeError
-
 from chassis import paging
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import FieldInvalid
-from chassis.streams import EventLog
+from chassis.streams import EventLog, readable
 from chassis.streams import Watch as LogWatch
 from merhaba.event.v1.event_pb2 import Event
 from merhaba.ingest.v1.ingest_service_pb2 import WatchEventsRequest, WatchEventsResponse
@@ -22,7 +19,6 @@ WATCHED: Final = tuple(topic for topic in TOPICS if not topic.startswith("raw"))
 """Topics that hold events."""
 
 _CONTACTS: Final = 1_000
-_logger = structlog.get_logger()
 
 
 class Watch:
@@ -64,17 +60,11 @@ class _Chosen:
 
     def of(self, topic: str, events: Sequence[bytes]) -> list[WatchedEvent]:
         """Those of `events` that are wanted."""
-        found: list[WatchedEvent] = []
-        for said in events:
-            try:
-                event = Event.FromString(said)
-            except DecodeError:
-                # Every group that reads it has it as a dead letter
-                _logger.warning("an event that cannot be decoded was left out", topic=topic)
-                continue
-            if self._wants(event):
-                found.append(WatchedEvent(topic=topic, event=event))
-        return found
+        return [
+            WatchedEvent(topic=topic, event=event)
+            for event in readable(Event, topic, events)
+            if self._wants(event)
+        ]
 
     def _wants(self, event: Event) -> bool:
         body = event.WhichOneof("body") or ""
