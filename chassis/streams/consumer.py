@@ -48,10 +48,21 @@ class Consumer:
     All streams are read together where Redis allows it (one server), one by one on a cluster.
     """
 
-    def __init__(self, log: EventLog, group: str, topics: Sequence[str], handle: Handle) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        group: str,
+        topics: Sequence[str],
+        handle: Handle,
+        part: int = 0,
+        parts: int = 1,
+    ) -> None:
+        """`part` of `parts`: consumers of one process that share the streams, so that what is of
+        one key does not wait for itself."""
         self._log = log
         self._group = group
         self._topics = topics
+        self._part, self._parts = part, parts
         self._handle = handle
         self._letters = DeadLetters(log)
         self._name = f"{log.settings.instance}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -62,11 +73,15 @@ class Consumer:
         """Consume until cancelled; what was taken is finished or left for another to claim."""
         await self._forever(self._ensure)
         streams = [s for topic in self._topics for s in self._log.streams(topic)]
+        streams = streams[self._part :: self._parts]
+        if not streams:
+            return  # there are fewer streams than parts
         parts = [[s] for s in streams] if self._log.clustered else [streams]
         async with asyncio.TaskGroup() as tasks:
             for part in parts:
                 tasks.create_task(self._read(part), name=f"{self._group} reads")
             tasks.create_task(self._claim(streams), name=f"{self._group} claims")
+            tasks.create_task(self._renew(), name=f"{self._group} renews")
 
     async def _ensure(self) -> None:
         await self._log.ensure_group(self._group, self._topics)
@@ -166,6 +181,23 @@ class Consumer:
                 await self._log.acknowledge(self._group, [Entry(stream, entry_id, None)])
         _claimed.add(len(bodies), self._attributes)
         return [(Entry(stream, i, body), deliveries[i]) for i, body in bodies.items()]
+
+    async def _renew(self) -> None:
+        """Say of what takes long that it is being worked on, so that nobody else claims it."""
+        idle = self._log.settings.log_claim_idle_ms
+        while True:
+            await asyncio.sleep(idle / 3000)
+            for stream in {stream for stream, _ in self._held}:
+                await self._forever(partial(self._touch, stream))
+
+    async def _touch(self, stream: str) -> None:
+        redis = self._log.redis
+        own = await redis.xpending_range(
+            stream, self._group, "-", "+", _ENTRIES + _CLAIMS, consumername=self._name
+        )
+        # Only what is still this one's: after a long pause others may have taken it.
+        if ids := [one["message_id"] for one in own if (stream, one["message_id"]) in self._held]:
+            await redis.xclaim(stream, self._group, self._name, 0, ids, justid=True)
 
     async def _reprocess(self, entry: Entry, times: int) -> None:
         if times < _DEADLY:

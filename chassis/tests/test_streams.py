@@ -152,6 +152,31 @@ async def test_entries_of_a_consumer_that_died_are_claimed(log: EventLog) -> Non
         await wait_until(settled)
 
 
+async def test_consumers_of_one_process_share_the_streams(log: EventLog) -> None:
+    takers = [Taker() for _ in range(3)]
+    parts = [Consumer(log, "g", ["a"], one, part, 3) for part, one in enumerate(takers)]
+    await log.append(records("a", 100))
+    async with tasks(*(one.run for one in parts)):
+        await wait_until(lambda: sum(len(one.taken) for one in takers) == 100)
+    assert [bool(one.taken) for one in takers] == [True, True, False], "there are two streams"
+
+
+async def test_what_takes_long_is_not_claimed_from_whoever_works_on_it(log: EventLog) -> None:
+    calls: list[int] = []
+    done = asyncio.Event()
+
+    async def slow(events: Sequence[bytes]) -> None:
+        calls.append(len(events))
+        # Longer than the idle time after which an entry is claimed, several times over.
+        await asyncio.sleep(5 * log.settings.log_claim_idle_ms / 1000)
+        done.set()
+
+    async with tasks(Consumer(log, "g", ["a"], slow).run, Consumer(log, "g", ["a"], slow).run):
+        await log.append(records("a", 1))
+        await done.wait()
+    assert calls == [1]
+
+
 async def test_an_entry_trimmed_while_pending_does_not_stay_pending(log: EventLog) -> None:
     await log.append(records("a", 3))
     await log.ensure_group("g", ["a"])

@@ -49,7 +49,7 @@ LANES = {
 }
 
 AT_ONCE = 2
-"""Batches of each lane: while one is with Postgres, the other is thought about."""
+"""Consumers of each lane, each with its own streams: one waits for Postgres, another thinks."""
 
 
 async def main(stop: asyncio.Event) -> None:
@@ -106,9 +106,11 @@ async def main(stop: asyncio.Event) -> None:
         add_RegistryServiceServicer_to_server(RegistryApi(registry, recompute, answers), own)
         due = Due(base.pool, base.effects, vault, registry, base.clock)
         consumers = [
-            Consumer(base.log, group, [topic], recording(directory, base.clock, group))
+            Consumer(
+                base.log, group, [topic], recording(directory, base.clock, group), part, AT_ONCE
+            )
             for group, topic in LANES.items()
-            for _ in range(AT_ONCE)
+            for part in range(AT_ONCE)
         ]
         await stack.enter_async_context(
             tasks(

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 from zoneinfo import available_timezones
 
@@ -42,6 +42,7 @@ def named(traits: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+@lru_cache(4_096)
 def _named(name: str) -> str:
     text = unicodedata.normalize("NFKD", _CAMEL.sub("_", name.strip()).lower().replace("ı", "i"))
     plain = _OTHER.sub("_", "".join(c for c in text if not unicodedata.combining(c)))

@@ -1,5 +1,6 @@
 """The directory: who is who, what happened to them, what they agreed to."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -23,6 +24,7 @@ Ref = str | Identity
 _PAGE_BYTES: Final = 1024 * 1024  # of events in one piece of a history, and in one page
 _HISTORY_EVENTS: Final = 1_000
 _BEGINNING: Final = -(1 << 62)
+_PART: Final = 125  # of the contacts asked for, looked up at once
 
 
 class Mark(NamedTuple):
@@ -199,6 +201,17 @@ class Directory:
 
     async def find(self, refs: Sequence[Ref], standing: bool = True) -> list[Contact | None]:
         """Contacts in the order asked for; None for nobody. `standing`: with where they stand."""
+        if len(refs) <= _PART:
+            return await self._part(refs, standing)
+        # While some are opened and decoded, Postgres looks for the others.
+        async with asyncio.TaskGroup() as tasks:
+            parts = [
+                tasks.create_task(self._part(refs[first : first + _PART], standing))
+                for first in range(0, len(refs), _PART)
+            ]
+        return [one for part in parts for one in part.result()]
+
+    async def _part(self, refs: Sequence[Ref], standing: bool) -> list[Contact | None]:
         asked = [ref for ref in refs if isinstance(ref, Identity)]
         owners = await self._profiles.find(asked) if asked else {}
         ids = [owners.get(ref, "") if isinstance(ref, Identity) else ref for ref in refs]

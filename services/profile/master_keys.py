@@ -5,14 +5,13 @@ import binascii
 import os
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
-from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from chassis.failures import Misconfigured
 from services.profile.model import ServiceUnavailable
-from services.profile.seal import KEY_BYTES, NONCE_BYTES, Sort, Tampered
+from services.profile.seal import KEY_BYTES, NONCE_BYTES, Sort, Tampered, id_bytes
 
 
 class MasterKeys(Protocol):
@@ -105,4 +104,4 @@ def decoded(setting: str, encoded: str) -> bytes:
 
 
 def _context(contact_id: str) -> bytes:
-    return Sort.KEY + UUID(contact_id).bytes
+    return Sort.KEY + id_bytes(contact_id)

@@ -6,7 +6,6 @@ it is are authenticated with it, so nothing sealed can be passed off as somethin
 
 from enum import Enum
 from typing import Final
-from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,6 +26,11 @@ class Sort(bytes, Enum):
     OUTBOX = b"outbox"
 
 
+def id_bytes(contact_id: str) -> bytes:
+    """The 16 bytes of a contact's id, which is in its one written form."""
+    return bytes.fromhex(contact_id.replace("-", ""))  # a third of what making a UUID costs
+
+
 class Tampered(Exception):
     """Sealed bytes are not what was written there: a broken disk or a forger, never a state of
     affairs. The text says what it is, and nothing of what it holds."""
@@ -38,7 +42,7 @@ class Key:
     __slots__ = ("_cipher", "_contact")
 
     def __init__(self, contact_id: str, key: bytes) -> None:
-        self._contact = UUID(contact_id).bytes
+        self._contact = id_bytes(contact_id)
         self._cipher = AESGCM(key)
 
     def seal(self, sort: Sort, plain: bytes, nonce: bytes) -> bytes:

@@ -10,6 +10,7 @@ the order. Every part is bounded, by rules that hold in any order:
   smallest hash: a key is summed up wholly or not at all.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 from zlib import crc32
 
@@ -82,15 +83,16 @@ def add(tallies: Tallies, name: str, time: int, key: str, amount: int) -> None:
 
 
 def _add(fading: Fading, period: int, key: str, amount: int) -> None:
-    last = max(fading, default=period)
-    if period <= last - _PERIODS:
-        return
-    sums = fading.setdefault(period, {})
+    sums = fading.get(period)
+    if sums is None:
+        if period <= max(fading, default=period) - _PERIODS:
+            return
+        for old in [old for old in fading if old <= period - _PERIODS]:
+            del fading[old]
+        sums = fading[period] = {}
     sums[key] = sums.get(key, 0) + amount
     if len(sums) > _MOST_KEYS:
         del sums[max(sums, key=_rank)]
-    for old in [old for old in fading if old <= period - _PERIODS]:
-        del fading[old]
 
 
 def _rank(key: str) -> tuple[int, str]:
@@ -114,7 +116,7 @@ def join(tallies: Tallies, other: Tallies) -> None:
         tallies.delays[bucket] = tallies.delays.get(bucket, 0) + count
 
 
-def faded(tallies: Tallies, name: str, half_life: int) -> dict[str, float]:
+def faded(tallies: Tallies, name: str, half_life: int) -> Mapping[str, float]:
     """The sums by key as of the newest period, where what is `half_life` (ms) old counts half.
 
     Their proportions do not depend on when one looks.
@@ -123,8 +125,7 @@ def faded(tallies: Tallies, name: str, half_life: int) -> dict[str, float]:
     if not fading:
         return {}
     if len(fading) == 1:  # nearly always: whoever comes, comes within two weeks
-        (sums,) = fading.values()
-        return {key: float(amount) for key, amount in sums.items()}
+        return next(iter(fading.values()))
     last = max(fading)
     found: dict[str, float] = {}
     for period in sorted(fading):

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from services.profile import attributes
 from services.profile.model import Document, Happening, ValueType
-from services.profile.traits.trait import Sort, Trait
+from services.profile.traits.trait import DAY, Sort, Trait
 
 _HALF_HOUR: Final = 1_800_000
 _WEEK: Final = 336  # half hours
@@ -32,11 +32,16 @@ EVENTS: Final = frozenset(
 def fold(document: Document, happening: Happening) -> None:
     """Count a happening by its half hour of the week."""
     time = happening.time
-    day = datetime.fromtimestamp(time // 1000, UTC)
-    summer = _SUMMER[0] <= (day.month, day.day) < _SUMMER[1]
-    bucket = (time // _HALF_HOUR - _MONDAY) % _WEEK + _WEEK * summer
+    bucket = (time // _HALF_HOUR - _MONDAY) % _WEEK + _WEEK * _in_summer(time // DAY)
     hours = document.tallies.hours
     hours[bucket] = hours.get(bucket, 0) + 1
+
+
+@lru_cache(1_024)
+def _in_summer(day: int) -> bool:
+    """Whether a day, counted from 1970, is in the half of the year with summer time."""
+    date = datetime.fromtimestamp(day * DAY // 1000, UTC)
+    return _SUMMER[0] <= (date.month, date.day) < _SUMMER[1]
 
 
 def _local(document: Document) -> dict[int, int]:
