@@ -168,7 +168,7 @@ def _since_due(event: Event, now: float) -> float | None:
     return now - event.event_time.ToMilliseconds() / 1000
 
 
-async def _offer(log: EventLog, make: Callable[[int], list[Record]], per_s: int, s: float) -> None:
+async def offer(log: EventLog, make: Callable[[int], list[Record]], per_s: int, s: float) -> None:
     """Events on schedule, 20 times a second."""
     started = time.perf_counter()
     for turn in range(int(s * 20)):
@@ -187,7 +187,7 @@ async def _signal(long: bool) -> list[Figure]:
             tasks.create_task(ages.run(one.log, "signal")),
         ]
         await asyncio.sleep(0.2)  # they stand at the end of the log
-        await _offer(
+        await offer(
             one.log, lambda n: list(customers.records(n, _now_ms())), 1_000, 60 if long else 15
         )
         await caught_up(one.log, "segment", "contact")
@@ -224,7 +224,7 @@ async def _timers(long: bool) -> list[Figure]:
 
         late = Ages(_since_due)
         reader = tasks.create_task(late.run(one.log, "signal"))
-        await _offer(one.log, make, 2_000, stays_s + seconds)
+        await offer(one.log, make, 2_000, stays_s + seconds)
         await asyncio.sleep(stays_s + 2)
         reader.cancel()
     return [
@@ -254,7 +254,7 @@ async def _memory(long: bool) -> list[Figure]:
 
         watching = asyncio.create_task(watch())
         customers = Customers(contacts)
-        await _offer(
+        await offer(
             one.log, lambda n: list(customers.records(n, _now_ms())), 2_000, 60 if long else 10
         )
         await caught_up(one.log, "segment", "contact")

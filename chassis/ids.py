@@ -1,6 +1,5 @@
 """Ids derived from what happened, so that a repeat is recognised, and fresh ones for new things."""
 
-import base64
 import hashlib
 import time
 from random import Random, SystemRandom
@@ -8,6 +7,9 @@ from uuid import UUID
 
 # Seeded by the system; asking it for every id costs more than all the rest of an id
 _random = Random(SystemRandom().getrandbits(256))  # noqa: S311 - ids are unique, not secret
+_DIGITS = "abcdefghijklmnopqrstuvwxyz234567"  # of RFC 4648's base 32, in lower case
+_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
+_SHIFTS = range(120, -1, -10)
 _SEPARATOR = b"\x1f"  # cannot be typed into an id, so ("ab", "c") and ("a", "bc") differ
 
 
@@ -16,8 +18,9 @@ def derived_id(prefix: str, *parts: str) -> str:
 
     26 characters of base 32 behind `prefix_`; 128 bits of BLAKE2b.
     """
-    digest = hashlib.blake2b(_SEPARATOR.join(p.encode() for p in parts), digest_size=16).digest()
-    return f"{prefix}_{base64.b32encode(digest).decode().rstrip('=').lower()}"
+    digest = hashlib.blake2b(_SEPARATOR.join([p.encode() for p in parts]), digest_size=16).digest()
+    bits = int.from_bytes(digest, "big") << 2  # 130, in pairs of digits: twice as fast as base64's
+    return f"{prefix}_{''.join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])}"
 
 
 def fresh_id(prefix: str) -> str:

@@ -15,6 +15,8 @@ from merhaba.sender.v1 import (
     CampaignServiceStub,
     MessageServiceStub,
     NumberServiceStub,
+    PolicyServiceStub,
+    RateCardServiceStub,
     TemplateServiceStub,
 )
 
@@ -26,6 +28,8 @@ _REPEATABLE: Final = {
     "sender": [
         "merhaba.sender.v1.CampaignService",
         "merhaba.sender.v1.NumberService",
+        "merhaba.sender.v1.PolicyService",
+        "merhaba.sender.v1.RateCardService",
         "merhaba.sender.v1.TemplateService",
     ],
     "reports": ["merhaba.reports.v1.ReportService"],
@@ -45,6 +49,8 @@ class Clients:
     campaigns: CampaignServiceStub
     templates: TemplateServiceStub
     numbers: NumberServiceStub
+    policy: PolicyServiceStub
+    rate_cards: RateCardServiceStub
     reports: ReportServiceStub
 
 
@@ -68,5 +74,7 @@ async def clients(addresses: Addresses) -> AsyncIterator[Clients]:
             CampaignServiceStub(opened["sender"]),
             TemplateServiceStub(opened["sender"]),
             NumberServiceStub(opened["sender"]),
+            PolicyServiceStub(opened["sender"]),
+            RateCardServiceStub(opened["sender"]),
             ReportServiceStub(opened["reports"]),
         )

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 import uvloop
 
-from cli import background, dead_letters, rights, segments, write_keys
+from cli import background, dead_letters, rights, segments, triggers, write_keys
+from cli.apply.command import apply_files
 from cli.imports.command import import_file
 from cli.place import place
 from cli.play.run import run_stack
@@ -21,7 +22,9 @@ app = typer.Typer(
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(write_keys.app, name="write-keys")
 app.add_typer(segments.app, name="segments")
+app.add_typer(triggers.app, name="triggers")
 app.add_typer(rights.consents, name="consents")
+app.command("apply")(apply_files)
 app.command("import")(import_file)
 app.command("export-contact")(rights.export_contact)
 app.command("erase-contact")(rights.erase_contact)

@@ -18,7 +18,7 @@ from chassis.failures import FieldInvalid
 from chassis.rpc import channel
 from chassis.times import stamped
 from cli.target import target_of
-from cli.told import told
+from cli.told import time_told, told
 from merhaba.segment.v1 import (
     Clause,
     CreateSegmentRequest,
@@ -179,9 +179,9 @@ def members(
                 )
             )
         for one in page.members:
-            table.add_row(one.contact_id, _time(one.enter_time))
+            table.add_row(one.contact_id, time_told(one.enter_time))
         Console().print(table)
-        typer.echo(f"{len(page.members)} of {page.total_count}, {_time(page.moment_time)}")
+        typer.echo(f"{len(page.members)} of {page.total_count}, {time_told(page.moment_time)}")
 
     uvloop.run(ask())
 
@@ -233,9 +233,9 @@ def _tree(clause: Clause) -> Tree:
     said = f"{clause.text} = {clause.value_json.decode()}"
     if clause.HasField("cause"):
         cause = clause.cause
-        said += f"\n{cause.name} {_time(cause.event_time)} {cause.event_id}".rstrip()
+        said += f"\n{cause.name} {time_told(cause.event_time)} {cause.event_id}".rstrip()
     if clause.HasField("next_change_time"):
-        said += f"\nchanges {_time(clause.next_change_time)} if nothing happens"
+        said += f"\nchanges {time_told(clause.next_change_time)} if nothing happens"
     if clause.skipped:
         said += "\ndecided without it"
     tree = Tree(Text(said))  # not markup: expressions have brackets
@@ -246,7 +246,3 @@ def _tree(clause: Clause) -> Tree:
 
 def _utc(at: datetime | None) -> Timestamp | None:
     return stamped(at.replace(tzinfo=UTC) if at else None)
-
-
-def _time(moment: Timestamp) -> str:
-    return f"{moment.ToDatetime(UTC):%Y-%m-%d %H:%M:%S}Z"

@@ -193,6 +193,8 @@ class Stack:
             "DASHBOARD_TOKEN": self.secrets.dashboard_token,
             "ARCHIVE_INDEX_KEY": self.secrets.archive_index_key,
             "LINK_KEY": self.secrets.link_key,
+            # The simulator is inside
+            "MEDIA_INSIDE": "true",
             "MASTER_KEYS": f"laptop:{self.secrets.master_key}",
             "INDEX_KEY": self.secrets.index_key,
         }

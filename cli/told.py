@@ -1,11 +1,13 @@
-"""How commands end that cannot go on."""
+"""How commands tell times, and how they end when they cannot go on."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
 
 import grpc
 import typer
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.failures import Failure, Misconfigured
 
@@ -24,3 +26,8 @@ def told() -> Iterator[None]:
         sys.exit(2)
     except* KeyboardInterrupt:
         sys.exit(130)
+
+
+def time_told(moment: Timestamp) -> str:
+    """To the second, in UTC."""
+    return f"{moment.ToDatetime(UTC):%Y-%m-%d %H:%M:%S}Z"

@@ -11,7 +11,7 @@ a contact's `Facts` at an instant. All times are ints, milliseconds since 1970 U
 """
 
 from expressions.errors import ExpressionError
-from expressions.expression import Clause, Decision, Expression, Reading, compile
+from expressions.expression import Clause, Decision, Expression, Given, Reading, compile
 from expressions.facts import Event, Facts, History, Timeline
 from expressions.index import Index
 from expressions.places import Area
@@ -26,6 +26,7 @@ __all__ = [
     "Expression",
     "ExpressionError",
     "Facts",
+    "Given",
     "History",
     "Index",
     "Reading",

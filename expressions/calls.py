@@ -10,6 +10,7 @@ import re2  # type: ignore[import-untyped] # google-re2 comes without stubs
 
 from expressions import behaviour, closures, places, values
 from expressions.errors import did_you_mean
+from expressions.registry import WEATHER
 from expressions.schema import (
     BOOL,
     DATE,
@@ -201,10 +202,13 @@ def _near(checker: Checker, node: Call) -> Term:
     return checker.read(node, Term(BOOL, run), about=places.LOCATION)
 
 
-def _weather(checker: Checker, node: Call) -> Thing:
-    raise checker.error(
-        node, "no weather is known in this version; use an attribute or event of your own instead"
-    )
+def _weather(checker: Checker, node: Call) -> Term:
+    checker.arity(node, "weather().temperature_c")
+    kind = checker.registry.attributes.get(WEATHER)
+    if kind is None:
+        raise checker.error(node, "no weather is known here; it needs the setting WEATHER_URL")
+    checker.uses.attributes.add(WEATHER)
+    return checker.read(node, Term(kind, closures.attribute(WEATHER, kind)), about=WEATHER)
 
 
 _FUNCTIONS: dict[str, Callable[[Checker, Call], Thing]] = {

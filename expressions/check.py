@@ -1,5 +1,6 @@
 """Types, names and dependencies: a syntax tree becomes one closure, or a helpful error."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from expressions.schema import (
     DOUBLE,
     DYN,
     INT,
+    MAP,
     NULL,
     STRING,
     TIMESTAMP,
@@ -47,19 +49,31 @@ from expressions.terms import (
 
 _LITERALS = {str: STRING, bool: BOOL, int: INT, float: DOUBLE, type(None): NULL}
 _KEYWORDS = ("profile", "traits", "event")
+_ELSEWHERE = {
+    "event": "`event` is known only in the conditions of a trigger",
+    "item": "`item` is known only in triggers whose cause is a change of the catalogue",
+    "parameters": "`parameters` is known only in journeys",
+}
+"""Names that are good in other expressions than the one at hand."""
 
 
 class Checker:
-    """Compiles the nodes of one source. `event` names the event that triggers, if one does."""
+    """Compiles the nodes of one source. `event` names the event that triggers, if one does;
+    `given` the maps that come with the cause."""
 
-    def __init__(self, source: str, registry: Registry, event: str | None = None) -> None:
+    def __init__(
+        self, source: str, registry: Registry, event: str | None = None, given: Iterable[str] = ()
+    ) -> None:
         self.source = source
         self.registry = registry
         self.uses = Uses()
         self.readings: list[Reading] = []
         self.slots = SLOTS
         self.scope: dict[str, Term | Record] = {}
-        self.event = None if event is None else self.event_type(event, 0, len(source))
+        self.event: Type | None = None
+        if event is not None:
+            self.event = registry.causes.get(event) or self.event_type(event, 0, len(source))
+        self.given = {root: registry.given.get(root, MAP) for root in given}
 
     # Errors
 
@@ -159,7 +173,7 @@ class Checker:
         """Brings a variable into scope; take it out with `del checker.scope[name]`."""
         if not isinstance(node, Name):
             raise self.error(node, "name the variable first, as in `.where(e, e.price > 10)`")
-        if node.name in self.scope or node.name in _KEYWORDS:
+        if node.name in self.scope or node.name in (*_KEYWORDS, *self.given):
             raise self.error(node, f"`{node.name}` is taken; choose another name")
         self.scope[node.name] = thing
         return node.name
@@ -199,15 +213,15 @@ class Checker:
     def name(self, node: Name) -> Term | Record:
         if node.name in self.scope:
             return self.scope[node.name]
-        if node.name == "event":
-            if self.event is None:
-                raise self.error(node, "`event` is known only in the conditions of a trigger")
+        if node.name == "event" and self.event is not None:
             return Record(self.event, EVENT, recorded=False)
-        if node.name in _KEYWORDS:
+        if node.name in _ELSEWHERE and node.name not in self.given:
+            raise self.error(node, _ELSEWHERE[node.name])
+        if node.name in _KEYWORDS or node.name in self.given:
             raise self.error(
                 node, f"`{node.name}` is no value by itself; write `{node.name}.<name>`"
             )
-        hint = did_you_mean(node.name, [*_KEYWORDS, *self.scope])
+        hint = did_you_mean(node.name, [*_KEYWORDS, *self.given, *self.scope])
         if node.name in self.registry.attributes:
             hint = f"; did you mean `profile.{node.name}`?"
         raise self.error(node, f"unknown name `{node.name}`{hint}", "profile, traits or a variable")
@@ -216,6 +230,8 @@ class Checker:
         match node.operand:
             case Name(name="profile" | "traits" as space):
                 return self.attribute(node, space, node.field, node.field_start, node.end)
+            case Name(name=root) if root in self.given:
+                return self.came_with(node, root, node.field, node.field_start, node.end)
         operand = self.visit(node.operand)
         match operand:
             case Record():
@@ -263,6 +279,10 @@ class Checker:
             kind = DYN
         self.uses.attributes.add(name)
         return self.read(node, Term(kind, closures.attribute(name, kind)), about=f"{space}.{field}")
+
+    def came_with(self, node: Node, root: str, field: str, start: int, end: int) -> Term:
+        kind = self.field_type(self.given[root], field, start, end, "field")
+        return self.read(node, Term(kind, closures.field(closures.given(root), field, kind)))
 
     def property(self, node: Node, record: Record, name: str, name_start: int) -> Term:
         if name == "time":
@@ -320,6 +340,9 @@ class Checker:
             case Name(name="profile" | "traits" as space):
                 name = self.literal(node.key, "attribute")
                 return self.attribute(node, space, name, node.key.start, node.key.end)
+            case Name(name=root) if root in self.given:
+                name = self.literal(node.key, "field")
+                return self.came_with(node, root, name, node.key.start, node.key.end)
         operand = self.visit(node.operand)
         if isinstance(operand, Record):
             return self.property(node, operand, self.literal(node.key, "property"), node.key.start)

@@ -5,7 +5,8 @@
 
 A compiled part is `run(facts, frame)`. The frame is a list, made anew for each evaluation:
 `frame[NOW]`, `frame[NEXT]` (the earliest instant at which something that was looked at may
-change; parts lower it), then two slots for each event or element in scope (properties, time).
+change; parts lower it), two slots for the event that triggers (properties, time), `frame[GIVEN]`
+(what came with the cause, by name of root), then two slots for each event or element in scope.
 
 None is a missing value: an operator on a missing value is missing, `&&` and `||` are decided by
 the other side where that is enough, and a condition counts only when it is true. Since an
@@ -25,7 +26,7 @@ from expressions.schema import BOOL, DYN, STRING, Type, reader
 Frame: TypeAlias = list[Any]
 Run: TypeAlias = Callable[[Facts, Frame], Any]
 
-NOW, NEXT, EVENT, SLOTS = 0, 1, 2, 4
+NOW, NEXT, EVENT, GIVEN, SLOTS = 0, 1, 2, 4, 5
 FOREVER = 253_402_300_800_000
 """The year 10000, beyond any calendar: what changes only then does not change."""
 
@@ -97,6 +98,16 @@ def slot_field(index: int, name: str, kind: Type) -> Run:
     def run(facts: Facts, frame: Frame) -> Any:
         record = frame[index]
         return None if record is None else read(record.get(name))
+
+    return run
+
+
+def given(root: str) -> Run:
+    """A map that came with the cause; missing when there is none."""
+
+    def run(facts: Facts, frame: Frame) -> Any:
+        roots = frame[GIVEN]
+        return None if roots is None else roots.get(root)
 
     return run
 

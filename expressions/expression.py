@@ -1,12 +1,12 @@
 """A compiled expression: what it depends on, what it is now, and when that can change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from expressions.check import Checker
-from expressions.closures import EVENT, FOREVER, NEXT, NOW, Run
+from expressions.closures import EVENT, FOREVER, GIVEN, NEXT, NOW, Run
 from expressions.facts import Event, Facts
 from expressions.guards import guards
 from expressions.parser import parse
@@ -31,7 +31,7 @@ class Reading:
     """A value that was looked at, and when the newest of the events behind it happened (ms).
 
     `about`: the event's name, `profile.<name>`, `traits.<name>`, `stage`, `consent.<purpose>` or
-    `segment.<name>`; empty for the clock and for what came with the event that triggers.
+    `segment.<name>` or `weather`; empty for the clock and for what came with the cause.
     """
 
     source: str
@@ -58,6 +58,9 @@ class Clause:
     skipped: bool = False
 
 
+Given: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""What came with the cause: by root (`item`, `parameters`) a map."""
+
 Judge: TypeAlias = Callable[[Facts, int, Event | None], tuple[Any, int | None]]
 """`Expression.decide` as what runs for every event of every contact calls it."""
 
@@ -73,11 +76,14 @@ class _Program:
         self.frame: list[Any] = [None] * slots
         self.frame[NEXT] = FOREVER
 
-    def decide(self, facts: Facts, now: int, event: Event | None) -> tuple[Any, int | None]:
+    def decide(
+        self, facts: Facts, now: int, event: Event | None, given: Given | None = None
+    ) -> tuple[Any, int | None]:
         frame = self.frame.copy()
         frame[NOW] = now
         if event is not None:
             frame[EVENT : EVENT + 2] = event.properties, event.time
+        frame[GIVEN] = given
         value = self.run(facts, frame)
         change = frame[NEXT]
         return (
@@ -101,11 +107,14 @@ class Expression:
     `history` says which events must be kept, by event name.
     """
 
-    def __init__(self, source: str, registry: Registry, event: str | None) -> None:
+    def __init__(
+        self, source: str, registry: Registry, event: str | None, given: Iterable[str] = ()
+    ) -> None:
         self._node = parse(source)
         self._registry = registry
         self._event = event
-        checker = Checker(source, registry, event)
+        self._given = tuple(given)
+        checker = Checker(source, registry, event, self._given)
         term = checker.value(self._node)
         self._program = _Program(term.run, checker.slots, term.type == BOOL)
         self.judge: Judge = self._program.decide
@@ -123,19 +132,28 @@ class Expression:
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"
 
-    def evaluate(self, facts: Facts, now: int, event: Event | None = None) -> Any:
-        """The value at `now`; `event` is the one that triggered, where `event.…` is used."""
-        return self._program.decide(facts, now, event)[0]
+    def evaluate(
+        self, facts: Facts, now: int, event: Event | None = None, given: Given | None = None
+    ) -> Any:
+        """The value at `now`; `event` is the one that triggered, where `event.…` is used, and
+        `given` what came besides, where `item.…` or `parameters.…` is."""
+        return self._program.decide(facts, now, event, given)[0]
 
-    def next_change(self, facts: Facts, now: int, event: Event | None = None) -> int | None:
+    def next_change(
+        self, facts: Facts, now: int, event: Event | None = None, given: Given | None = None
+    ) -> int | None:
         """`decide(…).next_change`."""
-        return self._program.decide(facts, now, event)[1]
+        return self._program.decide(facts, now, event, given)[1]
 
-    def decide(self, facts: Facts, now: int, event: Event | None = None) -> Decision:
+    def decide(
+        self, facts: Facts, now: int, event: Event | None = None, given: Given | None = None
+    ) -> Decision:
         """The value at `now` and the earliest instant after it at which it could change."""
-        return Decision._make(self._program.decide(facts, now, event))
+        return Decision._make(self._program.decide(facts, now, event, given))
 
-    def explain(self, facts: Facts, now: int, event: Event | None = None) -> list[Clause]:
+    def explain(
+        self, facts: Facts, now: int, event: Event | None = None, given: Given | None = None
+    ) -> list[Clause]:
         """Each condition of the outermost `&&` or `||`, all evaluated; the whole, if neither.
         Conditions of these stand in them.
 
@@ -143,28 +161,35 @@ class Expression:
         """
         node = self._node
         if isinstance(node, AllOf | AnyOf):
-            return self._clauses(node, facts, now, event)
-        return [self._clause(node, facts, now, event)]
+            return self._clauses(node, facts, now, event, given)
+        return [self._clause(node, facts, now, event, given)]
 
     def _clauses(
-        self, node: AllOf | AnyOf, facts: Facts, now: int, event: Event | None
+        self,
+        node: AllOf | AnyOf,
+        facts: Facts,
+        now: int,
+        event: Event | None,
+        given: Given | None,
     ) -> list[Clause]:
         decisive = isinstance(node, AnyOf)
         found: list[Clause] = []
         decided = False
         for part in node.parts:
-            clause = self._clause(part, facts, now, event)
+            clause = self._clause(part, facts, now, event, given)
             found.append(replace(clause, skipped=decided))
             decided = decided or clause.value is decisive
         return found
 
-    def _clause(self, node: Node, facts: Facts, now: int, event: Event | None) -> Clause:
-        checker = Checker(self.source, self._registry, self._event)
+    def _clause(
+        self, node: Node, facts: Facts, now: int, event: Event | None, given: Given | None
+    ) -> Clause:
+        checker = Checker(self.source, self._registry, self._event, self._given)
         term = checker.value(node)
 
         def value(run: Run, condition: bool = False) -> Decision:
             program = _Program(run, checker.slots, condition)
-            return Decision._make(program.decide(facts, now, event))
+            return Decision._make(program.decide(facts, now, event, given))
 
         decision = value(term.run, term.type == BOOL)
         readings = tuple(
@@ -181,15 +206,21 @@ class Expression:
         while isinstance(inner, Unary) and inner.operator == "!":
             inner = inner.operand
         clauses = (
-            self._clauses(inner, facts, now, event) if isinstance(inner, AllOf | AnyOf) else ()
+            self._clauses(inner, facts, now, event, given)
+            if isinstance(inner, AllOf | AnyOf)
+            else ()
         )
         text = self.source[node.start : node.end]
         return Clause(text, *decision, readings, node.start, tuple(clauses))
 
 
-def compile(source: str, registry: Registry, event: str | None = None) -> Expression:
+def compile(
+    source: str, registry: Registry, event: str | None = None, given: Iterable[str] = ()
+) -> Expression:
     """Parses, checks and compiles `source`; raises ExpressionError, which says where and why.
 
     `event` is the name of the event whose arrival triggers: its properties are `event.<name>`.
+    `given` names the maps that come with the cause: `item`, `parameters`; their fields are
+    `item.<name>`.
     """
-    return Expression(source, registry, event)
+    return Expression(source, registry, event, given)

@@ -16,7 +16,7 @@ import re2  # type: ignore[import-untyped] # google-re2 comes without stubs
 
 from expressions import places, values
 from expressions.parser import parse
-from expressions.registry import Registry
+from expressions.registry import WEATHER, Registry
 from expressions.schema import DYN, TIMESTAMP, Type, normalise
 from expressions.syntax import (
     AllOf,
@@ -81,11 +81,22 @@ class Oracle:
         self._node = parse(source)
         self._registry = registry
 
-    def evaluate(self, person: Person, now: int, event: Happening | None = None) -> Any:
+    def evaluate(
+        self,
+        person: Person,
+        now: int,
+        event: Happening | None = None,
+        given: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Any:
         """The value at `now`; a missing condition is None, which counts as false."""
-        names: dict[str, Any] = {}
+        names: dict[str, Any] = {
+            root: normalise(self._registry.given.get(root, DYN), found)
+            for root, found in (given or {}).items()
+        }
         if event is not None:
-            names["event"] = (event, self._registry.event(event.name))
+            registry = self._registry
+            kind = registry.causes.get(event.name) or registry.event(event.name)
+            names["event"] = (event, kind)
         return _Walk(self._registry, person, now).of(self._node, names)
 
 
@@ -211,6 +222,10 @@ class _Walk:
             case "stage":
                 return self.typed(
                     self.registry.attributes["stage"], self.person.attributes.get("stage")
+                )
+            case "weather":
+                return self.typed(
+                    self.registry.attributes[WEATHER], self.person.attributes.get(WEATHER)
                 )
             case "has":
                 return self.of(node.args[0], names) is not None

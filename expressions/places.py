@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import asin, cos, hypot, radians, sin, sqrt
+from math import asin, cos, degrees, hypot, radians, sin, sqrt
 from typing import Any, Final, TypeAlias
 
 from expressions.values import is_number
@@ -13,6 +13,8 @@ Point: TypeAlias = tuple[float, float]
 
 LOCATION: Final = "traits.last_location"
 """The trait that says where a contact last was."""
+LOCATION_TIME: Final = "traits.last_location_time"
+"""The trait that says when that was."""
 _EARTH: Final = 6_371_008.8  # metres, the mean radius
 _LONGEST: Final = 1_000_000.0
 _DISTANCE: Final = re.compile(r"(\d+(?:\.\d+)?) ?(m|km)", re.ASCII)
@@ -28,14 +30,34 @@ class Area:
     """Metres."""
     rings: tuple[tuple[Point, ...], ...] = ()
 
+    def contains(self, latitude: float, longitude: float) -> bool:
+        """Whether a point is in it."""
+        if not self.rings:
+            return metres(self.latitude, self.longitude, latitude, longitude) <= self.radius
+        return sum(_inside(ring, latitude, longitude) for ring in self.rings) % 2 == 1
+
     def distance(self, latitude: float, longitude: float) -> float:
         """Metres to the nearest point of the area; 0 inside of it."""
         if not self.rings:
             middle = metres(self.latitude, self.longitude, latitude, longitude)
             return max(0.0, middle - self.radius)
-        if sum(_inside(ring, latitude, longitude) for ring in self.rings) % 2:
+        if self.contains(latitude, longitude):
             return 0.0
         return min(_to_ring(ring, latitude, longitude) for ring in self.rings)
+
+    def bounds(self) -> tuple[float, float, float, float]:
+        """South, west, north and east of everything in it, degrees; east of 180 where a circle
+        crosses that meridian, and all the way round where it holds a pole."""
+        if self.rings:
+            points = [point for ring in self.rings for point in ring]
+            norths, easts = [n for n, _ in points], [e for _, e in points]
+            return min(norths), min(easts), max(norths), max(easts)
+        angle = self.radius / _EARTH
+        south, north = self.latitude - degrees(angle), self.latitude + degrees(angle)
+        if south <= -90 or north >= 90:
+            return max(south, -90.0), -180.0, min(north, 90.0), 180.0
+        wide = degrees(asin(min(1.0, sin(angle) / cos(radians(self.latitude)))))
+        return south, self.longitude - wide, north, self.longitude + wide
 
 
 def parse_distance(text: str) -> float:

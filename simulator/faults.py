@@ -4,8 +4,9 @@ from random import Random
 from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
+from simulator.rules import Rate
 
 
 class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -13,20 +14,36 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     throttle: Rate = 0.0
     """Refused with 130429, nothing accepted."""
+    refuse: dict[int, Rate] = {}
+    """Code to rate: refused with that code, nothing accepted."""
+    fail: dict[int, Rate] = {}
+    """Code to rate: accepted, and later told as failed with that code."""
     error_5xx: Rate = 0.0
     """Answered 500 with code 131000, nothing accepted."""
     error_5xx_after_accept: Rate = 0.0
     """Accepted, and then answered 500 with code 131000."""
+    drop_before_accept: Rate = 0.0
+    """The connection is cut without an answer, nothing accepted."""
     drop_after_accept: Rate = 0.0
     """Accepted, and then the connection is cut without an answer."""
+    timeout_before_accept: Rate = 0.0
+    """Nothing accepted, and no answer for `timeout_hold_s`, after which the connection is cut."""
     timeout_after_accept: Rate = 0.0
     """Accepted, and then no answer for `timeout_hold_s`, after which the connection is cut."""
-    timeout_hold_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 120.0
+    timeout_hold_s: Annotated[float, Meta(ge=0, le=600)] = 120.0
     """Real seconds."""
-    latency_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] = 0.0
+    http_429: bool = False
+    """Throttling is answered with status 429 as some see it, not 400 as Meta's table has it."""
+    expired_token: bool = False
+    """Every Graph call is refused with 190."""
+    latency_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0.0
     """Real milliseconds that every Graph call waits first."""
     duplicate_webhooks: Rate = 0.0
     """Posts that are repeated although they were answered 200."""
+    late_webhooks: Rate = 0.0
+    """Posts that wait `late_by_s` first."""
+    late_by_s: Annotated[float, Meta(ge=0, le=3600)] = 5.0
+    """Real seconds."""
     shuffle_webhooks: bool = False
     """Updates of a post are shuffled, and posts overtake each other."""
 
@@ -40,3 +57,7 @@ class FaultBox:
 
     def hits(self, rate: float) -> bool:
         return rate > 0 and self.rng.random() < rate
+
+    def one_of(self, rates: dict[int, float]) -> int:
+        """The first code whose rate hits; 0: none."""
+        return next((code for code, rate in rates.items() if self.hits(rate)), 0)

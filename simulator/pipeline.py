@@ -1,86 +1,33 @@
 """Time passes: one heap of what is due, one task that lets it happen."""
 
 import asyncio
-import zlib
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from itertools import count
-from urllib.parse import urlsplit
 
-import aiohttp
+from simulator.people.plan import Act
+from simulator.taps import Taps
+from simulator.webhooks.courier import Courier
+from simulator.world.life import Life
+from simulator.world.sending import Message
+from simulator.world.world import Later
 
-from simulator.people import Act
-from simulator.webhooks import Courier
-from simulator.world import Message, Review, World
-
-# Phones open a tapped link in their browser.
-_BROWSERS = (
-    "Mozilla/5.0 (Linux; Android 14; SM-A546E) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/130.0.0.0 Mobile Safari/537.36",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 "
-    "(KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
-)
 _TAP_AGAIN_S = 0.1
 _TURN = 200
-
-
-class Taps:
-    """Opens tapped links: a few at once, at most `limit` waiting, no redirects followed."""
-
-    def __init__(
-        self, session: aiohttp.ClientSession, hosts: frozenset[str], limit: int = 512
-    ) -> None:
-        self.counts: Counter[str] = Counter()
-        self.busy = 0
-        self._session = session
-        self._hosts = hosts
-        self._links: asyncio.Queue[tuple[str, str]] = asyncio.Queue(limit)
-
-    @property
-    def full(self) -> bool:
-        return self._links.full()
-
-    def offer(self, link: str, wa_id: str) -> None:
-        if urlsplit(link).hostname not in self._hosts:
-            self.counts["elsewhere"] += 1
-            return
-        self.busy += 1
-        self._links.put_nowait((link, _BROWSERS[zlib.crc32(wa_id.encode()) % len(_BROWSERS)]))
-
-    async def run(self, workers: int = 4) -> None:
-        """Open links until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(self._work())
-
-    async def _work(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=10)
-        while True:
-            link, browser = await self._links.get()
-            try:
-                async with self._session.get(
-                    link,
-                    headers={"User-Agent": browser},
-                    allow_redirects=False,
-                    timeout=timeout,
-                ) as answer:
-                    self.counts["opened" if answer.status < 400 else "refused"] += 1
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-                self.counts["unreachable"] += 1
-            finally:
-                self.busy -= 1
+# What is due within so many real seconds happens together: waking costs more than the waiting.
+_TOGETHER_S = 0.002
+_A_WHILE_S = 3600.0
 
 
 class Pipeline:
-    """What people and reviewers have still to do, in order of time.
+    """What people and Meta have still to do, in order of time.
 
     Holds at most `limit` messages and waits while the courier is full: `room` then waits too.
     """
 
     def __init__(
         self,
-        world: World,
+        life: Life,
         courier: Courier,
         taps: Taps,
         *,
@@ -88,36 +35,55 @@ class Pipeline:
         limit: int,
         clock: Callable[[], float],
     ) -> None:
-        self._world = world
+        self._life = life
         self._courier = courier
         self._taps = taps
         self._speed = speed
         self._limit = limit
         self._clock = clock
         self._hurry = False
-        self._due: list[tuple[float, int, Message | Review]] = []
+        self._due: list[tuple[float, int, Message | Later]] = []
+        self._awaited = 0
         self._order = count()
         self._wake = asyncio.Event()
+        self._looks_at = 0.0
         self._room = asyncio.Event()
         self._room.set()
 
     @property
     def pending(self) -> int:
-        return len(self._due)
+        """Messages whose people have still something to do, and reviews."""
+        return self._awaited
+
+    @property
+    def full(self) -> bool:
+        return not self._room.is_set() or self._courier.full
 
     async def room(self) -> None:
         """Return as soon as another message may be accepted."""
-        while not self._room.is_set() or self._courier.full:
+        while self.full:
             await self._room.wait()
             await self._courier.room()
 
-    def add(self, coming: Message | Review) -> None:
+    def add(self, message: Message) -> None:
         """Its first step is due after its delay."""
-        after = coming.after if isinstance(coming, Review) else coming.steps[coming.at].after
-        self._push(self._clock() + after / self._speed, coming)
+        self._awaited += 1
+        if self._awaited >= self._limit:
+            self._room.clear()
+        self._push(self._clock() + message.steps[message.at].after / self._speed, message)
+
+    def later(self, coming: Iterable[Later]) -> None:
+        """What is due at once happens now."""
+        now = self._clock()
+        for one in coming:
+            if one.after <= 0:
+                self._courier.offer(one.happen(now))
+            else:
+                self._awaited += one.awaited
+                self._push(now + one.after / self._speed, one)
 
     def hurry(self, on: bool) -> None:
-        """While on, what is to come happens at once, still in its order."""
+        """While on, what people are to do happens at once, still in its order."""
         self._hurry = on
         self._wake.set()
 
@@ -126,44 +92,49 @@ class Pipeline:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
+            now = self._clock()
+            self._looks_at = now
             for _ in range(_TURN):
-                if not self._due or (not self._hurry and self._due[0][0] > self._clock()):
+                if not self._due or not self._is_due(now):
                     break
-                await self._courier.room()
-                self._happen()
+                if self._courier.full:
+                    await self._courier.room()
+                self._happen(now)
             else:
                 await asyncio.sleep(0)
                 continue
-            if self._due:
-                wait_s = max(0.0, self._due[0][0] - self._clock())
-                timer = loop.call_later(wait_s, self._wake.set)
-                await self._wake.wait()
-                timer.cancel()
-            else:
-                await self._wake.wait()
+            wait_s = max(self._due[0][0] - now, _TOGETHER_S) if self._due else _A_WHILE_S
+            self._looks_at = now + wait_s
+            timer = loop.call_later(wait_s, self._wake.set)
+            await self._wake.wait()
+            timer.cancel()
 
-    def _happen(self) -> None:
+    def _is_due(self, now: float) -> bool:
+        return self._due[0][0] <= now or (self._hurry and self._awaited > 0)
+
+    def _happen(self, now: float) -> None:
         due, _, coming = heappop(self._due)
-        if len(self._due) < self._limit:
-            self._room.set()
-        now = self._clock()
-        if isinstance(coming, Review):
-            self._courier.offer([self._world.decide(coming, now)])
+        if isinstance(coming, Later):
+            self._awaited -= coming.awaited
+            self._courier.offer(coming.happen(now))
             return
         if coming.steps[coming.at].act is Act.TAP and self._taps.full:
             self._push(now + _TAP_AGAIN_S, coming)
             return
-        updates, link = self._world.happen(coming, now)
-        if self._world.subscribed[coming.number.waba_id]:
-            self._courier.offer(updates)
-        if link is not None:
-            self._taps.offer(link, coming.person.wa_id)
+        happened = self._life.happen(coming, now)
+        if happened.updates:
+            self._courier.offer(happened.updates)
+        if happened.link is not None:
+            self._taps.offer(happened.link, coming.person.wa_id)
+        self.later(happened.later)
         if coming.at < len(coming.steps):
             self._push(due + coming.steps[coming.at].after / self._speed, coming)
+            return
+        self._awaited -= 1
+        if self._awaited < self._limit:
+            self._room.set()
 
-    def _push(self, due: float, coming: Message | Review) -> None:
-        if not self._due or due < self._due[0][0]:
+    def _push(self, due: float, coming: Message | Later) -> None:
+        if self._hurry or due < self._looks_at - _TOGETHER_S:
             self._wake.set()
         heappush(self._due, (due, next(self._order), coming))
-        if len(self._due) >= self._limit:
-            self._room.clear()

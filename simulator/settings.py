@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     """Same seed, same people, same behaviour."""
     simulator_speed: float = Field(default=1.0, gt=0)
     """Simulated seconds of human (and retry) delay that pass in one real second."""
+    simulator_hour: float | None = Field(default=None, ge=0, lt=24)
+    """Hour of the day (UTC) at which people's lives begin; none: the real one. Runs that are to
+    repeat exactly set it."""
 
     batch_webhooks: int = Field(default=20, ge=1, le=1000)
     """Most updates in one webhook POST."""
@@ -43,10 +46,11 @@ class Settings(BaseSettings):
 
     pending_limit: int = Field(default=300_000, ge=1)
     """Most messages whose recipients have still something to do; above it Graph calls wait."""
-    people_limit: int = Field(default=1_000_000, ge=1)
+    people_limit: int = Field(default=2_000_000, ge=1)
     """Most people that live in the world."""
-    ledger_limit: int = Field(default=500_000, ge=10)
-    """Most accepted messages remembered; the oldest are forgotten first."""
+    ledger_limit: int = Field(default=2_000_000, ge=10)
+    """Most accepted messages remembered, at about a hundred bytes each; the oldest are forgotten
+    first."""
     media_limit_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
     """Most bytes of uploaded media kept; the oldest are forgotten first."""
 

@@ -25,8 +25,9 @@ T = TypeVar("T")
 Handle = Callable[[Sequence[bytes]], Awaitable[None]]
 """Handles a batch of serialised events, wholly or not at all: when it raises, nothing happened."""
 
-_ENTRIES: Final = 200  # read at once, of each stream
+_ENTRIES: Final = 200  # read at once, of each stream; fewer where they are large
 _EVENTS: Final = 1_000  # handled at once
+_READ: Final = 2 * _EVENTS  # about as many are read at once
 _BLOCK_MS: Final = 1_000  # also how long stopping may take when nothing comes
 _ATTEMPTS: Final = 3  # for one event alone
 _DEADLY: Final = 10  # deliveries after which an entry is held to kill its consumers
@@ -57,8 +58,8 @@ class Consumer:
         part: int = 0,
         parts: int = 1,
     ) -> None:
-        """`part` of `parts`: consumers of one process that share the streams, so that what is of
-        one key does not wait for itself."""
+        """`part` of `parts`: consumers of one process that divide the streams among them, so that
+        what is of one key does not wait for itself; where there are fewer, some share one."""
         self._log = log
         self._group = group
         self._topics = topics
@@ -73,9 +74,7 @@ class Consumer:
         """Consume until cancelled; what was taken is finished or left for another to claim."""
         await self._forever(self._ensure)
         streams = [s for topic in self._topics for s in self._log.streams(topic)]
-        streams = streams[self._part :: self._parts]
-        if not streams:
-            return  # there are fewer streams than parts
+        streams = streams[self._part % len(streams) :: self._parts]
         parts = [[s] for s in streams] if self._log.clustered else [streams]
         async with asyncio.TaskGroup() as tasks:
             for part in parts:
@@ -87,17 +86,19 @@ class Consumer:
         await self._log.ensure_group(self._group, self._topics)
 
     async def _read(self, streams: Sequence[str]) -> None:
-        pace = self._log.settings.log_pace_ms / 1000
+        pace, most = self._log.settings.log_pace_ms / 1000, _ENTRIES
         while True:
             started = monotonic()
             entries = await self._forever(
-                lambda: self._log.read_group(self._group, self._name, streams, _ENTRIES, _BLOCK_MS)
+                partial(self._log.read_group, self._group, self._name, streams, most, _BLOCK_MS)
             )
             if entries:
-                await self._process(entries)
+                events = await self._process(entries)
+                most = min(max(most * _READ // max(events, 1), 1), 2 * most, _ENTRIES)
                 await asyncio.sleep(max(started + pace - monotonic(), 0))
 
-    async def _process(self, entries: Sequence[Entry]) -> None:
+    async def _process(self, entries: Sequence[Entry]) -> int:
+        """Have them handled; returns how many events they held."""
         started = perf_counter()
         held = {(entry.stream, entry.id) for entry in entries}
         self._held |= held
@@ -109,6 +110,7 @@ class Consumer:
         _events.add(len(events), self._attributes)
         _size.record(len(events), self._attributes)
         _duration.record(perf_counter() - started, self._attributes)
+        return len(events)
 
     async def _split(self, entry: Entry) -> list[bytes]:
         """The events of an entry; one that was not made by the log is given up as a whole."""

@@ -6,6 +6,7 @@ from typing import Final
 import aiohttp
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from chassis.ids import fresh_id
 from cli.clients import Clients
@@ -38,6 +39,7 @@ from merhaba.sender.v1 import (
     TemplateQuickReply,
     TemplateUrl,
     TriggeredAudience,
+    UpdatePolicyRequest,
     VariableExample,
     Variant,
 )
@@ -99,7 +101,8 @@ async def number(
     session: aiohttp.ClientSession,
     throughput: int = 80,
 ) -> None:
-    """A business number, at the simulator and in the sender's registry."""
+    """A business number, at the simulator and in the sender's registry, and rules by which it may
+    write at any hour and as often as the story is played."""
     async with session.post(
         f"{addresses.simulator_url}/control/numbers",
         json=[
@@ -123,6 +126,9 @@ async def number(
                 throughput_limit=throughput,
             )
         )
+    )
+    await clients.policy.UpdatePolicy(
+        UpdatePolicyRequest(update_mask=FieldMask(paths=["frequency_caps", "quiet_hours"]))
     )
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from expressions import Area, ExpressionError, Facts, Registry, compile
+from expressions import Area, Expression, ExpressionError, Facts, Registry, compile
 from expressions.oracle import Happening, Oracle, Person
 from expressions.schema import normalise, type_of
 
@@ -31,6 +31,7 @@ REGISTRY: Final = Registry(
         "traits.engagement": "string",
         "traits.category_affinity": "map",
         "traits.last_location": {"latitude": "double", "longitude": "double"},
+        "weather": {"temperature_c": "double", "precipitation_mm": "double", "code": "int"},
     },
     {
         "product_viewed": {"category": "string", "price": "double", "sku": "string"},
@@ -41,7 +42,12 @@ REGISTRY: Final = Registry(
     segments=["vip", "lapsed"],
     areas={"kadikoy-store": Area(40.9903, 29.0275, 50)},
     known_places=["kadikoy-store"],
+    given={"item": {"item_id": "string", "price": "double", "former_price": "double"}},
 )
+GIVEN: Final[dict[str, Any]] = {
+    "item": {"item_id": "d2", "price": 90.0, "former_price": 120.0},
+    "parameters": {"cart_id": "c1"},
+}
 _ATTRIBUTES: Final[dict[str, Any]] = {
     "first_name": "Ayşe",
     "city": "Izmir",
@@ -58,6 +64,7 @@ _ATTRIBUTES: Final[dict[str, Any]] = {
     "traits.engagement": "high",
     "traits.category_affinity": {"shoes": 0.6, "coats": 0.4},
     "traits.last_location": {"latitude": 40.9921, "longitude": 29.0275},
+    "weather": {"temperature_c": 9.5, "precipitation_mm": 1.2, "code": 61},
 }
 _DID: Final[tuple[tuple[str, timedelta, dict[str, Any]], ...]] = (
     ("order_completed", timedelta(days=40), {"total": 300.0, "products": [{"sku": "a"}]}),
@@ -108,6 +115,19 @@ NAMES: Final = (
         "`event.<name>`",
         "A property of the event that starts a trigger; known only in a trigger.",
         (),
+    ),
+    Part(
+        "item",
+        "`item.<name>`",
+        "A field of the item of which the price or the stock changed; known only in a trigger that"
+        " such a change starts.",
+        ("item.price / item.former_price < 0.8",),
+    ),
+    Part(
+        "parameters",
+        "`parameters.<name>`",
+        "A value that a journey was started with; known only in a journey, of type `dyn`.",
+        ('parameters.cart_id == "c1"',),
     ),
 )
 TYPES: Final = (
@@ -252,7 +272,18 @@ FUNCTIONS: Final = (
         ('timestamp("2026-11-22T12:00:00+03:00") == timestamp(1795338000)',),
     ),
     Part("duration", '`duration("24h")`', "A span of time.", ('string(duration("2m"))',)),
-    Part("weather", "`weather()`", "Not known in this version: the error says so.", ()),
+    Part(
+        "weather",
+        "`weather().<name>`",
+        "The weather where the contact was seen last, of these days: `temperature_c`,"
+        " `apparent_temperature_c`, `humidity_percent`, `precipitation_mm`, `rain_mm`, `snow_cm`,"
+        " `cloud_cover_percent`, `wind_kmh`, `gusts_kmh` and `code`,"
+        " what it is by table 4677 of the WMO (0 is clear, 61 is light rain, 71 is light snow).",
+        (
+            "weather().temperature_c < 10.0",
+            "weather().precipitation_mm > 0.0 && weather().code in [61, 63, 65]",
+        ),
+    ),
 )
 EVENTS: Final = (
     Part(
@@ -374,7 +405,8 @@ MISTAKES: Final = (
     'segment("lapse")',
     "profile.engagement",
     'near("kadikoi-store", "500m")',
-    "weather().temperature_c > 30",
+    "weather().temprature_c > 30",
+    "item.prise < 10.0",
     "(profile.age > 3",
 )
 TABLES: Final = {
@@ -410,7 +442,8 @@ After a change there:
 
 The examples are about Ayşe, in Istanbul's time zone, on Sunday 22 November 2026 at 12:00 there: she
 ordered 40 days and 3 days ago (300 and 500), looked at a dress 30 and 5 hours ago (90 and 120), at
-shoes 4 hours ago (80), and changed her cart 3 hours ago.
+shoes 4 hours ago (80), and changed her cart 3 hours ago. Where she is it is 9.5 °C and rains. The
+item is a dress that fell from 120 to 90, and the journey was started about her cart.
 """
 
 
@@ -435,13 +468,13 @@ def facts() -> Facts:
 
 def result(source: str) -> Any:
     """The value of an example, by the compiled form."""
-    return compile(source, REGISTRY).evaluate(facts(), NOW_MS)
+    return _compiled(source).evaluate(facts(), NOW_MS, None, GIVEN)
 
 
 def meant(source: str) -> Any:
     """The same, by the oracle; a condition that is missing does not hold."""
-    value = Oracle(source, REGISTRY).evaluate(PERSON, NOW_MS)
-    return value is True if compile(source, REGISTRY).is_condition else value
+    value = Oracle(source, REGISTRY).evaluate(PERSON, NOW_MS, None, GIVEN)
+    return value is True if _compiled(source).is_condition else value
 
 
 def examples() -> Iterator[str]:
@@ -455,7 +488,7 @@ def examples() -> Iterator[str]:
 def mistake(source: str) -> ExpressionError:
     """What is said of a wrong source."""
     try:
-        compile(source, REGISTRY)
+        _compiled(source)
     except ExpressionError as error:
         return error
     raise AssertionError(f"nothing is wrong with {source}")
@@ -487,6 +520,10 @@ def page() -> str:
             f"| {_code(source)} | {place} | {_cell(error.message)} | {_cell(error.expected)} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _compiled(source: str) -> Expression:
+    return compile(source, REGISTRY, given=GIVEN)
 
 
 def _told(value: Any) -> str:

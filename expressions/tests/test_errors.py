@@ -6,7 +6,7 @@ from expressions import ExpressionError, Registry, compile
 
 REGISTRY = Registry(
     {"city": "string", "age": "int", "since": "timestamp", "tags": "list<string>", "vip": "bool"}
-    | {"traits.engagement": "double"},
+    | {"traits.engagement": "double", "weather": {"temperature_c": "double"}},
     {
         "cart_updated": {"total": "double", "sku": "string"},
         "order_completed": {"items": [{"sku": "string"}]},
@@ -14,6 +14,7 @@ REGISTRY = Registry(
     purposes=["marketing", "utility"],
     segments=["vip", "lapsed"],
     known_places=["kadikoy"],
+    given={"item": {"title": "string", "price": "double", "properties": "map"}},
 )
 
 
@@ -105,7 +106,11 @@ REGISTRY = Registry(
         ('near("kadikoy", "500")', '"500"', 'write for example "500m" or "1.5km"'),
         ('near("kadikoy", "9999km")', '"9999km"', "more than 1000 km"),
         ('near("kadikoy")', None, 'write `near("kadikoy-store", "500m")`'),
-        ("weather().temperature_c > 30", "weather()", "no weather is known in this version"),
+        ("weather().temperature > 30.0", "temperature", "did you mean `temperature_c`?"),
+        ("weather(1).temperature_c > 30.0", None, "write `weather().temperature_c`"),
+        ("weather() > 30.0", "weather() > 30.0", "map"),
+        ("item.title", "item", "only in triggers whose cause is a change of the catalogue"),
+        ('parameters.cart == "c1"', "parameters", "only in journeys"),
         ('profile.engagement == "high"', "engagement", "did you mean `traits.engagement`?"),
         ("profile.tags.exists(a, [1].exists(b, [2].exists(c, true)))", None, "at most 2"),
     ],

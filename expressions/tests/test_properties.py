@@ -22,6 +22,7 @@ REGISTRY = Registry(
         "tags": "list<string>",
         "any": "dyn",
         "traits.orders": "int",
+        "weather": {"temperature_c": "double", "code": "int"},
     },
     {
         "viewed": {"price": "double", "sku": "string", "qty": "int"},
@@ -116,6 +117,7 @@ figure = st.one_of(
     st.just("traits.orders"),
     st.just("profile.tags.size()"),
     st.just("int(profile.any)"),
+    st.just("weather().temperature_c"),
     number,
 )
 arithmetic = figure | built("({a} {op} {b})", a=figure, b=figure, op=st.sampled_from("+-*/"))
@@ -150,6 +152,8 @@ leaf = st.one_of(
     st.just('consent("marketing")'),
     st.just('segment("one")'),
     st.just("has(profile.city)"),
+    st.just("weather().code in [61, 63]"),
+    st.just("has(weather().code)"),
     st.just("profile.score == null"),
     st.just('has(events("bought").last().total)'),
     st.just('profile.city.lowerAscii().startsWith("a")'),
@@ -230,6 +234,9 @@ person = st.builds(
             "tags": st.sampled_from([["a"], ["b", "c"], [], ["a", 1], "a"]),
             "any": st.sampled_from([1, 1.0, True, "a", "2", None, [1]]),
             "traits.orders": st.integers(0, 3),
+            "weather": st.sampled_from(
+                [{"temperature_c": 2, "code": 61}, {"temperature_c": -3.5}, {"code": "wet"}, 3]
+            ),
         },
     ),
     consents=st.dictionaries(st.just("marketing"), st.booleans()),
@@ -399,6 +406,22 @@ def test_the_triggering_event_is_read_like_any_other(source, person, now, proper
     facts = facts_of(person, expression.history)
     value = Oracle(source, REGISTRY).evaluate(person, now, happening)
     assert expression.evaluate(facts, now, Event(now, kept)) is (value is True)
+
+
+@CASES
+@given(on_bought, person, instant, buying)
+def test_what_came_with_the_cause_is_read_like_an_event(source, person, now, fields):
+    source = source.replace("e.", "item.").replace('e["items"]', 'item["items"]')
+    registry = Registry(
+        given={"item": {"total": "double", "items": REGISTRY.events["bought"].fields["items"]}}
+    )
+    came = {"item": fields}
+    expression = compile(source, registry, given=("item",))
+    value = Oracle(source, registry).evaluate(Person(), now, None, came)
+    assert expression.evaluate(Facts(), now, None, came) is (value is True)
+    assert expression.evaluate(Facts(), now) is (
+        Oracle(source, registry).evaluate(Person(), now, None, {"item": {}}) is True
+    )
 
 
 @CASES

@@ -1,13 +1,15 @@
 """ProfileService over gRPC."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis import paging, streams
 from chassis.answers import Answers
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Failure, FieldInvalid
-from chassis.times import milliseconds
+from chassis.times import milliseconds, timestamp
 from merhaba.profile.v1 import (
     BatchGetContactsRequest,
     BatchGetContactsResponse,
@@ -52,7 +54,10 @@ from services.profile.model import (
     ContactNotFound,
     Happening,
 )
-from services.profile.reads import Reads
+from services.profile.reads import Reader, Reads
+from services.profile.registry_store import RegistryStore
+from services.profile.rights.category_store import CategoryStore
+from services.profile.rights.limits import limits
 
 _MOST: Final = 500
 _SCANNED: Final = 5_000  # contacts looked at for one page when few of them pass the filter
@@ -75,6 +80,8 @@ class ProfileApi(ProfileServiceServicer):
         watch: streams.Watch,
         clock: Clock,
         region: str,
+        registry: RegistryStore,
+        categories: CategoryStore,
     ) -> None:
         """`region`: of phone numbers without a country code."""
         self._directory = directory
@@ -83,9 +90,27 @@ class ProfileApi(ProfileServiceServicer):
         self._watch = watch
         self._clock = clock
         self._region = region
+        self._registry = registry
+        self._categories = categories
 
     def _now(self) -> int:
         return milliseconds_of(self._clock.now())
+
+    async def _mask(self, paths: Iterable[str], reader: Reader) -> Mask:
+        if reader.sight.personal:
+            return Mask(paths, WireContact.DESCRIPTOR, reader.sight)
+        known = await self._registry.current()
+        return Mask(paths, WireContact.DESCRIPTOR, reader.sight, known.personal)
+
+    async def _oldest_times(self, names: Sequence[str]) -> dict[str, Timestamp]:
+        """Of these events, those that are deleted by their age, and from when on they are kept."""
+        known = await limits(self._categories, self._registry)
+        found = {name: known.of(name) for name in names} if known else {}
+        return {
+            name: timestamp(self._now() - one.retention)
+            for name, one in found.items()
+            if one and one.retention
+        }
 
     async def ResolveContact(
         self, request: ResolveContactRequest, context: Call
@@ -101,7 +126,7 @@ class ProfileApi(ProfileServiceServicer):
     async def GetContact(self, request: GetContactRequest, context: Call) -> GetContactResponse:
         """Return one contact."""
         reader = self._reads.reader()
-        mask = Mask(request.read_mask.paths, WireContact.DESCRIPTOR, reader.sight)
+        mask = await self._mask(request.read_mask.paths, reader)
         ref = reader.named(asked.reference(request.contact, self._region))
         found = await self._directory.contact(ref)
         async with reader.read([found.contact_id], mask.fields):
@@ -113,7 +138,7 @@ class ProfileApi(ProfileServiceServicer):
         """Return many contacts in one read."""
         reader = self._reads.reader()
         asked.batch(request.contacts, "contacts", _MOST)
-        mask = Mask(request.read_mask.paths, WireContact.DESCRIPTOR, reader.sight)
+        mask = await self._mask(request.read_mask.paths, reader)
         refs = [reader.named(asked.reference(ref, self._region)) for ref in request.contacts]
         stand = "stage" in mask or "traits" in mask
         found, now = await self._directory.find(refs, stand), self._now()
@@ -130,7 +155,7 @@ class ProfileApi(ProfileServiceServicer):
         (after,) = paging.place(request.page_token, asking, [str]) or (NOBODY,)
         chosen = request.filter
         paths = request.read_mask.paths or ("contact_id",)
-        mask = Mask(paths, WireContact.DESCRIPTOR, reader.sight)
+        mask = await self._mask(paths, reader)
         if chosen.identities:
             asked.batch(chosen.identities, "filter.identities", _MOST)
         identities = [asked.identity(one, self._region) for one in chosen.identities]
@@ -310,6 +335,7 @@ class ProfileApi(ProfileServiceServicer):
             milliseconds(request.start_time) if request.HasField("start_time") else -_NEVER,
         )
         total = len(request.contact_ids) or await self._directory.estimate() // shards
+        oldest_times = await self._oldest_times(request.names)
         async for cursor, chapters in self._directory.histories(
             contacts, events, _cursor(place), _HISTORY_CONTACTS, _HISTORY_EVENTS
         ):
@@ -320,7 +346,9 @@ class ProfileApi(ProfileServiceServicer):
                     histories=[views.history(chapter, mask) for chapter in told],
                     passed_count=cursor.passed,
                     total_count=max(total, cursor.passed),
+                    oldest_times=oldest_times,
                 )
+            oldest_times = {}
             yield response
 
     async def WatchContacts(

@@ -48,7 +48,7 @@ LANES = {
     "profile.outcome": "message",
 }
 
-AT_ONCE = 2
+AT_ONCE = 4
 """Consumers of each lane, each with its own streams: one waits for Postgres, another thinks."""
 
 
@@ -69,6 +69,7 @@ async def main(stop: asyncio.Event) -> None:
         )
         directory = Directory(store)
         answers = Answers(base.pool, base.clock, envelope)
+        categories = CategoryStore(base.pool)
         region = settings.default_region
         reads = Reads(base.pool, base.clock, timedelta(days=settings.reads_kept_days))
         callers = Callers(
@@ -78,7 +79,16 @@ async def main(stop: asyncio.Event) -> None:
         )
         own = server("profile", callers)
         add_ProfileServiceServicer_to_server(
-            ProfileApi(directory, reads, answers, Watch(base.log, base.clock), base.clock, region),
+            ProfileApi(
+                directory,
+                reads,
+                answers,
+                Watch(base.log, base.clock),
+                base.clock,
+                region,
+                registry,
+                categories,
+            ),
             own,
         )
         holders: dict[str, Holder] = {}
@@ -90,7 +100,6 @@ async def main(stop: asyncio.Event) -> None:
             base.pool, base.effects, vault, envelope, index, base.clock, tuple(holders)
         )
         erasing = Erasing(erasures, holders, base.clock)
-        categories = CategoryStore(base.pool)
         rights = Rights(
             Ledger(base.pool, vault, store),
             Exporting(Records(base.pool, store, reads), holders),

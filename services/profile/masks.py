@@ -7,7 +7,7 @@ from typing import Final
 from google.protobuf.descriptor import Descriptor
 
 from chassis.failures import FieldInvalid
-from services.profile.roles import ALWAYS, INTERNAL, Sight, personal
+from services.profile.roles import ALWAYS, INTERNAL, Sight
 
 _BY_NAME: Final = ("attributes", "traits")
 """Fields of which a mask may name single entries."""
@@ -27,9 +27,10 @@ class Mask:
         paths: Iterable[str],
         kind: Descriptor,
         sight: Sight = INTERNAL,
-        is_personal: Callable[[str], bool] = personal,
+        is_personal: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """Empty `paths` are all. `is_personal` knows attributes and traits by their full names.
+        """Empty `paths` are all. `is_personal` knows attributes and traits by their full names;
+        without it all are.
 
         Raises `FieldInvalid` for a path that `kind` does not have.
         """

@@ -72,11 +72,17 @@ class Registry:
         self.seen = {name: kind for name, kind in told.items() if name not in known}
         self.version = version
         self.attributes: Final[Mapping[str, AttributeType]] = {
-            **{name: AttributeType(name, kind) for name, kind in self.seen.items()},
+            # Nobody said that they are not personal, so they are.
+            **{name: AttributeType(name, kind, personal=True) for name, kind in self.seen.items()},
             **ATTRIBUTES,
             **registered,
         }
         self.rules: Final = Rules(stages, self.attributes.values(), borders, version)
+
+    def personal(self, name: str) -> bool:
+        """Whether an attribute or trait, by its full name, is personal; what is unknown is."""
+        kind = self.attributes.get(name)
+        return kind is None or kind.personal
 
     def check(self, told: Mapping[str, Any]) -> None:
         """Raises `UnknownAttribute` or `ValueInvalid` for what a caller says of a contact."""

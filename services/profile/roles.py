@@ -59,13 +59,3 @@ SIGHTS: Final[dict[str, Sight]] = {
         names_people=False,
     ),
 }
-
-_PLAIN: Final = frozenset({"zone", "language", "country", "currency"})
-_PERSONAL_TRAITS: Final = frozenset({"traits.location", "traits.last_location"})
-
-
-def personal(name: str) -> bool:
-    """Whether an attribute or trait that nobody registered is personal."""
-    if name.startswith("traits."):
-        return name in _PERSONAL_TRAITS
-    return name not in _PLAIN

@@ -60,7 +60,7 @@ from services.segment.segment_definitions import SegmentDefinitions
 from services.segment.transitions import transitions
 
 _MAX_EXPRESSION: Final = 10_000
-_MUTABLE: Final = ("display_name", "description", "expression")
+_MUTABLE: Final = ("display_name", "description", "expression", "labels")
 
 
 class SegmentApi(SegmentServiceServicer):
@@ -179,7 +179,10 @@ class SegmentApi(SegmentServiceServicer):
                 raise FieldInvalid(
                     "update_mask", f"{path} cannot be changed; only {', '.join(_MUTABLE)} can"
                 )
-        changes = {path: str(getattr(given, path)) for path in paths}
+        changes = {
+            path: tuple(given.labels) if path == "labels" else getattr(given, path)
+            for path in paths
+        }
 
         async def respond() -> UpdateSegmentResponse:
             await self._catch_up()
@@ -299,10 +302,9 @@ class SegmentApi(SegmentServiceServicer):
 
     def _noun(self, record: SegmentRecord, members: int = 0) -> Segment:
         try:
-            expression = self._compiler.compile(record.expression)
-        except ExpressionError:
-            expression = None  # it is not evaluated either, until somebody corrects it
-        return nouns.segment(record, expression, members)
+            return nouns.segment(record, self._compiler.compile(record.expression), members)
+        except ExpressionError as error:
+            return nouns.segment(record, None, members, error)
 
 
 def _draft(request: CreateSegmentRequest) -> SegmentRecord:

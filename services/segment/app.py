@@ -1,13 +1,17 @@
 """The composition root of the segment service."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import aiohttp
+
 from chassis.answers import Answers
-from chassis.app import platform, serving, tasks
+from chassis.app import Platform, platform, serving, tasks
+from chassis.callers import Callers
 from chassis.privacy import Erasures
 from chassis.rpc import channel, server
 from chassis.settings import from_env
@@ -15,77 +19,117 @@ from chassis.streams import Consumer, Watch
 from merhaba.profile.v1 import ProfileServiceStub, RegistryServiceStub
 from merhaba.segment.v1 import (
     add_CatalogServiceServicer_to_server,
+    add_JourneyServiceServicer_to_server,
     add_PrivacyServiceServicer_to_server,
     add_SegmentServiceServicer_to_server,
     add_TriggerServiceServicer_to_server,
 )
+from services.segment.action_checks import Webhooks as WebhookRules
 from services.segment.api import SegmentApi
+from services.segment.attributes import Attributes
 from services.segment.backfill import Backfills
+from services.segment.catalog import Catalog
 from services.segment.catalog_api import CatalogApi
-from services.segment.config import SegmentSettings, attributes_of, events_of
-from services.segment.consumer import GROUP, Intake
+from services.segment.config import SegmentSettings, attributes_of, events_of, secrets_of
+from services.segment.consumer import GROUP, TOPIC, Ears, Intake
+from services.segment.declarations import Declarations
 from services.segment.declared import Declared
+from services.segment.deeds import Deeds
+from services.segment.deeds_store import DeedsStore
 from services.segment.definitions import Sources
 from services.segment.definitions_store import DefinitionsStore
+from services.segment.fanouts import Fanouts
+from services.segment.fanouts_store import FanoutsStore
 from services.segment.held import Held
+from services.segment.journey_api import JourneyApi
+from services.segment.journey_definitions import JourneyDefinitions
+from services.segment.journey_store import JourneyStore
+from services.segment.journey_views import JourneyViews
 from services.segment.members import Members
 from services.segment.membership import Membership
 from services.segment.names import Names
+from services.segment.occurrences import Occurrences
 from services.segment.place_definitions import PlaceDefinitions
 from services.segment.previews import Previews
 from services.segment.privacy_api import PrivacyApi
 from services.segment.rebuild import Rebuilds
+from services.segment.roles import SIGHTS
 from services.segment.rules import Compiler
 from services.segment.segment_definitions import SegmentDefinitions
+from services.segment.stage_map import StageMap
 from services.segment.stays import Stays
 from services.segment.store import SegmentStore
+from services.segment.sweeps import Sweeps
+from services.segment.sweeps_store import SweepsStore
 from services.segment.things_intake import ThingsIntake
 from services.segment.things_store import ThingsStore
 from services.segment.timers import Timers
+from services.segment.trials import Trials
 from services.segment.trigger_api import TriggerApi
 from services.segment.trigger_definitions import TriggerDefinitions
+from services.segment.weather.open_meteo import OpenMeteo
+from services.segment.weather.store import WeatherStore
+from services.segment.weather.watch import WeatherWatch
+from services.segment.webhooks import webhooks
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-_SERVICES: Final = ("SegmentService", "TriggerService", "CatalogService", "PrivacyService")
+_SERVICES: Final = (
+    *("SegmentService", "TriggerService", "JourneyService"),
+    *("CatalogService", "PrivacyService"),
+)
 
 
 async def main(stop: asyncio.Event) -> None:
     """Run until told to stop."""
     settings = from_env(SegmentSettings)
     token = settings.api_token.get_secret_value()
-    names = Names(events_of(settings.extra_events), attributes_of(settings.extra_attributes))
+    names = Names(
+        events_of(settings.extra_events),
+        attributes_of(settings.extra_attributes),
+        weather=bool(settings.weather_url),
+    )
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(platform("segment", settings))
         compiler = Compiler(names.anything)
         store = SegmentStore(base.pool, base.effects, names)
         kept = DefinitionsStore(base.pool, base.effects)
         held = Held(base.pool, base.clock)
-        membership = Membership(store, base.clock, compiler, settings.trigger_max_age_s)
+        ears = Ears(base.log, base.clock)
+        membership = Membership(store, base.clock, compiler, settings.trigger_max_age_s, ears.heard)
         sources = Sources(compiler, names.registry)
         segments = SegmentDefinitions(kept, base.clock, sources)
-        triggers = TriggerDefinitions(kept, base.clock, sources)
+        secrets = secrets_of(settings.webhook_secrets.get_secret_value())
+        allowed = WebhookRules(frozenset(secrets), settings.webhook_inside)
+        triggers = TriggerDefinitions(kept, base.clock, sources, allowed)
+        calls = await stack.enter_async_context(webhooks(secrets, settings.webhook_inside))
         await membership.reload()
         profile = await stack.enter_async_context(
             channel(settings.profile_target, token, purpose="segments")
         )
         histories = ProfileServiceStub(profile)
+        attributes = Attributes(histories)
+        deeds = Deeds(DeedsStore(base.pool), membership, calls.call, attributes.put, base.clock)
         backfills = Backfills(kept, segments, membership, histories, base.clock)
         rebuilds = Rebuilds(store, membership, histories, base.clock)
         things = ThingsStore(base.pool)
-        told = ThingsIntake(PlaceDefinitions(kept, base.clock, sources), things)
+        fanouts = FanoutsStore(base.pool)
+        catalog = Catalog(things, fanouts, membership, base.clock)
+        told = ThingsIntake(PlaceDefinitions(kept, base.clock, sources), catalog)
         places = Consumer(base.log, GROUP, ["inbound.track"], told.handle)
         stays = Stays(base.pool, base.clock, timedelta(days=settings.membership_history_days))
         answers = Answers(base.pool, base.clock)
-        declared = Declared(base.pool, names, RegistryServiceStub(profile), base.clock)
-        consumer = Consumer(base.log, GROUP, ["contact"], Intake(membership, held.erase).handle)
-        own = server("segment", token)
+        declarations = Declarations(kept, base.pool, base.clock, names, compiler)
+        declared = Declared(declarations, RegistryServiceStub(profile), base.clock)
+        consumer = Consumer(base.log, GROUP, [TOPIC], Intake(membership, held.erase).handle)
+        roles = {role: sight.methods for role, sight in SIGHTS.items()}
+        own = server("segment", Callers(token, settings.callers, roles))
         add_SegmentServiceServicer_to_server(
             SegmentApi(
                 segments,
                 kept,
                 membership,
                 compiler,
-                Members(kept, membership, histories, stays),
+                Members(kept, membership, histories, stays, names.personal),
                 Previews(kept, segments, compiler, histories, base.clock),
                 Watch(base.log, base.clock),
                 answers,
@@ -95,17 +139,45 @@ async def main(stop: asyncio.Event) -> None:
         )
         add_CatalogServiceServicer_to_server(CatalogApi(things), own)
         add_TriggerServiceServicer_to_server(
-            TriggerApi(triggers, kept, membership, declared),  # type: ignore[abstract]  # RPCs that do not exist yet answer UNIMPLEMENTED
+            TriggerApi(
+                triggers,
+                kept,
+                membership,
+                declared,
+                Occurrences(base.pool, membership),
+                Trials(triggers, membership, compiler, histories, base.clock, names.personal),
+                answers,
+            ),
+            own,
+        )
+        journeys = JourneyStore(base.pool)
+        add_JourneyServiceServicer_to_server(
+            JourneyApi(
+                JourneyDefinitions(kept, base.clock, sources, allowed),
+                kept,
+                journeys,
+                JourneyViews(journeys, StageMap(base.pool), base.clock),
+                membership,
+                declared,
+                answers,
+                base.clock,
+            ),
             own,
         )
         add_PrivacyServiceServicer_to_server(
             PrivacyApi(held, Erasures(base.pool, "segment", base.clock), base.clock), own
         )
+        weather = await _weather(stack, settings, base, membership)
         await stack.enter_async_context(
             tasks(
                 consumer.run,
                 places.run,
                 Timers(membership).run,
+                Fanouts(fanouts, membership, base.clock).run,
+                catalog.run,
+                *weather,
+                deeds.run,
+                Sweeps(SweepsStore(base.pool), membership, base.clock).run,
                 backfills.run,
                 rebuilds.run,
                 stays.run,
@@ -117,3 +189,17 @@ async def main(stop: asyncio.Event) -> None:
             serving(own, settings, [f"merhaba.segment.v1.{name}" for name in _SERVICES])
         )
         await stop.wait()
+
+
+async def _weather(
+    stack: AsyncExitStack, settings: SegmentSettings, base: Platform, membership: Membership
+) -> list[Callable[[], Awaitable[None]]]:
+    """What keeps the weather, when there is somewhere to get it."""
+    if not settings.weather_url:
+        return []
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    key = settings.weather_api_key.get_secret_value()
+    source = OpenMeteo(session, settings.weather_url, base.clock, key)
+    refresh = timedelta(seconds=settings.weather_refresh_s)
+    store = WeatherStore(base.pool)
+    return [WeatherWatch(store, source, membership, base.clock, refresh).run]

@@ -141,18 +141,18 @@ class Backfills:
             await self._membership.recall(batch)
 
     async def _take_members(self, backfill: BackfillRecord) -> None:
-        segment_id, version = backfill.segment_id, backfill.segment_version
+        segment_id, backfill_id = backfill.segment_id, backfill.backfill_id
+        if segment_id and not backfill.cursor:
+            await self._definitions.go_live(segment_id, backfill_id)
+            await self._membership.reload()
+        last: str | None = backfill.cursor
+        while last is not None:
+            last = await self._membership.catch_up(last)
+            backfill = replace(backfill, cursor=last or backfill.cursor)
+            if not await self._save(backfill):
+                return
         if segment_id:
-            if not backfill.cursor:
-                await self._definitions.go_live(segment_id, version)
-                await self._membership.reload()
-            last: str | None = backfill.cursor
-            while last is not None:
-                last = await self._membership.catch_up(last)
-                backfill = replace(backfill, cursor=last or backfill.cursor)
-                if not await self._save(backfill):
-                    return
-            await self._definitions.complete(segment_id, version)
+            await self._definitions.complete(segment_id, backfill_id)
             await self._membership.reload()
         now = self._clock.now()
         await self._save(replace(backfill, state="completed", end_time=now))

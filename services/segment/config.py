@@ -1,11 +1,14 @@
 """Settings of this service."""
 
-from typing import Annotated
+from typing import Annotated, Final
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from chassis.settings import ServiceSettings
 from services.segment.vocabulary import registry
+
+_SHORTEST_SECRET: Final = 16
 
 
 class SegmentSettings(ServiceSettings):
@@ -13,6 +16,11 @@ class SegmentSettings(ServiceSettings):
 
     profile_target: str
     """gRPC address of profile, from which history is read: `dns:///profile:50051`."""
+
+    callers: str = ""
+    """Callers besides the suite's own services, as in profile: `name:role:SHA-256 of the token in
+    hex`, comma-separated. Roles are in `roles.py`: `internal`, `support`, `marketing`,
+    `analytics`."""
 
     extra_events: str = ""
     """Events of the business that nobody registered, comma-separated, in snake case; others
@@ -28,6 +36,38 @@ class SegmentSettings(ServiceSettings):
     membership_history_days: Annotated[int, Field(ge=1, le=3_650)] = 90
     """How long memberships that ended are kept, so that members of a former moment are known."""
 
+    weather_url: str = ""
+    """Where the forecast API of Open-Meteo answers: `https://api.open-meteo.com`, or, with a key,
+    `https://customer-api.open-meteo.com`. Empty: no weather is known, and a new rule that uses
+    `weather()` is refused."""
+
+    weather_api_key: SecretStr = SecretStr("")
+    """The key of a customer of Open-Meteo; the public API needs none and is for trying only."""
+
+    weather_refresh_s: Annotated[float, Field(ge=60)] = 1_800
+    """How old the weather of a cell may become, in seconds; each refresh of a cell is a call."""
+
+    webhook_secrets: SecretStr = SecretStr("")
+    """What webhooks are signed with, comma-separated, each with the name by which triggers and
+    journeys name it: `crm:a-long-random-text,erp:another`. A secret has at least 16 characters."""
+
+    webhook_inside: bool = False
+    """Let webhooks go to addresses inside our own network, and without TLS: for laptops and tests,
+    since whoever writes triggers could reach everything there."""
+
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _secrets(cls, value: SecretStr) -> SecretStr:
+        secrets_of(value.get_secret_value())
+        return value
+
+    @field_validator("weather_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("http", "https"):
+            raise ValueError("write it with its scheme, as https://api.open-meteo.com")
+        return value
+
     @field_validator("extra_attributes")
     @classmethod
     def _types(cls, value: str) -> str:
@@ -38,6 +78,18 @@ class SegmentSettings(ServiceSettings):
 def events_of(text: str) -> list[str]:
     """The names in a comma-separated list."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def secrets_of(text: str) -> dict[str, str]:
+    """Names with secrets, of `name:secret,name:secret`. Raises ValueError when it is something
+    else; it tells no secret."""
+    found: dict[str, str] = {}
+    for number, one in enumerate(events_of(text), 1):
+        name, colon, secret = one.partition(":")
+        if not colon or not name or len(secret) < _SHORTEST_SECRET:
+            raise ValueError(f"number {number}: write it as name:secret, of at least 16 characters")
+        found[name] = secret
+    return found
 
 
 def attributes_of(text: str) -> dict[str, str]:

@@ -1,19 +1,42 @@
 """What profile says on the topic `contact`, handed over in batches."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import timedelta
 from typing import Final
 
 import msgspec
 
 from chassis import telemetry
+from chassis.clock import Clock, milliseconds_of
+from chassis.streams import EventLog
 from services.segment.membership import Membership
 from services.segment.model import Happening
 from services.segment.rules import Rules
 from services.segment.wire import happening
 
 GROUP: Final = "segment"
+TOPIC: Final = "contact"
+_STILL_TRUE_MS: Final = 20
 _ATTRIBUTES: Final = {"service": "segment"}
 _age = telemetry.histogram("merhaba.event.age", "s")
+
+
+class Ears:
+    """Knows until when everything that happened has been heard of."""
+
+    def __init__(self, log: EventLog, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._asked = self._heard = 0
+
+    async def heard(self) -> int:
+        """That instant (ms); of a moment ago, for it only grows."""
+        now = milliseconds_of(self._clock.now())
+        if not 0 <= now - self._asked < _STILL_TRUE_MS:
+            lags = await self._log.lag([TOPIC])
+            behind = max((one.behind for one in lags if one.group == GROUP), default=timedelta())
+            self._asked, self._heard = now, now - int(behind / timedelta(milliseconds=1))
+        return self._heard
 
 
 class Intake:

@@ -5,11 +5,9 @@ from datetime import timedelta
 from typing import Final
 
 import grpc
-import orjson
 import structlog
 
 from chassis.clock import Clock
-from chassis.postgres import Pool
 from chassis.transient import transient
 from expressions.schema import Spec
 from merhaba.profile.v1 import (
@@ -18,7 +16,8 @@ from merhaba.profile.v1 import (
     ListEventTypesRequest,
     RegistryServiceStub,
 )
-from services.segment.names import Names
+from services.segment.declarations import Declarations
+from services.segment.names import Told
 
 _EVERY: Final = timedelta(minutes=1)
 _PAGE: Final = 1_000
@@ -33,7 +32,11 @@ _SPECS: Final[Mapping[int, Spec]] = {
     AttributeType.TYPE_STRING_LIST: "list<string>",
     AttributeType.TYPE_NUMBER_LIST: "list<double>",
     AttributeType.TYPE_NUMBER_MAP: "map",
-    AttributeType.TYPE_LOCATION: {"latitude": "double", "longitude": "double"},
+    AttributeType.TYPE_LOCATION: {
+        "latitude": "double",
+        "longitude": "double",
+        "accuracy_meters": "double",
+    },
     AttributeType.TYPE_JSON: "dyn",
 }
 
@@ -41,14 +44,13 @@ _logger = structlog.get_logger()
 
 
 class Declared:
-    """Asks profile now and then, and before somebody writes a rule; keeps what it is told, so that
-    rules are known when profile is away."""
+    """Asks profile now and then, and before somebody writes a rule; what it is told is kept, so
+    that rules are known when profile is away."""
 
     def __init__(
-        self, pool: Pool, names: Names, profile: RegistryServiceStub, clock: Clock
+        self, declarations: Declarations, profile: RegistryServiceStub, clock: Clock
     ) -> None:
-        self._pool = pool
-        self._names = names
+        self._declarations = declarations
         self._profile = profile
         self._clock = clock
 
@@ -62,32 +64,24 @@ class Declared:
         """Take up what is new; without profile, what was known stays."""
         try:
             attributes, events = await self._attributes(), await self._events()
-            known = self._names.anything
-            new = [
-                *(("attribute", n, s) for n, s in attributes.items() if n not in known.attributes),
-                *(("event", n, s) for n, s in events.items() if n not in known.events),
-            ]
-            if new:
-                await self._pool.execute(
-                    "INSERT INTO declared_names (kind, name, spec)"
-                    " SELECT * FROM unnest($1::text[], $2::text[], $3::text[])"
-                    " ON CONFLICT DO NOTHING",
-                    [kind for kind, _, _ in new],
-                    [name for _, name, _ in new],
-                    [orjson.dumps(spec).decode() for _, _, spec in new],
+            await self._declarations.take(
+                Told(
+                    {one.name: _SPECS.get(one.type, "dyn") for one in attributes},
+                    events,
+                    {one.name: one.personal for one in attributes},
                 )
-                self._names.learn(attributes, events)
+            )
         except Exception as error:
             if not isinstance(error, grpc.aio.AioRpcError) and not transient(error):
                 raise
             _logger.warning("names of profile are not read", error=type(error).__name__)
 
-    async def _attributes(self) -> dict[str, Spec]:
-        found: dict[str, Spec] = {}
+    async def _attributes(self) -> list[AttributeType]:
+        found: list[AttributeType] = []
         request = ListAttributesRequest(page_size=_PAGE)
         while len(found) < _MOST:
             page = await self._profile.ListAttributes(request)
-            found |= {one.name: _SPECS.get(one.type, "dyn") for one in page.attribute_types}
+            found += page.attribute_types
             request.page_token = page.next_page_token
             if not request.page_token:
                 break

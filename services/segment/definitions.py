@@ -6,23 +6,32 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from chassis.clock import Clock
 from chassis.failures import EtagMismatch, FieldInvalid
 from chassis.ids import fresh_id
 from expressions import Expression, ExpressionError, History, Registry
 from expressions import compile as compile_expression
+from services.segment.actions import sources_of
+from services.segment.causes import SegmentCause, event_name_of, given_of
 from services.segment.failures import (
     ExpressionInvalid,
+    JourneyNotFound,
     SegmentArchived,
     SegmentNotFound,
     TriggerNotFound,
 )
-from services.segment.model import BackfillRecord, SegmentRecord, TriggerRecord
+from services.segment.journeys.model import JourneyDefinition, JourneyRecord
+from services.segment.journeys.rules import PARAMETERS
+from services.segment.model import BackfillRecord, SegmentRecord, Sweep, TriggerRecord
 from services.segment.rules import Compiler
 
 R = TypeVar("R")
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_LABEL: Final = re.compile(r"[a-z0-9][a-z0-9_:-]{0,62}")
+_MOST_LABELS: Final = 20
 _MAX_TEXT: Final = 1_000
 _LATENESS: Final = timedelta(days=8)
 """History is read from this much before what an expression looks at: late events are in it."""
@@ -40,6 +49,7 @@ class Catalogue:
     triggers: Mapping[str, TriggerRecord]
     contacts: bool
     """Whether there is anybody yet."""
+    journeys: Mapping[str, JourneyRecord] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -51,8 +61,9 @@ class Edit:
     backfills: list[BackfillRecord] = field(default_factory=list)
     ended_segments: list[str] = field(default_factory=list)
     """Whose memberships and backfills end."""
-    ended_triggers: list[str] = field(default_factory=list)
-    """Whose waiting occurrences are cancelled."""
+    journeys: list[JourneyRecord] = field(default_factory=list)
+    sweeps: list[Sweep] = field(default_factory=list)
+    """What is then done by and by with all who were there before."""
 
 
 class Store(Protocol):
@@ -65,7 +76,7 @@ class Store(Protocol):
     async def edit(self, decide: Callable[[Catalogue], Edit | None]) -> int:
         """Decide on the definitions while nobody applies or changes them, and write that as
         the next generation; None changes nothing. What changed of a segment is told on the log.
-        Returns how many occurrences were cancelled."""
+        Returns how many occurrences or instances its sweeps concern."""
         ...
 
 
@@ -78,7 +89,13 @@ class Sources:
         self.anything = compiler.registry
 
     def compile(
-        self, catalogue: Catalogue, path: str, source: str, event: str | None, wanted: str
+        self,
+        catalogue: Catalogue,
+        path: str,
+        source: str,
+        event: str | None,
+        wanted: str,
+        given: tuple[str, ...] = (),
     ) -> Expression:
         """The expression of the field at `path`; raises what is wrong with it. `wanted`: its type,
         empty for any."""
@@ -86,7 +103,7 @@ class Sources:
             raise FieldInvalid(path, "missing; write an expression of type bool")
         names = [s.name for s in catalogue.segments.values()]
         try:
-            expression = compile_expression(source, self.vocabulary(names), event)
+            expression = compile_expression(source, self.vocabulary(names), event, given)
         except ExpressionError as error:
             raise ExpressionInvalid(path, error) from None
         for used in catalogue.segments.values():
@@ -100,16 +117,26 @@ class Sources:
     def used_by(self, trigger: TriggerRecord, segment: SegmentRecord) -> bool:
         """Whether a trigger names a segment."""
         definition = trigger.definition
-        if definition.segment_id == segment.segment_id:
+        cause = definition.cause
+        if isinstance(cause, SegmentCause) and cause.segment_id == segment.segment_id:
             return True
         sources = (
             definition.condition,
             definition.cancel_condition,
             definition.key,
-            *definition.parameters.values(),
+            *sources_of(definition.action).values(),
         )
-        event = definition.event_name or None
-        return any(segment.name in self.named(source, event) for source in sources if source)
+        event, given = event_name_of(cause), given_of(cause)
+        return any(segment.name in self.named(source, event, given) for source in sources if source)
+
+    def in_journey(self, journey: JourneyDefinition, segment: SegmentRecord) -> bool:
+        """Whether a journey names a segment."""
+        sources = [
+            *(journey.key, journey.goal, journey.exit_condition),
+            *(source for step in journey.steps for _, source in step.sources),
+            *(source for _, one in journey.actions for source in sources_of(one).values()),
+        ]
+        return any(segment.name in self.named(one, None, (PARAMETERS,)) for one in sources if one)
 
     def uses(self, catalogue: Catalogue) -> dict[str, list[str]]:
         """By segment, those it uses, in the version that is in force and in the latest."""
@@ -119,17 +146,24 @@ class Sources:
             if one.state != "archived"
         }
 
-    def places(self, source: str) -> frozenset[str]:
-        """The places that a source names."""
+    def rule(self, source: str) -> Expression | None:
+        """A segment's source, compiled; None when it no longer compiles."""
         try:
-            return self._compiler.compile(source).places
+            return self._compiler.compile(source)
         except ExpressionError:
-            return frozenset()  # as in `named`
+            return None
 
-    def named(self, source: str, event: str | None = None) -> frozenset[str]:
+    def places(self, source: str) -> frozenset[str]:
+        """The places that a segment's source names."""
+        rule = self.rule(source)
+        return rule.places if rule else frozenset()
+
+    def named(
+        self, source: str, event: str | None = None, given: tuple[str, ...] = ()
+    ) -> frozenset[str]:
         """The segments that a source names."""
         try:
-            return self._compiler.compile(source, event).segments
+            return self._compiler.compile(source, event, given).segments
         except ExpressionError:
             return frozenset()  # it is not evaluated either, until somebody corrects it
 
@@ -151,8 +185,8 @@ class Definitions:
             made.append(result)
             return change
 
-        cancelled = await self._store.edit(edit)
-        return made[-1], cancelled
+        concerned = await self._store.edit(edit)
+        return made[-1], concerned
 
 
 def segment_of(catalogue: Catalogue, segment_id: str) -> SegmentRecord:
@@ -167,6 +201,13 @@ def trigger_of(catalogue: Catalogue, trigger_id: str) -> TriggerRecord:
     if trigger_id not in catalogue.triggers:
         raise TriggerNotFound(trigger_id)
     return catalogue.triggers[trigger_id]
+
+
+def journey_of(catalogue: Catalogue, journey_id: str) -> JourneyRecord:
+    """Raises `JourneyNotFound`."""
+    if journey_id not in catalogue.journeys:
+        raise JourneyNotFound(journey_id)
+    return catalogue.journeys[journey_id]
 
 
 def etag_of(edit: int) -> str:
@@ -198,12 +239,44 @@ def check_texts(kind: str, name: str, *texts: str) -> None:
             )
 
 
+def check_labels(kind: str, labels: Sequence[str]) -> None:
+    """Raises `FieldInvalid`."""
+    if len(labels) > _MOST_LABELS:
+        raise FieldInvalid(f"{kind}.labels", "too many", limit=str(_MOST_LABELS))
+    for at, label in enumerate(labels):
+        if not _LABEL.fullmatch(label):
+            raise FieldInvalid(
+                f"{kind}.labels[{at}]",
+                "1 to 63 lower-case letters, digits, hyphens, underscores and colons",
+            )
+
+
+def find_anew(edit: Edit, segment: SegmentRecord, backfill: BackfillRecord) -> None:
+    """The members of the version in force are computed again; a backfill that runs ends."""
+    edit.backfills.append(backfill)
+    edit.segments.append(
+        replace(
+            segment,
+            state="backfilling",
+            backfill_id=backfill.backfill_id,
+            edit=segment.edit + 1,
+            update_time=later(backfill.create_time, segment),
+        )
+    )
+
+
 def backfill_of(
-    segment_id: str, version: int, expressions: Sequence[Expression], now: datetime
+    segment_id: str,
+    version: int,
+    expressions: Sequence[Expression],
+    now: datetime,
+    besides: Mapping[str, History] | None = None,
 ) -> BackfillRecord:
-    """The computation that what the expressions look at makes necessary."""
-    needs = [need for one in expressions for need in one.history.values()]
-    windows = [_window(need) for need in needs]
+    """The computation that what the expressions look at makes necessary, and what is needed of
+    events besides."""
+    histories = [*(one.history for one in expressions), besides or {}]
+    needs = [need for history in histories for need in history.values()]
+    windows = [window_of(need) for need in needs]
     start = None
     if windows and None not in windows:
         longest = max(window for window in windows if window is not None)
@@ -212,7 +285,7 @@ def backfill_of(
         backfill_id=fresh_id("bf"),
         segment_id=segment_id,
         segment_version=version,
-        names=tuple(sorted({name for one in expressions for name in one.history})),
+        names=tuple(sorted({name for history in histories for name in history})),
         start_time=start,
         state="running",
         phase="history",
@@ -226,7 +299,7 @@ def backfill_of(
     )
 
 
-def _window(need: History) -> int | None:
+def window_of(need: History) -> int | None:
     """How far back (ms) events are looked at; None for all."""
     if need.everything or need.newest or need.oldest or need.follows:
         return None

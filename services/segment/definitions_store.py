@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -10,15 +10,14 @@ import msgspec
 from chassis.clock import milliseconds_of
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
-from services.segment import wire
+from services.segment import journey_rows, sweep_rows, wire
 from services.segment.definitions import Catalogue, Edit
-from services.segment.model import BackfillRecord, Occurrence, SegmentRecord, TriggerRecord
+from services.segment.model import BackfillRecord, SegmentRecord, TriggerRecord
 
 _BEFORE_ALL: Final = "00000000-0000-0000-0000-000000000000"
 _SEGMENT: Final = ", ".join(SegmentRecord.__struct_fields__)
 _BACKFILL: Final = ", ".join(BackfillRecord.__struct_fields__)
 _triggers = msgspec.json.Decoder(TriggerRecord)
-_occurrences = msgspec.msgpack.Decoder(Occurrence)
 
 
 class DefinitionsStore:
@@ -44,10 +43,10 @@ class DefinitionsStore:
     ) -> int:
         """Decide on the definitions while nobody applies or changes them, and write that.
         `prepare` comes first, in the same transaction."""
-        cancelled = 0
+        concerned = 0
 
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
-            nonlocal cancelled
+            nonlocal concerned
             number = await connection.fetchval("SELECT number FROM generation FOR UPDATE")
             if prepare is not None:
                 await prepare(connection)
@@ -65,13 +64,10 @@ class DefinitionsStore:
             for one in edit.segments:
                 if one.segment_id in edit.ended_segments:
                     await _end_segment(connection, one)
-            for trigger_id in edit.ended_triggers:
-                status = await connection.execute(
-                    "UPDATE occurrences SET state = 'cancelled'"
-                    " WHERE trigger_id = $1 AND state = 'waiting'",
-                    trigger_id,
-                )
-                cancelled += int(status.split()[-1])
+            for journey in edit.journeys:
+                await journey_rows.put(connection, journey)
+            for sweep in edit.sweeps:
+                concerned += await sweep_rows.begin(connection, sweep)
             return [
                 wire.record(wire.segment_changed(segment))
                 for segment in edit.segments
@@ -79,7 +75,7 @@ class DefinitionsStore:
             ]
 
         await self._effects.apply((), work)
-        return cancelled
+        return concerned
 
     async def segment_version(self, segment_id: str, version: int) -> str | None:
         """The expression of a version; None when there was none."""
@@ -89,6 +85,15 @@ class DefinitionsStore:
             version,
         )
         return found
+
+    async def trigger_version(self, trigger_id: str, version: int) -> TriggerRecord | None:
+        """A trigger as it was when that was its version; None when there was none."""
+        found: bytes | None = await self._pool.fetchval(
+            "SELECT trigger FROM trigger_versions WHERE trigger_id = $1 AND version = $2",
+            trigger_id,
+            version,
+        )
+        return None if found is None else _triggers.decode(found)
 
     async def member_counts(self, segment_ids: Sequence[str]) -> dict[str, int]:
         """How many members segments have."""
@@ -175,42 +180,6 @@ class DefinitionsStore:
         )
         return {row["id"]: row["state"] for row in rows}
 
-    async def occurrences(
-        self,
-        trigger_id: str,
-        contact_id: str,
-        states: Sequence[str],
-        between: tuple[int, int],
-        after: tuple[int, str],
-        limit: int,
-    ) -> list[Occurrence]:
-        """Newest cause first, behind `after`; an empty filter is all."""
-        rows = await self._pool.fetch(
-            "SELECT contact_id::text AS id, state, occurrence FROM occurrences"
-            " WHERE ($1 = '' OR trigger_id = $1)"
-            " AND ($2::text = '' OR contact_id = nullif($2, '')::uuid)"
-            " AND (cardinality($3::text[]) = 0 OR state = ANY($3))"
-            " AND cause_time >= $4 AND cause_time < $5"
-            " AND (cause_time, occurrence_id) < ($6, $7)"
-            " ORDER BY cause_time DESC, occurrence_id DESC LIMIT $8",
-            trigger_id,
-            contact_id,
-            states,
-            *between,
-            *after,
-            limit,
-        )
-        return [_occurrence(row) for row in rows]
-
-    async def occurrence(self, occurrence_id: str) -> Occurrence | None:
-        """One, if it is there."""
-        row = await self._pool.fetchrow(
-            "SELECT contact_id::text AS id, state, occurrence FROM occurrences"
-            " WHERE occurrence_id = $1",
-            occurrence_id,
-        )
-        return None if row is None else _occurrence(row)
-
     async def backfills(
         self, segment_id: str, states: Sequence[str], before: str, limit: int
     ) -> list[BackfillRecord]:
@@ -279,6 +248,7 @@ async def _catalogue(connection: Connection, generation: int) -> Catalogue:
         {row["segment_id"]: SegmentRecord(**dict(row)) for row in segments},
         {record.definition.trigger_id: record for record in records},
         contacts,
+        await journey_rows.all_of_them(connection),
     )
 
 
@@ -306,6 +276,7 @@ def _differs(segment: SegmentRecord, before: SegmentRecord | None) -> bool:
 
 
 async def _put_trigger(connection: Connection, trigger: TriggerRecord) -> None:
+    kept = msgspec.json.encode(trigger)
     await connection.execute(
         "INSERT INTO triggers (trigger_id, name, state, trigger) VALUES ($1, $2, $3, $4)"
         " ON CONFLICT (trigger_id)"
@@ -313,7 +284,14 @@ async def _put_trigger(connection: Connection, trigger: TriggerRecord) -> None:
         trigger.definition.trigger_id,
         trigger.definition.name,
         trigger.state,
-        msgspec.json.encode(trigger),
+        kept,
+    )
+    await connection.execute(
+        "INSERT INTO trigger_versions (trigger_id, version, trigger) VALUES ($1, $2, $3)"
+        " ON CONFLICT (trigger_id, version) DO UPDATE SET trigger = excluded.trigger",
+        trigger.definition.trigger_id,
+        trigger.definition.version,
+        kept,
     )
 
 
@@ -346,11 +324,6 @@ async def _supersede(connection: Connection, segment_id: str) -> None:
         " WHERE segment_id = $1 AND state = 'running'",
         segment_id,
     )
-
-
-def _occurrence(row: Any) -> Occurrence:
-    found = _occurrences.decode(row["occurrence"])
-    return msgspec.structs.replace(found, contact_id=row["id"], state=row["state"])
 
 
 def _backfill(row: asyncpg.Record) -> BackfillRecord:

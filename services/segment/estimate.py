@@ -25,7 +25,7 @@ class Overlap(NamedTuple):
 
 
 class Warned(NamedTuple):
-    """Something to think about: `too_small`, `nearly_equal` or `trivial`."""
+    """Something to think about: `too_small`, `nearly_equal`, `trivial` or `history_too_short`."""
 
     kind: str
     message: str
@@ -45,6 +45,8 @@ class Estimate:
     sample: list[str] = field(default_factory=list)
     common: Counter[str] = field(default_factory=Counter)
     others: Counter[str] = field(default_factory=Counter)
+    missing: list[str] = field(default_factory=list)
+    """Of which history less is kept than the rule looks at, in words."""
 
     def add(
         self, passed: int, member_ids: Sequence[str], shared: Mapping[str, tuple[int, int]]
@@ -87,9 +89,9 @@ class Estimate:
 
     def warnings(self, names: Mapping[str, str]) -> list[Warned]:
         """What to think about before saving; `names` of segments by id."""
+        found = [Warned("history_too_short", one) for one in self.missing]
         if not self.passed:
-            return []
-        found: list[Warned] = []
+            return found
         if self.members == 0:
             found.append(Warned("trivial", "nobody belongs to it"))
         elif self.share >= EVERYBODY:

@@ -1,14 +1,15 @@
 """Why somebody is or is not a member: each part of the rule, its value, and what made it so. Pure
 but for the contract's nouns."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from chassis.times import timestamp
 from expressions import Clause as ExpressionClause
-from expressions import Expression, Facts, Reading
+from expressions import Event, Expression, Facts, Given, Reading
+from expressions.registry import WEATHER
 from merhaba.segment.v1 import Cause, Clause, Explanation
 from services.segment.state import ContactState
 from services.segment.timeline import REWIND
@@ -17,6 +18,8 @@ _CONSENT: Final = "consent."
 _SEGMENT: Final = "segment."
 _PROFILE: Final = "profile."
 CONSENT_EVENT: Final = "consent_changed"
+MASK: Final = b'"***"'
+"""The value of what the caller may not see."""
 
 
 class Known(NamedTuple):
@@ -61,9 +64,11 @@ def explanation(
     when: Known,
     clauses: list[ExpressionClause],
     event_ids: Mapping[tuple[str, int], str],
+    event: Event | None = None,
+    given: Given | None = None,
 ) -> Explanation:
     """Why an expression has its value at `now`; `event_ids` by name and time."""
-    decision = expression.decide(facts, now)
+    decision = expression.decide(facts, now, event, given)
     told = [_clause(one, when, event_ids) for one in clauses]
     whole = len(clauses) == 1 and clauses[0].source == expression.source
     root = (
@@ -82,6 +87,24 @@ def explanation(
         root=root,
         next_change_time=timestamp(decision.next_change),
     )
+
+
+def veil(explained: Explanation, shown: Callable[[str], bool]) -> None:
+    """Take out what the caller may not see. `shown`: whether it may see what a part of the
+    expression, by its text, comes to."""
+    if not shown(explained.root.text):
+        explained.ClearField("next_change_time")
+        _mask(explained.root, shown)
+
+
+def _mask(clause: Clause, shown: Callable[[str], bool]) -> None:
+    clause.skipped = False  # that it was not needed tells how those before it came out
+    if not shown(clause.text):
+        clause.value_json = MASK
+        clause.ClearField("cause")
+        clause.ClearField("next_change_time")
+    for one in clause.clauses:
+        _mask(one, shown)
 
 
 def _clause(
@@ -138,7 +161,7 @@ def _fact(about: str, when: Known) -> tuple[str, int] | None:
 
 
 def _is_fact(about: str) -> bool:
-    return about == "stage" or about.startswith((_PROFILE, "traits."))
+    return about in ("stage", WEATHER) or about.startswith((_PROFILE, "traits."))
 
 
 def _latest(clauses: Iterable[Clause]) -> Cause | None:

@@ -80,6 +80,16 @@ class SegmentArchived(Refused):
         super().__init__("the segment is archived; make another one", segment_id=segment_id)
 
 
+class SegmentNotEvaluated(Refused):
+    """The segment's expression no longer compiles."""
+
+    def __init__(self, segment_id: str) -> None:
+        super().__init__(
+            "its expression no longer compiles, so nobody enters or leaves; correct it",
+            segment_id=segment_id,
+        )
+
+
 class SegmentInUse(Refused):
     """Others use the segment."""
 
@@ -130,3 +140,63 @@ class OccurrenceNotFound(NotFound):
         super().__init__(
             "there is no such occurrence; list them first", occurrence_id=occurrence_id
         )
+
+
+class JourneyNotFound(NotFound):
+    """There is no such journey."""
+
+    def __init__(self, journey_id: str) -> None:
+        super().__init__("there is no such journey; list them first", journey_id=journey_id)
+
+
+class JourneyArchived(Refused):
+    """The journey has ended."""
+
+    def __init__(self, journey_id: str) -> None:
+        super().__init__("the journey is archived; make another one", journey_id=journey_id)
+
+
+class JourneyPaused(Refused):
+    """Nobody starts while the journey is paused."""
+
+    def __init__(self, journey_id: str) -> None:
+        super().__init__("the journey is paused; resume it first", journey_id=journey_id)
+
+
+class JourneyInUse(Refused):
+    """Others start the journey."""
+
+    def __init__(self, journey_id: str, users: list[str]) -> None:
+        super().__init__(
+            f"started by {', '.join(users)}; change or archive those first",
+            journey_id=journey_id,
+            users=",".join(users),
+        )
+
+
+class UnknownStep(Invalid):
+    """A step leads to one that is not there."""
+
+    def __init__(self, field: str, step_id: str) -> None:
+        super().__init__(
+            f"{field}: there is no step {step_id}; add it, or correct the name",
+            field=field,
+            step_id=step_id,
+        )
+
+
+class StepCycle(Invalid):
+    """Steps lead in a circle in which nothing waits."""
+
+    def __init__(self, path: list[str]) -> None:
+        super().__init__(
+            f"nothing waits from {' to '.join(path)}; put a wait in between",
+            path=",".join(path),
+        )
+
+
+class InstanceNotFound(NotFound):
+    """Nobody is or was in a journey as that instance."""
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__("there is no such instance; list them first", instance_id=instance_id)

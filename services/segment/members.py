@@ -1,6 +1,6 @@
 """Who belongs where at an instant, and why: answers from what is kept, changing nothing."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -14,6 +14,8 @@ from chassis.callers import call
 from chassis.clock import milliseconds_of
 from chassis.failures import BatchTooLarge, FieldInvalid
 from chassis.times import milliseconds, timestamp
+from expressions import ExpressionError, Registry
+from expressions import compile as compile_expression
 from merhaba.profile.v1 import ProfileServiceStub, StreamHistoryRequest
 from merhaba.segment.v1 import (
     CheckMembershipRequest,
@@ -34,11 +36,13 @@ from services.segment.failures import (
     ContactNotFound,
     HistoryTooShort,
     SegmentArchived,
+    SegmentNotEvaluated,
     ServiceUnavailable,
 )
 from services.segment.membership import Membership as Heart
 from services.segment.membership import stand
 from services.segment.model import SegmentRecord
+from services.segment.roles import Viewer
 from services.segment.state import ContactState, Standing
 from services.segment.stays import Stays
 from services.segment.wire import contact_id
@@ -55,12 +59,19 @@ class Members:
     """Reads memberships, of now and of former moments."""
 
     def __init__(
-        self, store: DefinitionsStore, membership: Heart, profile: ProfileServiceStub, stays: Stays
+        self,
+        store: DefinitionsStore,
+        membership: Heart,
+        profile: ProfileServiceStub,
+        stays: Stays,
+        personal: Callable[[str], bool],
     ) -> None:
+        """`personal`: knows attributes by their names in expressions."""
         self._store = store
         self._membership = membership
         self._profile = profile
         self._stays = stays
+        self._personal = personal
 
     async def check(self, request: CheckMembershipRequest) -> list[Membership]:
         """For every contact and segment, contacts first."""
@@ -74,6 +85,7 @@ class Members:
         now = self._membership.now
         stored = await self._store.states(contacts)
         ready = {i for i, record in catalogue.segments.items() if record.ready_version}
+        viewer = self._viewer()
         found: list[Membership] = []
         for one in contacts:
             state = self._stand(stored.get(one, b""), now)
@@ -82,7 +94,7 @@ class Members:
                 for segment_id, standing in state.standings.items()
                 if standing.member and segment_id in ready
             )
-            found += [self._noun(one, segment_id, state) for segment_id in asked]
+            found += [self._noun(one, segment_id, state, viewer) for segment_id in asked]
         return found
 
     async def explain(self, request: ExplainMembershipRequest) -> ExplainMembershipResponse:
@@ -99,6 +111,8 @@ class Members:
             raise ContactNotFound(one)
         moment = self._moment(request.moment_time, now)
         rule = rules.segments.get(record.segment_id) or rules.pending.get(record.segment_id)
+        if record.segment_id in rules.frozen:
+            raise SegmentNotEvaluated(record.segment_id)
         if rule is None:
             raise SegmentArchived(record.segment_id)  # since the catalogue was read
         state = self._stand(stored, now)
@@ -113,8 +127,11 @@ class Members:
         told = explaining.explanation(
             rule.expression, state.facts, moment, when, clauses, event_ids
         )
+        viewer = self._viewer()
+        if not viewer.sees(rule.expression):
+            explaining.veil(told, lambda text: shown(viewer, text, rules.registry))
         return ExplainMembershipResponse(
-            membership=self._noun(one, record.segment_id, state), explanation=told
+            membership=self._noun(one, record.segment_id, state, viewer), explanation=told
         )
 
     async def page(self, request: ListMembersRequest) -> ListMembersResponse:
@@ -181,16 +198,24 @@ class Members:
         state = ContactState.from_bytes(stored) if stored else ContactState()
         return stand(self._membership.rules, state, now)
 
-    def _noun(self, contact: str, segment_id: str, state: ContactState) -> Membership:
-        rule = self._membership.rules.segments.get(segment_id)
+    def _viewer(self) -> Viewer:
+        return Viewer(call.get().caller.role, self._personal)
+
+    def _noun(
+        self, contact: str, segment_id: str, state: ContactState, viewer: Viewer
+    ) -> Membership:
+        rules = self._membership.rules
+        named, rule = rules.named(segment_id), rules.segments.get(segment_id)
         standing = state.standings.get(segment_id) or Standing()
+        # When it changes can tell what it is about: a birthday.
+        foreseen = rule is not None and viewer.sees(rule.expression)
         return Membership(
             contact_id=contact,
             segment_id=segment_id,
-            segment_version=rule.version if rule else 0,
-            member=rule is not None and standing.member,
+            segment_version=named.version if named else 0,
+            member=named is not None and standing.member,
             change_time=timestamp(standing.since or None),
-            next_change_time=timestamp(standing.due),
+            next_change_time=timestamp(standing.due) if foreseen else None,
         )
 
     async def _event_ids(
@@ -229,6 +254,14 @@ def too_short(problem: str, oldest: int) -> HistoryTooShort:
     """`oldest` in ms."""
     moment = timestamp(oldest)
     return HistoryTooShort(problem, oldest_time=moment.ToJsonString() if moment else "")
+
+
+def shown(viewer: Viewer, text: str, registry: Registry) -> bool:
+    """Whether somebody may see what a part of an expression comes to."""
+    try:
+        return viewer.sees(compile_expression(text, registry))
+    except ExpressionError:
+        return False  # no expression by itself, so nobody knows what it looks at
 
 
 def _contacts(given: Sequence[str]) -> list[str]:

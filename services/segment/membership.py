@@ -1,26 +1,34 @@
 """Who belongs where, now: what happens and what time does become memberships and signals."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
 from chassis.clock import Clock, milliseconds_of
+from services.segment.actions import Deed
+from services.segment.causing import Cancelled
+from services.segment.fanout import Look
+from services.segment.journeys.model import InstanceRecord, Journeys, Reached, Visit
 from services.segment.model import (
     Happening,
     Occurrence,
     Past,
     SegmentDefinition,
+    Spot,
+    Sweep,
     Transition,
     TriggerDefinition,
 )
+from services.segment.places import Places
 from services.segment.rules import Compiler, Rules
+from services.segment.stages import Move
 from services.segment.state import ContactState
 from services.segment.timeline import Walk
-from services.segment.triggers import fallen_due, withheld
+from services.segment.triggers import deed_of, fired, withheld
 
 LATE: Final = 60_000
 """How long (ms) after a merge something may still come under the id that was absorbed."""
@@ -49,6 +57,51 @@ class Outcome:
     """Contacts to be made anew from profile's history, and when."""
     transitions: list[Transition] = field(default_factory=list)
     occurrences: list[Occurrence] = field(default_factory=list)
+    cancelled: list[Cancelled] = field(default_factory=list)
+    instances: dict[str, InstanceRecord] = field(default_factory=dict)
+    """Contacts in journeys, by instance, as they are now."""
+    visits: list[Visit] = field(default_factory=list)
+    reached: list[Reached] = field(default_factory=list)
+    deeds: list[Deed] = field(default_factory=list)
+    stages: dict[str, str | None] = field(default_factory=dict)
+    """Where contacts stand that stand elsewhere now, or nowhere."""
+    moves: list[Move] = field(default_factory=list)
+    """Between stages."""
+    spots: dict[str, Spot] = field(default_factory=dict)
+    """Where contacts are, if that became known and matters for the weather."""
+    looks: list[Look] = field(default_factory=list)
+    anew: set[str] = field(default_factory=set)
+    """Contacts of whom only what is in this is known."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Why journeys did not start, by what they would have followed from."""
+
+    def take(self, walked: Walk) -> None:
+        """What followed for a contact; once."""
+        self.transitions += walked.transitions
+        walked.transitions = []
+        causing = walked.causing
+        self.occurrences += causing.occurrences
+        self.cancelled += causing.cancelled
+        self.deeds += causing.deeds
+        causing.occurrences, causing.cancelled, causing.deeds = [], [], []
+        if walked.moved:
+            self.stages[walked.contact_id] = walked.stage
+        self.moves += walked.moves
+        walked.moves = []
+        trail = walked.journeys.trail
+        for instance_id, record in trail.records.items():
+            before = self.instances.get(instance_id)
+            started = record.started or (before is not None and before.started)
+            self.instances[instance_id] = replace(record, started=started)
+        self.visits += trail.visits
+        self.reached += trail.reached
+        self.deeds += trail.deeds
+        trail.records, trail.visits, trail.reached, trail.deeds = {}, [], [], []
+        self.looks += walked.looks
+        walked.looks = []
+        self.refused |= walked.refused
+        if walked.spot is not None:
+            self.spots[walked.contact_id] = walked.spot
 
     def leave_out(self, erased: Collection[str]) -> None:
         """Nothing is to be written of people who were erased, and nothing follows for them."""
@@ -58,6 +111,24 @@ class Outcome:
         self.absorbed = {i: who for i, who in self.absorbed.items() if who not in erased}
         self.transitions = [t for t in self.transitions if t.contact_id not in erased]
         self.occurrences = [o for o in self.occurrences if o.contact_id not in erased]
+        self.cancelled = [c for c in self.cancelled if c.contact_id not in erased]
+        self.instances = {
+            i: one for i, one in self.instances.items() if one.contact_id not in erased
+        }
+        self.visits = [v for v in self.visits if v.instance_id in self.instances]
+        self.reached = [r for r in self.reached if r.contact_id not in erased]
+        self.deeds = [d for d in self.deeds if d.contact_id not in erased]
+        self.stages = {i: stage for i, stage in self.stages.items() if i not in erased}
+        self.moves = [m for m in self.moves if m.contact_id not in erased]
+        self.spots = {i: spot for i, spot in self.spots.items() if i not in erased}
+        self.looks = [one for one in self.looks if one.contact_id not in erased]
+
+
+class Ending(NamedTuple):
+    """What became of an occurrence that was due, and what is to be done outside for it."""
+
+    occurrence: Occurrence
+    deed: Deed | None = None
 
 
 States = Mapping[str, ContactState]
@@ -68,6 +139,16 @@ Decide = Callable[[States, Sequence[int]], Outcome]
 class Store(Protocol):
     """What this needs kept. Every method is one transaction, which begins with a check that the
     rules are of `generation`; else it raises `RulesChanged` and nothing happened."""
+
+    @property
+    def places(self) -> Places:
+        """Those there are with the definitions last read."""
+        ...
+
+    @property
+    def journeys(self) -> Journeys:
+        """Those there are with the definitions last read."""
+        ...
 
     async def definitions(
         self,
@@ -81,9 +162,11 @@ class Store(Protocol):
         event_ids: Sequence[str],
         contacts: Sequence[Sequence[str]],
         decide: Decide,
+        make: bool = True,
     ) -> int | None:
         """Decide on events not seen before, each with its contacts, or, without event ids, on the
-        contacts; those not known are made. Returns the earliest instant that is now due."""
+        contacts; those not known are made, or left out. Returns the earliest instant that is now
+        due."""
         ...
 
     async def apply_due(self, generation: int, now: int, limit: int, decide: Decide) -> int:
@@ -95,6 +178,11 @@ class Store(Protocol):
     ) -> str | None:
         """Decide on contacts behind `after`, in order of id, that other rules were applied to
         last; returns the last id, None at the end."""
+        ...
+
+    async def sweep(self, generation: int, sweep: Sweep, limit: int, decide: Decide) -> bool:
+        """Decide on a batch of the people whom a sweep concerns and whom nothing has brought up to
+        its edit yet; whether there may be more."""
         ...
 
     async def rebuild(
@@ -110,9 +198,10 @@ class Store(Protocol):
         now: int,
         limit: int,
         trigger_ids: Sequence[str],
-        decide: Callable[[Occurrence, ContactState], Occurrence],
+        decide: Callable[[Occurrence, ContactState], Ending | None],
     ) -> int:
-        """Decide on occurrences of these triggers whose time has come; returns how many."""
+        """Decide on occurrences of these triggers whose time has come, of each trigger's the
+        oldest; returns how many."""
         ...
 
     async def next_due(self, trigger_ids: Sequence[str]) -> int | None:
@@ -121,7 +210,7 @@ class Store(Protocol):
 
 
 def decide(
-    rules: Rules, states: States, happenings: Iterable[Happening], now: int, oldest_cause: int
+    rules: Rules, states: States, happenings: Collection[Happening], now: int, oldest_cause: int
 ) -> Outcome:
     """What happenings, in the order they came, change. Pure.
 
@@ -130,6 +219,8 @@ def decide(
     """
     outcome = Outcome()
     known = dict(states)
+    # What else was accepted until then, but not later, is known of these contacts.
+    heard = min(now, max((h.received or now for h in happenings), default=now))
     walks: dict[str, Walk] = {}
     waiting: dict[str, list[Happening]] = {}
 
@@ -138,11 +229,6 @@ def decide(
             state = known.setdefault(contact_id, ContactState())
             walks[contact_id] = Walk(rules, contact_id, state, now, oldest_cause)
         return walks[contact_id]
-
-    def keep(walked: Walk) -> None:
-        outcome.transitions += walked.transitions
-        outcome.occurrences += walked.occurrences
-        walked.transitions, walked.occurrences = [], []
 
     def flush(contact_id: str) -> None:
         if own := waiting.pop(contact_id, None):
@@ -153,8 +239,9 @@ def decide(
     def drop(contact_id: str) -> ContactState:
         flush(contact_id)
         if gone := walks.pop(contact_id, None):
-            keep(gone)
+            outcome.take(gone)
         outcome.gone.add(contact_id)
+        outcome.stages.pop(contact_id, None)
         return known.pop(contact_id, None) or ContactState()
 
     for happening in happenings:
@@ -162,15 +249,42 @@ def decide(
         if happening.absorbed:
             flush(contact_id)
             other = drop(happening.absorbed)
-            outcome.absorbed[happening.absorbed] = contact_id
+            outcome.absorbed = {
+                one: contact_id if who == happening.absorbed else who
+                for one, who in outcome.absorbed.items()
+            } | {happening.absorbed: contact_id}
             outcome.rebuilds[happening.absorbed] = now + LATE
             outcome.occurrences = [
                 replace(o, contact_id=contact_id) if o.contact_id == happening.absorbed else o
                 for o in outcome.occurrences
             ]
+            outcome.deeds = [
+                replace(d, contact_id=contact_id) if d.contact_id == happening.absorbed else d
+                for d in outcome.deeds
+            ]
+            outcome.cancelled = [
+                c._replace(contact_id=contact_id) if c.contact_id == happening.absorbed else c
+                for c in outcome.cancelled
+            ]
+            outcome.instances = {
+                i: replace(one, contact_id=contact_id)
+                if one.contact_id == happening.absorbed
+                else one
+                for i, one in outcome.instances.items()
+            }
+            outcome.spots.pop(happening.absorbed, None)
+            outcome.looks = [
+                one._replace(contact_id=contact_id) if one.contact_id == happening.absorbed else one
+                for one in outcome.looks
+            ]
             walked = walk(contact_id)
             walked.absorb(other, happening)
         elif happening.parted:
+            for one in (happening.parted, contact_id):
+                flush(one)
+            other_walk = walk(happening.parted)
+            outcome.take(other_walk)
+            walk(contact_id).receive(other_walk, happening)
             outcome.parted.append(happening)
             outcome.rebuilds |= {contact_id: now, happening.parted: now}
         elif happening.restricted is not None:
@@ -185,9 +299,9 @@ def decide(
     for contact_id in list(waiting):
         flush(contact_id)
     for contact_id, walked in walks.items():
-        walked.advance(now)
+        walked.advance(heard)
         walked.tidy()
-        keep(walked)
+        outcome.take(walked)
         if walked.state.changed:
             outcome.states[contact_id] = walked.state
     return outcome
@@ -199,20 +313,35 @@ def pass_time(
     now: int,
     oldest_cause: int,
     past: Mapping[str, Past] | None = None,
+    until: int | None = None,
 ) -> Outcome:
-    """What time alone, new rules, and what is recalled of the `past` change by `now`. Pure."""
+    """What time alone, new rules, and what is recalled of the `past` change by `now`, or by an
+    earlier instant `until` which all that happened is known. Pure."""
     outcome = Outcome()
+    until = now if until is None else until
     for contact_id, state in states.items():
         walked = Walk(rules, contact_id, state, now, oldest_cause)
         if past is not None:
             walked.recall(past[contact_id])
-        walked.advance(now)
-        walked.catch_up(now)
+        walked.advance(until)
+        walked.catch_up(until)
+        walked.advance(until)
         walked.tidy()
         outcome.states[contact_id] = state
-        outcome.transitions += walked.transitions
-        outcome.occurrences += walked.occurrences
+        outcome.take(walked)
     return outcome
+
+
+def fall_due(rules: Rules, occurrence: Occurrence, state: ContactState, now: int) -> Ending | None:
+    """What becomes of an occurrence that is due; None while its contact is not that far. Pure."""
+    if state.restricted:
+        return Ending(withheld(occurrence, now))
+    trigger = rules.version(occurrence.trigger_id, occurrence.trigger_version)
+    behind = state.next_due()
+    if trigger is None or (behind is not None and behind <= occurrence.due_time):
+        return None
+    ended = fired(trigger, occurrence, state.facts, now)
+    return Ending(ended, deed_of(trigger, ended))
 
 
 def stand(rules: Rules, state: ContactState, now: int) -> ContactState:
@@ -229,8 +358,16 @@ class Membership:
     """The rules in force and the contacts they are applied to."""
 
     def __init__(
-        self, store: Store, clock: Clock, compiler: Compiler, trigger_max_age_s: float
+        self,
+        store: Store,
+        clock: Clock,
+        compiler: Compiler,
+        trigger_max_age_s: float,
+        heard: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
+        """`heard`: until when (ms) all that happened is known here. Time passes no further, so that
+        after an outage nothing falls due before what happened earlier was heard of."""
+        self._heard = heard
         self._store = store
         self._clock = clock
         self._compiler = compiler
@@ -250,17 +387,38 @@ class Membership:
         """Take the definitions that are in force now."""
         generation, segments, triggers = await self._store.definitions()
         if generation != self.rules.generation:
-            self.rules = Rules(generation, segments, triggers, self._compiler)
+            self.rules = Rules(
+                generation,
+                segments,
+                triggers,
+                self._compiler,
+                self._store.places,
+                self._store.journeys,
+            )
 
-    async def process(self, read: Callable[[Rules], Sequence[Happening]]) -> None:
-        """Apply what happened, each once, with everything that follows from it.
+    @property
+    def oldest_cause(self) -> int:
+        """What was before this instant when it became known causes nothing."""
+        return self.now - self._max_age
 
-        `read` gives it with all that the rules look at.
+    async def process(
+        self,
+        read: Callable[[Rules], Sequence[Happening]],
+        remembered: bool = True,
+        make: bool = True,
+    ) -> Mapping[str, str]:
+        """Apply what happened, each once, with everything that follows from it; returns why
+        journeys that somebody asked for did not start, by what they would have followed from.
+
+        `read` gives it with all that the rules look at. What makes no difference when it is
+        applied again needs not be `remembered`. `make`: also to contacts that are not known yet,
+        or not any more.
         """
         while True:
             rules, now = self.rules, self.now
+            refused: dict[str, str] = {}
             happenings = read(rules)
-            ids = [h.event_id for h in happenings]
+            ids = [h.event_id for h in happenings] if remembered else []
             contacts = [
                 [one for one in (h.contact_id, h.absorbed, h.parted) if one] for h in happenings
             ]
@@ -271,47 +429,67 @@ class Membership:
                 rules: Rules = rules,
                 now: int = now,
                 happenings: Sequence[Happening] = happenings,
+                refused: dict[str, str] = refused,
             ) -> Outcome:
-                news = [happenings[i] for i in fresh]
-                return decide(rules, states, news, now, now - self._max_age)
+                news = [happenings[i] for i in fresh] if remembered else happenings
+                if not make:
+                    news = [one for one in news if one.contact_id in states]
+                outcome = decide(rules, states, news, now, now - self._max_age)
+                refused.update(outcome.refused)
+                return outcome
 
             try:
-                due = await self._store.apply(rules.generation, ids, contacts, decided)
+                due = await self._store.apply(rules.generation, ids, contacts, decided, make)
             except RulesChanged:
                 await self.reload()
                 continue
             if due is not None and (self.earliest is None or due < self.earliest):
                 self.earliest = due
                 self.sooner.set()
-            return
+            return refused
+
+    async def unite(self, contact_id: str, absorbed_id: str) -> None:
+        """Take up what came, after a merge, under the id that was absorbed by it."""
+        merge = Happening(
+            event_id="",
+            contact_id=contact_id,
+            time=self.now,
+            name="contact_merged",
+            absorbed=absorbed_id,
+            received=self.now,
+        )
+        await self.process(lambda _: [merge], remembered=False)
 
     async def pass_time(self) -> int:
         """Handle a batch of what has come due; returns how many there were."""
         while True:
             rules, now = self.rules, self.now
+            heard = now if self._heard is None else min(now, await self._heard())
 
             def decided(
-                states: States, _fresh: Sequence[int], rules: Rules = rules, now: int = now
+                states: States,
+                _fresh: Sequence[int],
+                rules: Rules = rules,
+                now: int = now,
+                heard: int = heard,
             ) -> Outcome:
-                return pass_time(rules, states, now, now - self._max_age)
+                return pass_time(rules, states, now, now - self._max_age, until=heard)
 
             try:
-                done = await self._store.apply_due(rules.generation, now, BATCH, decided)
-                return done + await self._fire(rules, now)
+                done = await self._store.apply_due(rules.generation, heard, BATCH, decided)
+                return done + await self._fire(rules, now, heard)
             except RulesChanged:
                 await self.reload()
 
-    async def _fire(self, rules: Rules, now: int) -> int:
+    async def _fire(self, rules: Rules, now: int, heard: int) -> int:
         acting = active(rules)
         if not acting:
             return 0
 
-        def decided(occurrence: Occurrence, state: ContactState) -> Occurrence:
-            if state.restricted:
-                return withheld(occurrence, now)
-            return fallen_due(rules.triggers[occurrence.trigger_id], occurrence, state.facts, now)
+        def decided(occurrence: Occurrence, state: ContactState) -> Ending | None:
+            return fall_due(rules, occurrence, state, now)
 
-        return await self._store.fire_due(rules.generation, now, BATCH, acting, decided)
+        return await self._store.fire_due(rules.generation, heard, BATCH, acting, decided)
 
     async def look_ahead(self) -> int | None:
         """Find the earliest instant that will be due, and remember it."""
@@ -347,10 +525,28 @@ class Membership:
                 walked = Walk(rules, contact_id, states[contact_id], now)
                 walked.rebuild(past)
                 walked.tidy()
-                return Outcome(dict(states), transitions=walked.transitions)
+                outcome = Outcome(dict(states), anew={contact_id})
+                outcome.take(walked)
+                return outcome
 
             try:
                 return await self._store.rebuild(rules.generation, contact_id, before, decided)
+            except RulesChanged:
+                await self.reload()
+
+    async def sweep(self, sweep: Sweep) -> bool:
+        """Bring a batch of the people whom an edit concerns up to the rules; whether there may be
+        more."""
+        while True:
+            rules, now = self.rules, self.now
+
+            def decided(
+                states: States, _fresh: Sequence[int], rules: Rules = rules, now: int = now
+            ) -> Outcome:
+                return pass_time(rules, states, now, now - self._max_age)
+
+            try:
+                return await self._store.sweep(rules.generation, sweep, BATCH, decided)
             except RulesChanged:
                 await self.reload()
 

@@ -5,9 +5,13 @@ All times are ints, milliseconds since 1970 UTC, as in the expression language.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
+
+from services.segment.actions import Action
+from services.segment.causes import Cause
+from services.segment.journeys.model import Exit, Start
 
 
 class AttributeFact(msgspec.Struct, frozen=True):
@@ -25,6 +29,16 @@ class ConsentFact(msgspec.Struct, frozen=True):
     granted: bool
     time: int
     expire: int | None = None
+
+
+class Spot(msgspec.Struct, frozen=True, array_like=True):
+    """Where a contact was, as of a time."""
+
+    time: int
+    latitude: float
+    longitude: float
+    accuracy: float = 0.0
+    """Radius of the uncertainty in metres; 0 is unknown."""
 
 
 class Happening(msgspec.Struct, frozen=True):
@@ -46,9 +60,17 @@ class Happening(msgspec.Struct, frozen=True):
     restricted: bool | None = None
     """Whether what is known of the contact may be used no longer, or again; None: as before."""
     erased: bool = False
+    orders: tuple[Start | Exit, ...] = ()
+    """Journeys to start and to take out of, because somebody asks for it."""
     received: int = 0
     """When it, or what caused it, was accepted."""
     traceparent: str = ""
+    spot: Spot | None = None
+    """Where the contact was by it."""
+    trigger_ids: tuple[str, ...] = ()
+    """Of a change of an item that the contact looked at: what it causes."""
+    item: Mapping[str, Any] = {}
+    """Of such a change: the item."""
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -59,6 +81,10 @@ class Past(msgspec.Struct, frozen=True):
     attributes: tuple[AttributeFact, ...] = ()
     consents: tuple[ConsentFact, ...] = ()
     restricted: bool = False
+    spot: Spot | None = None
+    """Where the contact was last."""
+    former_stage: str = ""
+    """Where the contact stood before it came to its stage."""
 
 
 class Transition(msgspec.Struct, frozen=True):
@@ -90,16 +116,14 @@ class SegmentDefinition(msgspec.Struct, frozen=True):
 
 
 class TriggerDefinition(msgspec.Struct, frozen=True):
-    """When this and if that, after a while, unless something, then send."""
+    """One version of a trigger: when this and if that, after a while, unless something, then do."""
 
     trigger_id: str
     name: str
+    cause: Cause
+    action: Action
     version: int = 1
     paused: bool = False
-    event_name: str = ""
-    """The cause, or else `segment_id`."""
-    segment_id: str = ""
-    leaving: bool = False
     condition: str = ""
     cancel_condition: str = ""
     key: str = ""
@@ -107,10 +131,15 @@ class TriggerDefinition(msgspec.Struct, frozen=True):
     """ms"""
     not_after: int | None = None
     """ms after the due time; None is never too late."""
-    campaign_id: str = ""
-    parameters: Mapping[str, str] = {}
+    period: int | None = None
+    """ms"""
+    max_per_period: int = 1
     since: int = 0
-    """The generation of the rules with which it was made."""
+    """The generation of the rules with which its cause, or when that counts, became what it is."""
+    start: int = 0
+    """The instant at which it did: moments before that are not its own."""
+    latest: bool = True
+    """Whether it is caused; else only what waits since before an edit is of this version."""
 
 
 class Occurrence(msgspec.Struct, frozen=True):
@@ -122,19 +151,31 @@ class Occurrence(msgspec.Struct, frozen=True):
     contact_id: str
     key: str
     state: str
-    """`waiting`, `fired`, `cancelled` or `missed`."""
+    """`waiting`, `fired`, `cancelled`, `limited`, `missed`, `failed` or `restricted`; in a replay
+    also `unmet`."""
     cause_event_id: str
     cause_time: int
     due_time: int
     campaign_id: str = ""
+    """When it sends."""
     not_after_time: int | None = None
     end_time: int | None = None
     reason: str = ""
     properties: Mapping[str, Any] = {}
     """The causing event's, for conditions that are evaluated later."""
     parameters: Mapping[str, Any] = {}
+    """The values the action was given."""
     received: int = 0
     traceparent: str = ""
+    given: Mapping[str, Mapping[str, Any]] = {}
+    """What came with the cause, by root: `item`."""
+    attempt_count: int = 0
+    """Calls of a webhook so far."""
+
+    @property
+    def acted(self) -> bool:
+        """Whether the action was handed on, whatever came of it."""
+        return self.state in ("fired", "failed")
 
 
 class SegmentRecord(msgspec.Struct, frozen=True):
@@ -160,6 +201,7 @@ class SegmentRecord(msgspec.Struct, frozen=True):
     create_time: datetime
     update_time: datetime
     archive_time: datetime | None = None
+    labels: tuple[str, ...] = ()
 
 
 class TriggerRecord(msgspec.Struct, frozen=True):
@@ -174,6 +216,7 @@ class TriggerRecord(msgspec.Struct, frozen=True):
     create_time: datetime
     update_time: datetime
     archive_time: datetime | None = None
+    labels: tuple[str, ...] = ()
 
 
 class BackfillRecord(msgspec.Struct, frozen=True):
@@ -199,3 +242,20 @@ class BackfillRecord(msgspec.Struct, frozen=True):
     create_time: datetime
     update_time: datetime
     end_time: datetime | None = None
+
+
+class Sweep(NamedTuple):
+    """What an edit leaves to be done with all who were there before."""
+
+    owner_id: str
+    """The trigger or the journey that was edited."""
+    generation: int
+    """Of the rules that the edit made."""
+    work: Literal["cancel", "people"]
+    """To cancel what waits, or is not done yet, of what ended; to bring people in a journey up to
+    the rules."""
+    edit_time: int
+    oldest_version: int = 0
+    """Of people: only who is on this version or a later one."""
+    step_ids: tuple[str, ...] = ()
+    """Of people: only who is in one of these steps; none is any."""

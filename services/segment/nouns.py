@@ -1,44 +1,40 @@
 """The contract's nouns from what is kept, and back."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from chassis.failures import FieldInvalid, Unimplemented
+from chassis.failures import FieldInvalid
 from chassis.times import milliseconds, stamped, timestamp
 from expressions import Expression, ExpressionError
+from expressions.registry import WEATHER
 from merhaba.segment.v1 import (
-    Action,
     Backfill,
     CatalogItem,
     DefinitionParameter,
-    EventCause,
     ExpressionAnalysis,
     ExpressionProblem,
-    Occurrence,
     Place,
     Segment,
-    SegmentCause,
     SegmentDefinition,
-    SendAction,
-    Trigger,
 )
 from services.segment import model, ready, things
 from services.segment.definitions import etag_of
 
 NEVER: Final = datetime.fromtimestamp(0, UTC)
 _LONGEST_DELAY_MS: Final = 366 * 86_400_000
-_NO_CAUSE: Final = "trigger.cause"
 
 
 def segment(
-    record: model.SegmentRecord, expression: Expression | None, members: int = 0
+    record: model.SegmentRecord,
+    expression: Expression | None,
+    members: int = 0,
+    wrong: ExpressionError | None = None,
 ) -> Segment:
-    """A segment for reading."""
+    """A segment for reading. `wrong`: why its expression no longer compiles."""
     return Segment(
         segment_id=record.segment_id,
         name=record.name,
@@ -56,6 +52,8 @@ def segment(
         create_time=stamped(record.create_time),
         update_time=stamped(record.update_time),
         archive_time=stamped(record.archive_time),
+        problem=None if wrong is None else problem(wrong),
+        labels=record.labels,
     )
 
 
@@ -78,6 +76,7 @@ def segment_draft(given: Segment) -> model.SegmentRecord:
         backfill_id="",
         create_time=NEVER,
         update_time=NEVER,
+        labels=tuple(given.labels),
     )
 
 
@@ -96,6 +95,7 @@ def analysis(expression: Expression) -> ExpressionAnalysis:
         purposes=sorted(expression.consents),
         place_ids=sorted(expression.places),
         uses_stage="stage" in expression.attributes,
+        uses_weather=WEATHER in expression.attributes,
         time_dependent=bool(longest or clock or any(n.follows for n in needs)),
         history_duration=None if unlimited or not longest else duration(longest),
         needs_all_history=unlimited,
@@ -129,104 +129,6 @@ def backfill(record: model.BackfillRecord) -> Backfill:
         create_time=stamped(record.create_time),
         update_time=stamped(record.update_time),
         end_time=stamped(record.end_time),
-    )
-
-
-def trigger(record: model.TriggerRecord) -> Trigger:
-    """A trigger for reading."""
-    definition = record.definition
-    event = EventCause(name=definition.event_name) if definition.event_name else None
-    caused = SegmentCause(segment_id=definition.segment_id, leaving=definition.leaving)
-    send = SendAction(campaign_id=definition.campaign_id, parameters=definition.parameters)
-    return Trigger(
-        trigger_id=definition.trigger_id,
-        name=definition.name,
-        display_name=record.display_name,
-        description=record.description,
-        version=definition.version,
-        state=Trigger.State.Value(f"STATE_{record.state.upper()}"),
-        etag=etag_of(record.edit),
-        event=event,
-        segment=None if event else caused,
-        condition=definition.condition,
-        delay_duration=duration(definition.delay) if definition.delay else None,
-        cancel_condition=definition.cancel_condition,
-        key=definition.key,
-        not_after_duration=None if definition.not_after is None else duration(definition.not_after),
-        action=Action(send=send),
-        create_time=stamped(record.create_time),
-        update_time=stamped(record.update_time),
-        archive_time=stamped(record.archive_time),
-    )
-
-
-def trigger_draft(given: Trigger, paused: bool) -> model.TriggerRecord:
-    """What somebody wants a trigger to be. Raises `FieldInvalid`, and `Unimplemented` for what
-    the contract promises and this version does not do."""
-    cause = given.WhichOneof("cause")
-    if cause is None:
-        raise FieldInvalid(_NO_CAUSE, "missing; say what starts it: `event` or `segment`")
-    if cause not in {"event", "segment"}:
-        raise Unimplemented(f"{_NO_CAUSE}: {cause} does not start triggers yet; use event, segment")
-    action = given.action.WhichOneof("action")
-    if action is None:
-        raise FieldInvalid("trigger.action", "missing; say what is done: `send`")
-    if action != "send":
-        raise Unimplemented(f"trigger.action: {action} is not done yet; use send")
-    if not given.action.send.campaign_id:
-        raise FieldInvalid("trigger.action.send.campaign_id", "missing; name the campaign to send")
-    if given.HasField("period_duration") or given.max_per_period:
-        raise Unimplemented("trigger.period_duration: there are no limits by period yet; use key")
-    if cause == "event" and not given.event.name:
-        raise FieldInvalid("trigger.event.name", "missing; name an event")
-    if given.cancel_condition and not given.HasField("delay_duration"):
-        raise FieldInvalid("trigger.cancel_condition", "of no effect without a delay_duration")
-    not_after = None
-    if given.HasField("not_after_duration"):
-        not_after = _span(given.not_after_duration, "trigger.not_after_duration")
-    definition = model.TriggerDefinition(
-        trigger_id="",
-        name=given.name,
-        paused=paused,
-        event_name=given.event.name if cause == "event" else "",
-        segment_id=given.segment.segment_id if cause == "segment" else "",
-        leaving=given.segment.leaving,
-        condition=given.condition,
-        cancel_condition=given.cancel_condition,
-        key=given.key,
-        delay=_span(given.delay_duration, "trigger.delay_duration"),
-        not_after=not_after,
-        campaign_id=given.action.send.campaign_id,
-        parameters=dict(given.action.send.parameters),
-    )
-    return model.TriggerRecord(
-        definition=definition,
-        display_name=given.display_name,
-        description=given.description,
-        state="paused" if paused else "active",
-        edit=0,
-        create_time=NEVER,
-        update_time=NEVER,
-    )
-
-
-def occurrence(given: model.Occurrence) -> Occurrence:
-    """An occurrence for reading."""
-    parameters: Mapping[str, Any] = given.parameters
-    return Occurrence(
-        occurrence_id=given.occurrence_id,
-        trigger_id=given.trigger_id,
-        trigger_version=given.trigger_version,
-        contact_id=given.contact_id,
-        key=given.key,
-        state=Occurrence.State.Value(f"STATE_{given.state.upper()}"),
-        reason=given.reason,
-        cause_event_id=given.cause_event_id,
-        cause_time=timestamp(given.cause_time),
-        due_time=timestamp(given.due_time),
-        not_after_time=timestamp(given.not_after_time),
-        end_time=timestamp(given.end_time),
-        parameters_json=orjson.dumps(parameters, default=str) if given.state == "fired" else b"",
     )
 
 
@@ -289,7 +191,8 @@ def instant(given: Timestamp, unset: int) -> int:
     return milliseconds(given) if given.seconds or given.nanos else unset
 
 
-def _span(given: Duration, field: str) -> int:
+def span(given: Duration, field: str) -> int:
+    """In ms; raises `FieldInvalid`."""
     span = given.seconds * 1000 + given.nanos // 1_000_000
     if not 0 <= span <= _LONGEST_DELAY_MS:
         raise FieldInvalid(field, "0 to 366 days", limit=str(_LONGEST_DELAY_MS // 1000))

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from chassis.clock import Clock
 from chassis.postgres import Connection
-from services.segment.definitions import Catalogue, Edit, Sources, backfill_of, later
+from services.segment.definitions import Catalogue, Edit, Sources, backfill_of, find_anew
 from services.segment.definitions_store import DefinitionsStore
 from services.segment.things import PlaceRecord
 from services.segment.things_store import put_places
@@ -21,36 +21,36 @@ class PlaceDefinitions:
         self._sources = sources
 
     async def take(self, changes: Sequence[PlaceRecord]) -> None:
-        """Keep what is told where it is later, as the next generation when a place moved."""
-        moved: set[str] = set()
+        """Keep what is told where it is later, as the next generation when a place changed."""
+        changed: dict[str, bool] = {}
 
         async def put(connection: Connection) -> None:
-            moved.update(await put_places(connection, changes))
+            changed.update(await put_places(connection, changes))
 
         def decide(catalogue: Catalogue) -> Edit | None:
-            return self._edit(catalogue, moved) if moved else None
+            moved = {place_id for place_id, elsewhere in changed.items() if elsewhere}
+            return self._edit(catalogue, moved) if changed else None
 
         await self._store.edit(decide, put)
 
     def _edit(self, catalogue: Catalogue, moved: set[str]) -> Edit:
-        """The members of active segments that look at these places are found anew. Those that are
-        being found look at them as they are, as soon as the version comes into force."""
+        """The members of segments that look at these places are found anew. A version that is to
+        come into force looks at them as they are then."""
         now = self._clock.now()
         edit = Edit()
         if not catalogue.contacts:
             return edit
         for one in catalogue.segments.values():
-            if one.state != "active" or not moved & self._sources.places(one.expression):
+            rule = self._sources.rule(one.expression)
+            if one.state == "archived" or rule is None:
                 continue
-            backfill = replace(backfill_of(one.segment_id, one.version, [], now), phase="members")
-            edit.backfills.append(backfill)
-            edit.segments.append(
-                replace(
-                    one,
-                    state="backfilling",
-                    backfill_id=backfill.backfill_id,
-                    edit=one.edit + 1,
-                    update_time=later(now, one),
-                )
-            )
+            if one.live_version != one.version:
+                if moved & self._sources.places(one.live_expression):
+                    # Who is looked at until then is evaluated by where the places are.
+                    edit.segments.append(replace(one, live_since=catalogue.generation + 1))
+            elif moved & rule.places:
+                backfill = backfill_of(one.segment_id, one.version, [rule], now)
+                if one.state == "active":
+                    backfill = replace(backfill, phase="members")
+                find_anew(edit, one, backfill)
         return edit

@@ -12,7 +12,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import FieldInvalid
-from chassis.times import stamped
+from chassis.times import milliseconds, stamped
 from expressions import Expression, ExpressionError
 from merhaba.profile.v1 import ContactHistory, ProfileServiceStub, StreamHistoryRequest
 from merhaba.segment.v1 import (
@@ -24,7 +24,7 @@ from merhaba.segment.v1 import (
 )
 from services.segment import wire
 from services.segment.backfill import FACTS
-from services.segment.definitions import Catalogue, backfill_of, segment_of
+from services.segment.definitions import Catalogue, backfill_of, segment_of, window_of
 from services.segment.definitions_store import DefinitionsStore
 from services.segment.estimate import Estimate
 from services.segment.failures import ExpressionInvalid, SegmentCycle, ServiceUnavailable
@@ -43,6 +43,8 @@ _FEW: Final = ("contact_created",)  # of no event is not to be asked, and of all
 _TELL_EVERY_S: Final = 1.0
 _MOST_SAMPLED: Final = 100
 _MOST_CHARACTERS: Final = 10_000
+_APART_MS: Final = 60_000  # our clock and profile's
+_DAY_MS: Final = 86_400_000
 
 
 class Previews:
@@ -80,7 +82,7 @@ class Previews:
                 parts = min(max(-(-estimate.total // self._sample), 1), _MOST_PARTS)
             told = asyncio.get_running_loop().time()
             for part in range(1 if sampled else parts):
-                async for batch in self._part(expression, part, parts):
+                async for batch in self._part(estimate, expression, part, parts):
                     await self._evaluate(estimate, expression, batch, catalogue, own)
                     if asyncio.get_running_loop().time() - told >= _TELL_EVERY_S:
                         yield _response(estimate, catalogue)
@@ -122,7 +124,7 @@ class Previews:
             call.cancel()
 
     async def _part(
-        self, expression: Expression, part: int, parts: int
+        self, estimate: Estimate, expression: Expression, part: int, parts: int
     ) -> AsyncIterator[Sequence[ContactHistory]]:
         """Histories of a part of everybody, in the parts they come in; a heartbeat is empty."""
         asked = backfill_of("", 0, [expression], self._clock.now())
@@ -138,6 +140,10 @@ class Previews:
         batch: list[ContactHistory] = []
         try:
             async for response in call:
+                if response.oldest_times:
+                    oldest = {n: milliseconds(t) for n, t in response.oldest_times.items()}
+                    now = milliseconds_of(self._clock.now())
+                    estimate.missing = missing(expression, oldest, now)
                 for history in response.histories:
                     batch.append(history)
                     if len(batch) >= _BATCH and not history.continued:
@@ -185,6 +191,18 @@ class Previews:
             if catalogue.segments[segment_id].name != own
         }
         estimate.add(len(ids), member_ids, kept)
+
+
+def missing(expression: Expression, oldest: Mapping[str, int], now: int) -> list[str]:
+    """Which events the rule looks further back for than they are kept, in words; `oldest`: from
+    when (ms) on they are."""
+    found: list[str] = []
+    for name, need in sorted(expression.history.items()):
+        window = window_of(need)
+        if name in oldest and (window is None or window > now - oldest[name] + _APART_MS):
+            days = round((now - oldest[name]) / _DAY_MS)
+            found.append(f"`{name}` is kept for {days} days, and the rule looks further back")
+    return found
 
 
 def _response(estimate: Estimate, catalogue: Catalogue) -> PreviewSegmentResponse:

@@ -36,10 +36,6 @@ class Store(Protocol):
         """Nothing is to be done about a contact."""
         ...
 
-    async def give_up(self, contact_id: str, survivor_id: str, now: int) -> None:
-        """Delete what came late of a contact that was absorbed; the survivor is made anew."""
-        ...
-
 
 class Rebuilds:
     """Works on one contact after the other."""
@@ -79,15 +75,15 @@ class Rebuilds:
                 past = past or Past(contact_id)
                 done += await self._membership.rebuild(contact_id, state, past)
             else:
-                now = self._membership.now
-                await self._store.give_up(contact_id, past.contact_id, now)
+                await self._membership.unite(past.contact_id, contact_id)
                 done += 1
         return done
 
     async def _past(self, contact_id: str) -> Past | None:
         """What profile knows of a contact; of the one that absorbed it, if it was; None: of nobody
         of this id."""
-        names = sorted(self._membership.rules.history)
+        rules = self._membership.rules
+        names = sorted(rules.history.keys() | rules.looks)
         request = StreamHistoryRequest(
             contact_ids=[contact_id],
             names=names,

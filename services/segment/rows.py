@@ -1,17 +1,43 @@
 """Rows of contacts: their states, memberships and occurrences, locked and written."""
 
-from collections.abc import Sequence
-
-import msgspec
+from collections.abc import Collection, Mapping
+from typing import Final
 
 from chassis.postgres import Connection
 from chassis.streams import Record
-from services.segment import stays, wire
+from services.segment import journey_rows, occurrence_rows, outside, stage_map, stays, wire
+from services.segment.actions import RESTRICTED
 from services.segment.membership import Outcome, RulesChanged
-from services.segment.model import Happening, Occurrence
+from services.segment.model import Happening
 from services.segment.state import ContactState
 
-OCCURRENCE = msgspec.msgpack.Decoder(Occurrence)
+TABLES: Final[Mapping[str, str]] = {
+    # First: whoever holds a state writes the others.
+    "state": "contact_states",
+    "membership": "memberships",
+    "stay": "stays",
+    "occurrence": "occurrences",
+    "deed": "deeds",
+    "rebuild": "rebuilds",
+    "whereabouts": "whereabouts",
+    "look": "looks",
+    "journey_instance": "journey_instances",
+    "journey_visit": "journey_visits",
+    "stage": "contact_stages",
+}
+"""All tables with rows of contacts, by what they hold."""
+
+
+async def delete_all(connection: Connection, contact_ids: Collection[str]) -> dict[str, int]:
+    """Everything of contacts; returns how many rows of what."""
+    deleted: dict[str, int] = {}
+    for dataset, table in TABLES.items():
+        status = await connection.execute(
+            f"DELETE FROM {table} WHERE contact_id = ANY($1::uuid[])",  # noqa: S608 - fixed names
+            list(contact_ids),
+        )
+        deleted[dataset] = int(status.split()[-1])
+    return deleted
 
 
 async def check(connection: Connection, generation: int) -> None:
@@ -20,8 +46,11 @@ async def check(connection: Connection, generation: int) -> None:
         raise RulesChanged
 
 
-async def lock(connection: Connection, contact_ids: set[str]) -> dict[str, ContactState]:
-    """The states of contacts, new ones made, all locked; in one order, so that nobody deadlocks."""
+async def lock(
+    connection: Connection, contact_ids: set[str], make: bool = True
+) -> dict[str, ContactState]:
+    """The states of contacts, new ones made unless only those known are wanted, all locked; in one
+    order, so that nobody deadlocks."""
     missing = sorted(contact_ids)
     states: dict[str, ContactState] = {}
     while missing:
@@ -32,7 +61,7 @@ async def lock(connection: Connection, contact_ids: set[str]) -> dict[str, Conta
         )
         states.update((row["id"], state_of(row["state"])) for row in rows)
         missing = [one for one in missing if one not in states]
-        if not missing:
+        if not missing or not make:
             break
         rows = await connection.fetch(
             "INSERT INTO contact_states (contact_id, state) SELECT unnest($1::uuid[]), ''"
@@ -77,31 +106,46 @@ async def write(connection: Connection, outcome: Outcome, dues: list[int]) -> li
             list(outcome.rebuilds),
             list(outcome.rebuilds.values()),
         )
+    unknown = {i for i, state in outcome.states.items() if state.restricted} | outcome.anew
+    if unknown:
+        await outside.forget(connection, unknown)
+    if outcome.spots:
+        await outside.keep_spots(connection, outcome.spots)
+    if outcome.looks:
+        await outside.keep_looks(connection, outcome.looks)
     for parting in outcome.parted:
         await _give_back(connection, parting)
     records = [wire.record(wire.signal(one)) for one in outcome.transitions]
-    if outcome.occurrences:
-        records += await _write_occurrences(connection, outcome.occurrences)
+    if outcome.instances:
+        records += await journey_rows.write(connection, outcome)
+    if outcome.occurrences or outcome.cancelled or outcome.deeds:
+        records += await occurrence_rows.write(connection, outcome)
+    if restricted := {i: state.clock for i, state in outcome.states.items() if state.restricted}:
+        await _withhold(connection, restricted)
+    if outcome.stages:
+        await stage_map.stand(connection, outcome.stages)
+    if outcome.visits:
+        await journey_rows.count(connection, outcome.visits)
+    if outcome.moves:
+        await stage_map.count(connection, outcome.moves)
     return records
 
 
 async def _forget(connection: Connection, outcome: Outcome) -> None:
-    absorbed = list(outcome.absorbed)
-    if absorbed:
-        await connection.execute(
-            "UPDATE occurrences o SET contact_id = n.stays FROM unnest($1::uuid[], $2::uuid[])"
-            " AS n (contact_id, stays) WHERE o.contact_id = n.contact_id",
-            absorbed,
-            [outcome.absorbed[one] for one in absorbed],
-        )
+    if outcome.absorbed:
+        await occurrence_rows.move(connection, outcome.absorbed)
+        await journey_rows.move(connection, outcome.absorbed)
         left = {
             one: outcome.states[stays_as].clock
             for one, stays_as in outcome.absorbed.items()
             if stays_as in outcome.states
         }
         await stays.end(connection, left)
+        await outside.unite(connection, outcome.absorbed)
+    await outside.forget(connection, outcome.gone)
     gone = list(outcome.gone)
-    for table in ("memberships", "occurrences"):
+    await stage_map.leave(connection, gone)
+    for table in ("memberships", "occurrences", "deeds", "journey_instances", "journey_visits"):
         await connection.execute(
             f"DELETE FROM {table} WHERE contact_id = ANY($1::uuid[])",  # noqa: S608 - fixed names
             gone,
@@ -113,20 +157,18 @@ async def _forget(connection: Connection, outcome: Outcome) -> None:
 
 
 async def _give_back(connection: Connection, parting: Happening) -> None:
-    """What waits for a contact that was parted moves with it: an occurrence holds whose it was."""
-    rows = await connection.fetch(
-        "SELECT occurrence FROM occurrences WHERE contact_id = $1", parting.parted
-    )
-    found = [OCCURRENCE.decode(row["occurrence"]) for row in rows]
-    own = [one.occurrence_id for one in found if one.contact_id in parting.member_ids]
-    if own:
-        await connection.execute(
-            "UPDATE occurrences SET contact_id = $1"
-            " WHERE contact_id = $2 AND occurrence_id = ANY($3::text[])",
-            parting.contact_id,
-            parting.parted,
-            own,
-        )
+    """What waits for a contact that was parted moves with it: an occurrence holds whose it was.
+    Visits last: whoever settles deeds takes them in this order, too."""
+    of = parting.parted, parting.contact_id, parting.member_ids
+    await occurrence_rows.give_back(connection, *of)
+    await journey_rows.give_back(connection, *of)
+
+
+async def _withhold(connection: Connection, restricted: Mapping[str, int]) -> None:
+    """Nothing waits or is done for people whose data may not be used, each from a time on."""
+    undone = await occurrence_rows.withhold(connection, restricted)
+    if steps := [one.step for one in undone if one.step]:
+        await journey_rows.fail(connection, dict.fromkeys(steps, RESTRICTED))
 
 
 async def _write_memberships(connection: Connection, outcome: Outcome) -> None:
@@ -156,25 +198,3 @@ async def _write_memberships(connection: Connection, outcome: Outcome) -> None:
             [one.version for one in entered],
             [one.time for one in entered],
         )
-
-
-async def _write_occurrences(
-    connection: Connection, occurrences: Sequence[Occurrence]
-) -> list[Record]:
-    """Those that are new; one that was there before has had its effect."""
-    first = {one.occurrence_id: one for one in reversed(occurrences)}
-    rows = await connection.fetch(
-        "INSERT INTO occurrences"
-        " (contact_id, occurrence_id, trigger_id, state, cause_time, due_time, occurrence)"
-        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[],"
-        " $6::bigint[], $7::bytea[]) ON CONFLICT DO NOTHING RETURNING occurrence_id",
-        [one.contact_id for one in first.values()],
-        list(first),
-        [one.trigger_id for one in first.values()],
-        [one.state for one in first.values()],
-        [one.cause_time for one in first.values()],
-        [one.due_time for one in first.values()],
-        [msgspec.msgpack.encode(one) for one in first.values()],
-    )
-    fired = [first[row["occurrence_id"]] for row in rows]
-    return [wire.record(wire.firing(one)) for one in fired if one.state == "fired"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -15,6 +16,7 @@ from services.segment.definitions import (
     Edit,
     backfill_of,
     check_etag,
+    check_labels,
     check_texts,
     later,
     segment_of,
@@ -55,6 +57,7 @@ class SegmentDefinitions(Definitions):
                     raise RequestIdReused(request_id)
                 return before, None
             check_texts("segment", draft.name, draft.display_name, draft.description)
+            check_labels("segment", draft.labels)
             if any(s.name == draft.name for s in catalogue.segments.values()):
                 raise NameTaken(draft.name)
             expression = self._segment_rule(catalogue, draft.name, draft.expression)
@@ -70,10 +73,10 @@ class SegmentDefinitions(Definitions):
         self,
         segment_id: str,
         etag: str,
-        changes: Mapping[str, str],
+        changes: Mapping[str, Any],
         validate_only: bool,
     ) -> SegmentRecord:
-        """Change `display_name`, `description` or `expression`, those that are given."""
+        """Change `display_name`, `description`, `labels` or `expression`, those that are given."""
         now = self._clock.now()
 
         def decide(catalogue: Catalogue) -> tuple[SegmentRecord, Edit | None]:
@@ -83,6 +86,7 @@ class SegmentDefinitions(Definitions):
                 raise SegmentArchived(segment_id)
             after = replace(before, **changes)
             check_texts("segment", after.name, after.display_name, after.description)
+            check_labels("segment", after.labels)
             after = replace(after, edit=before.edit + 1, update_time=later(now, before))
             if after.expression == before.expression:
                 return after, None if validate_only else Edit(segments=[after])
@@ -119,38 +123,38 @@ class SegmentDefinitions(Definitions):
         edit.segments.append(segment)
         return segment, None if validate_only else edit
 
-    async def go_live(self, segment_id: str, version: int) -> bool:
-        """Evaluate a version from now on; False when it is no longer the latest."""
+    async def go_live(self, segment_id: str, backfill_id: str) -> bool:
+        """Evaluate the latest version from now on; False when another backfill works on it."""
         return await self._advance(
             segment_id,
-            version,
+            backfill_id,
             lambda segment, generation: replace(
                 segment,
                 live_expression=segment.expression,
-                live_version=version,
+                live_version=segment.version,
                 live_since=generation,
             ),
         )
 
-    async def complete(self, segment_id: str, version: int) -> bool:
-        """All members are of a version; False when it is no longer the latest."""
+    async def complete(self, segment_id: str, backfill_id: str) -> bool:
+        """All members are of the latest version; False when another backfill works on it."""
         return await self._advance(
             segment_id,
-            version,
+            backfill_id,
             lambda segment, _: replace(
                 segment,
-                ready_version=version,
+                ready_version=segment.version,
                 state="active",
                 update_time=later(self._clock.now(), segment),
             ),
         )
 
     async def _advance(
-        self, segment_id: str, version: int, step: Callable[[SegmentRecord, int], SegmentRecord]
+        self, segment_id: str, backfill_id: str, step: Callable[[SegmentRecord, int], SegmentRecord]
     ) -> bool:
         def decide(catalogue: Catalogue) -> tuple[bool, Edit | None]:
             segment = segment_of(catalogue, segment_id)
-            if segment.state != "backfilling" or segment.version != version:
+            if segment.state != "backfilling" or segment.backfill_id != backfill_id:
                 return False, None
             return True, Edit(segments=[step(segment, catalogue.generation + 1)])
 
@@ -172,6 +176,12 @@ class SegmentDefinitions(Definitions):
                 trigger.definition.name
                 for trigger in catalogue.triggers.values()
                 if trigger.state != "archived" and self._sources.used_by(trigger, before)
+            ]
+            users += [
+                journey.definition.name
+                for journey in catalogue.journeys.values()
+                if journey.state != "archived"
+                and self._sources.in_journey(journey.definition, before)
             ]
             if users:
                 raise SegmentInUse(segment_id, users)

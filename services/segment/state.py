@@ -1,11 +1,14 @@
 """All that is kept of one contact, in its compact form. Pure."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from expressions import Facts
+from services.segment.journeys.model import Journeying
+from services.segment.model import Spot
 from services.segment.rules import nobody
+from services.segment.stages import Joined
 
 _UNKNOWN: Final = -1
 
@@ -27,6 +30,55 @@ class Agreement(msgspec.Struct, array_like=True):
     expire: int | None = None
 
 
+class Coming(msgspec.Struct, array_like=True):
+    """The next moment of a trigger for a contact."""
+
+    due: int | None
+    """None: none comes."""
+    name: str
+    """Which of the trigger's moments it is."""
+    since: int
+    """The generation since which the trigger's cause is the one it was found by."""
+    after: int
+    """All moments until then have been."""
+    last: str = ""
+    """The name of the last one that was."""
+
+
+class Waiting(msgspec.Struct, array_like=True):
+    """An occurrence that is cancelled if its cancel condition holds before it is due."""
+
+    trigger_id: str
+    version: int
+    cause_time: int
+    due_time: int
+    properties: dict[str, Any]
+    """The causing event's, as far as the condition looks at them."""
+    given: dict[str, Any]
+    next: int | None = None
+    """When time alone could make it hold."""
+
+
+class TriggerState(msgspec.Struct, array_like=True):
+    """What triggers have to do with a contact; by trigger id, but for what waits."""
+
+    moments: dict[str, Coming] = {}
+    waiting: dict[str, Waiting] = {}
+    """By occurrence id."""
+    recent: dict[str, list[int]] = {}
+    """When it was caused last, where a period limits that."""
+    had: dict[str, list[int]] = {}
+    """Fingerprints of what there is one occurrence of at most."""
+    walked: int = 0
+    """The latest time by our clock at which anything was evaluated."""
+
+    def next_due(self) -> int | None:
+        """The earliest instant at which time alone does something."""
+        dues = [one.due for one in self.moments.values() if one.due is not None]
+        dues += [one.next for one in self.waiting.values() if one.next is not None]
+        return min(dues, default=None)
+
+
 class ContactState(msgspec.Struct):
     """All that is kept of one contact."""
 
@@ -41,6 +93,14 @@ class ContactState(msgspec.Struct):
     agreements: dict[str, Agreement] = {}
     restricted: bool = False
     """Nothing is known of the contact, and nothing evaluated, until that ends."""
+    spot: Spot | None = None
+    """Where the contact was last, while it matters."""
+    inside: dict[str, list[str]] = {}
+    """By trigger of places, those that the contact is in."""
+    journeys: Journeying = msgspec.field(default_factory=Journeying)
+    triggers: TriggerState = msgspec.field(default_factory=TriggerState)
+    joined: Joined | None = None
+    """The last that became part of it."""
     changed: bool = False
     """It is not as it was read. Not kept."""
     soonest: int | None = _UNKNOWN
@@ -57,6 +117,11 @@ class ContactState(msgspec.Struct):
                 self.attribute_times,
                 self.agreements,
                 self.restricted,
+                self.spot,
+                self.inside,
+                self.journeys,
+                self.triggers,
+                self.joined,
             )
         )
 
@@ -80,6 +145,9 @@ class ContactState(msgspec.Struct):
     def _earliest(self) -> int | None:
         dues = [s.due for s in self.standings.values() if s.due is not None]
         dues += [a.expire for a in self.agreements.values() if a.granted and a.expire is not None]
+        dues += [
+            due for one in (self.journeys, self.triggers) if (due := one.next_due()) is not None
+        ]
         return min(dues, default=None)
 
 
@@ -93,3 +161,8 @@ class _Stored(msgspec.Struct, array_like=True):
     attribute_times: dict[str, int]
     agreements: dict[str, Agreement]
     restricted: bool = False
+    spot: Spot | None = None
+    inside: dict[str, list[str]] = {}
+    journeys: Journeying = msgspec.field(default_factory=Journeying)
+    triggers: TriggerState = msgspec.field(default_factory=TriggerState)
+    joined: Joined | None = None

@@ -8,18 +8,41 @@ import msgspec
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
 from chassis.tombstones import erased
-from services.segment import wire
-from services.segment.membership import Decide, Outcome
+from services.segment import journey_rows, sweep_rows
+from services.segment.journeys.model import Journeys
+from services.segment.membership import Decide, Ending
 from services.segment.model import (
     Occurrence,
     SegmentDefinition,
+    Sweep,
     TriggerDefinition,
     TriggerRecord,
 )
 from services.segment.names import Names
-from services.segment.rows import OCCURRENCE, check, lock, state_of, write
+from services.segment.occurrence_rows import COLUMNS, add_deeds, of_row
+from services.segment.occurrence_rows import ended as write_ended
+from services.segment.places import Places
+from services.segment.rows import check, delete_all, lock, state_of, write
 from services.segment.state import ContactState
 
+_DUE: Final = (
+    # Of each trigger its share, by its own part of the index: one that has very many, or that is
+    # paused, is in nobody's way.
+    "WITH due AS MATERIALIZED (SELECT t.trigger_id FROM unnest($2::text[]) AS t (trigger_id),"  # noqa: S608 - fixed names
+    " LATERAL (SELECT FROM occurrences o WHERE o.trigger_id = t.trigger_id"
+    " AND state = 'waiting' AND due_time <= $1 LIMIT 1) AS first)"
+    " SELECT ready.* FROM due, LATERAL ("
+    f"SELECT {COLUMNS} FROM occurrences o WHERE o.trigger_id = due.trigger_id"
+    " AND state = 'waiting' AND due_time <= $1 ORDER BY due_time"
+    " LIMIT greatest($3 / (SELECT count(*) FROM due), 1) FOR UPDATE SKIP LOCKED) AS ready"
+)
+_EARLIER: Final = (
+    # Versions before the latest of which something waits.
+    "SELECT v.trigger FROM trigger_versions v JOIN triggers t USING (trigger_id)"
+    " WHERE t.state <> 'archived' AND v.version < (SELECT max(version) FROM trigger_versions"
+    " WHERE trigger_id = v.trigger_id) AND EXISTS (SELECT FROM occurrences o"
+    " WHERE o.trigger_id = v.trigger_id AND o.state = 'waiting' AND o.trigger_version = v.version)"
+)
 _BEFORE_ALL: Final = "00000000-0000-0000-0000-000000000000"
 _triggers = msgspec.json.Decoder(TriggerRecord)
 
@@ -32,6 +55,13 @@ class SegmentStore:
         self._pool = pool
         self._effects = effects
         self._names = names
+        self.journeys = Journeys()
+        """Those there are with the definitions last read."""
+
+    @property
+    def places(self) -> Places:
+        """Those there are with the definitions last read."""
+        return self._names.places
 
     async def definitions(
         self,
@@ -49,7 +79,9 @@ class SegmentStore:
             triggers = await connection.fetch(
                 "SELECT trigger FROM triggers WHERE state <> 'archived'"
             )
+            earlier = await connection.fetch(_EARLIER)
             await self._names.load(connection, generation)
+            self.journeys = await journey_rows.in_force(connection)
         found: list[SegmentDefinition] = []
         for row in segments:
             segment_id, name = row["segment_id"], row["name"]
@@ -62,7 +94,12 @@ class SegmentStore:
                 found.append(
                     SegmentDefinition(segment_id, name, row["version"], row["expression"], False)
                 )
-        return generation, found, [_triggers.decode(row["trigger"]).definition for row in triggers]
+        latest = [_triggers.decode(row["trigger"]).definition for row in triggers]
+        waiting = [
+            msgspec.structs.replace(_triggers.decode(row["trigger"]).definition, latest=False)
+            for row in earlier
+        ]
+        return generation, found, latest + waiting
 
     async def apply(
         self,
@@ -70,6 +107,7 @@ class SegmentStore:
         event_ids: Sequence[str],
         contacts: Sequence[Sequence[str]],
         decide: Decide,
+        make: bool = True,
     ) -> int | None:
         """Decide on what was not seen before; returns the earliest instant that is now due."""
         dues: list[int] = []
@@ -79,14 +117,13 @@ class SegmentStore:
             positions = fresh if event_ids else range(len(contacts))
             concerned = {one for i in positions for one in contacts[i]}
             gone = await erased(connection, concerned)
-            states = await lock(connection, concerned - gone)
+            states = await lock(connection, concerned - gone, make)
             outcome = decide(states, fresh)
             outcome.leave_out(gone)
             records = await write(connection, outcome, dues)
-            if gone:  # what a split gives back to somebody who was erased
-                await connection.execute(
-                    "DELETE FROM occurrences WHERE contact_id = ANY($1::uuid[])", list(gone)
-                )
+            if gone:
+                # A split gives back also to somebody who was erased.
+                await delete_all(connection, gone)
             return records
 
         await self._effects.apply(event_ids, work)
@@ -136,29 +173,45 @@ class SegmentStore:
         await self._effects.apply((), work)
         return last
 
+    async def sweep(self, generation: int, sweep: Sweep, limit: int, decide: Decide) -> bool:
+        """Decide on a batch of the people whom a sweep concerns and whom nothing has brought up to
+        its edit yet; whether there may be more."""
+        found = 0
+
+        async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
+            nonlocal found
+            await check(connection, generation)
+            contact_ids = await sweep_rows.next_people(connection, sweep, limit)
+            found = len(contact_ids)
+            rows = await connection.fetch(
+                "SELECT contact_id::text AS id, state FROM contact_states"
+                " WHERE contact_id = ANY($1::uuid[]) AND generation < $2"
+                " ORDER BY contact_id FOR UPDATE",
+                contact_ids,
+                sweep.generation,
+            )
+            states = {row["id"]: state_of(row["state"]) for row in rows}
+            return await write(connection, decide(states, ()), [])
+
+        await self._effects.apply((), work)
+        return found == limit
+
     async def fire_due(
         self,
         generation: int,
         now: int,
         limit: int,
         trigger_ids: Sequence[str],
-        decide: Callable[[Occurrence, ContactState], Occurrence],
+        decide: Callable[[Occurrence, ContactState], Ending | None],
     ) -> int:
-        """Decide on occurrences of these triggers whose time has come; returns how many."""
+        """Decide on occurrences of these triggers whose time has come, of each trigger's the
+        oldest; returns how many."""
         found = 0
 
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
             nonlocal found
             await check(connection, generation)
-            rows = await connection.fetch(
-                "SELECT contact_id::text AS id, occurrence FROM occurrences"
-                " WHERE state = 'waiting' AND due_time <= $1 AND trigger_id = ANY($2)"
-                " ORDER BY due_time LIMIT $3 FOR UPDATE SKIP LOCKED",
-                now,
-                trigger_ids,
-                limit,
-            )
-            found = len(rows)
+            rows = await connection.fetch(_DUE, now, trigger_ids, limit)
             # Not locked: whoever erases holds a state and waits for its occurrences.
             states = await connection.fetch(
                 "SELECT contact_id::text AS id, state FROM contact_states"
@@ -166,27 +219,13 @@ class SegmentStore:
                 list({row["id"] for row in rows}),
             )
             known = {row["id"]: state_of(row["state"]) for row in states}
-            # A merge moves a row and leaves what it holds.
-            ended = [
-                decide(
-                    msgspec.structs.replace(
-                        OCCURRENCE.decode(row["occurrence"]), contact_id=row["id"]
-                    ),
-                    known.get(row["id"]) or ContactState(),
-                )
-                for row in rows
-            ]
-            await connection.execute(
-                "UPDATE occurrences o SET state = n.state, occurrence = n.occurrence"
-                " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[])"
-                " AS n (contact_id, occurrence_id, state, occurrence)"
-                " WHERE o.contact_id = n.contact_id AND o.occurrence_id = n.occurrence_id",
-                [one.contact_id for one in ended],
-                [one.occurrence_id for one in ended],
-                [one.state for one in ended],
-                [msgspec.msgpack.encode(one) for one in ended],
-            )
-            return [wire.record(wire.firing(one)) for one in ended if one.state == "fired"]
+            nobody = ContactState()
+            endings = [decide(of_row(row), known.get(row["id"], nobody)) for row in rows]
+            ended = [one for one in endings if one is not None]
+            found = len(ended)
+            if deeds := [one.deed for one in ended if one.deed is not None]:
+                await add_deeds(connection, deeds)
+            return await write_ended(connection, [one.occurrence for one in ended])
 
         await self._effects.apply((), work)
         return found
@@ -227,28 +266,13 @@ class SegmentStore:
         """Nothing is to be done about a contact."""
         await self._pool.execute("DELETE FROM rebuilds WHERE contact_id = $1", contact_id)
 
-    async def give_up(self, contact_id: str, survivor_id: str, now: int) -> None:
-        """Delete what came late of a contact that was absorbed; the survivor is made anew."""
-
-        async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
-            both = {contact_id, survivor_id}
-            gone = await erased(connection, both)
-            await connection.execute("DELETE FROM rebuilds WHERE contact_id = $1", contact_id)
-            await lock(connection, both - gone)
-            absorbed = {contact_id: survivor_id}
-            rebuilds = {survivor_id: now}
-            outcome = Outcome(gone={contact_id}, absorbed=absorbed, rebuilds=rebuilds)
-            outcome.leave_out(gone)
-            return await write(connection, outcome, [])
-
-        await self._effects.apply((), work)
-
     async def next_due(self, trigger_ids: Sequence[str]) -> int | None:
         """The earliest instant at which a contact or an occurrence is due."""
         due: int | None = await self._pool.fetchval(
             "SELECT least((SELECT min(next_time) FROM contact_states WHERE next_time IS NOT NULL),"
-            " (SELECT min(due_time) FROM occurrences"
-            " WHERE state = 'waiting' AND trigger_id = ANY($1)))",
+            " (SELECT min(first.due_time) FROM unnest($1::text[]) AS t (trigger_id),"
+            " LATERAL (SELECT due_time FROM occurrences o WHERE o.trigger_id = t.trigger_id"
+            " AND state = 'waiting' ORDER BY due_time LIMIT 1) AS first))",
             trigger_ids,
         )
         return due

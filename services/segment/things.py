@@ -1,6 +1,7 @@
 """Places and catalogue items as they are kept, joined from whatever comes first. Pure."""
 
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Literal
 
 import msgspec
 import orjson
@@ -55,6 +56,24 @@ class ItemRecord(msgspec.Struct, frozen=True, array_like=True):
         return max(self.fields_time, self.stock_time, self.price_time, self.delete_time)
 
 
+class ItemChange(msgspec.Struct, frozen=True):
+    """An item came back in stock, or its price fell."""
+
+    kind: Literal["back_in_stock", "price_drop"]
+    time: int
+    item: ItemRecord
+    """As it is by that."""
+    former_micros: int | None = None
+    """The price before it fell."""
+
+    @property
+    def drop(self) -> float:
+        """By how much of the former price it fell, 0 to 1."""
+        if self.former_micros is None or self.item.price_micros is None:
+            return 0.0
+        return (self.former_micros - self.item.price_micros) / self.former_micros
+
+
 def later_place(one: PlaceRecord, other: PlaceRecord) -> PlaceRecord:
     """The later of two; of the same time always the same one."""
     return max(one, other, key=lambda place: (place.time, msgspec.msgpack.encode(place)))
@@ -81,6 +100,56 @@ def joined_item(one: ItemRecord, other: ItemRecord) -> ItemRecord:
         price.price_time,
         max(one.delete_time, other.delete_time),
     )
+
+
+def taken(kept: ItemRecord, told: Iterable[ItemRecord]) -> tuple[ItemRecord, list[ItemChange]]:
+    """What is kept of an item when more is told of it, in whatever order, and what changed by
+    that. What is older than what is kept changes nothing, so that nothing is noticed twice."""
+    changes: list[ItemChange] = []
+    for one in sorted(told, key=lambda item: item.time):
+        before, kept = kept, joined_item(kept, one)
+        changes += _changed(before, kept)
+    return kept, changes
+
+
+def _changed(before: ItemRecord, after: ItemRecord) -> Iterator[ItemChange]:
+    if not after.present:
+        return
+    if (
+        after.stock_time > before.stock_time
+        and before.stock is not None
+        and before.stock <= 0
+        and after.stock is not None
+        and after.stock > 0
+    ):
+        yield ItemChange("back_in_stock", after.stock_time, after)
+    if (
+        after.price_time > before.price_time
+        and before.price_micros is not None
+        and after.price_micros is not None
+        and after.price_micros < before.price_micros
+        and after.currency_code == before.currency_code
+    ):
+        yield ItemChange("price_drop", after.price_time, after, before.price_micros)
+
+
+def told_item(change: ItemChange) -> dict[str, Any]:
+    """What `item` says of it in expressions; see `vocabulary.ITEM`."""
+    item = change.item
+    fields, rest = told_fields(item)
+    found: dict[str, Any] = {
+        "catalog_id": item.catalog_id,
+        "item_id": item.item_id,
+        **{name: text for name, text in fields.items() if text},
+        "properties": rest,
+    }
+    if item.stock is not None:
+        found["stock"] = item.stock
+    if item.price_micros is not None:
+        found |= {"price": item.price_micros / 1e6, "currency_code": item.currency_code}
+    if change.former_micros is not None:
+        found["former_price"] = change.former_micros / 1e6
+    return found
 
 
 def _or_none(amount: int | None) -> int:

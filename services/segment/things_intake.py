@@ -7,17 +7,17 @@ from google.protobuf.message import DecodeError
 from chassis.failures import FieldInvalid
 from chassis.times import milliseconds
 from merhaba.event.v1 import Event
+from services.segment.catalog import Catalog
 from services.segment.place_definitions import PlaceDefinitions
 from services.segment.things import ItemRecord, PlaceRecord
-from services.segment.things_store import ThingsStore
 
 
 class ThingsIntake:
     """Keeps places and catalogue items as they are told; all else on the topic is profile's."""
 
-    def __init__(self, places: PlaceDefinitions, things: ThingsStore) -> None:
+    def __init__(self, places: PlaceDefinitions, catalog: Catalog) -> None:
         self._places = places
-        self._things = things
+        self._catalog = catalog
 
     async def handle(self, events: Sequence[bytes]) -> None:
         """Keep a batch, wholly or not at all; raises `FieldInvalid` for what cannot be read."""
@@ -35,7 +35,7 @@ class ThingsIntake:
                 items.append(_item(event))
         # Either may be repeated without effect, so that one comes before the other does no harm
         if items:
-            await self._things.put_items(items)
+            await self._catalog.take(items)
         if places:
             await self._places.take(places)
 

@@ -1,18 +1,23 @@
 """Postgres: places and catalogue items."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from chassis.postgres import Connection, Pool
+from services.segment.catalog import Follow
+from services.segment.outside import put_fanouts
+from services.segment.rows import check
 from services.segment.things import (
+    ItemChange,
     ItemRecord,
     PlaceRecord,
     decoded_place,
-    joined_item,
     later_place,
     same_area,
+    taken,
     told_fields,
 )
 
@@ -25,12 +30,14 @@ class ThingsStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def put_items(self, changes: Iterable[ItemRecord]) -> None:
-        """Join what is told of items with what is kept."""
-        news: dict[tuple[str, str], ItemRecord] = {}
-        for change in changes:
-            key = change.catalog_id, change.item_id
-            news[key] = joined_item(news[key], change) if key in news else change
+    async def put_items(
+        self, told: Sequence[ItemRecord], generation: int, follow: Follow, now: datetime
+    ) -> None:
+        """Join what is told of items with what is kept, and begin what follows. Raises
+        `RulesChanged`."""
+        news: dict[tuple[str, str], list[ItemRecord]] = {}
+        for one in told:
+            news.setdefault((one.catalog_id, one.item_id), []).append(one)
         keys = sorted(news)
         columns = [catalog for catalog, _ in keys], [item for _, item in keys]
         async with self._pool.acquire(timeout=10) as connection, connection.transaction():
@@ -45,12 +52,17 @@ class ThingsStore:
                 " USING (catalog_id, item_id) ORDER BY catalog_id, item_id FOR UPDATE OF i",
                 *columns,
             )
-            for row in rows:
-                if row["item"]:
-                    kept = _ITEM.decode(row["item"])
-                    key = kept.catalog_id, kept.item_id
-                    news[key] = joined_item(kept, news[key])
-            items = [news[key] for key in keys]
+            found = [_ITEM.decode(row["item"]) for row in rows if row["item"]]
+            kept = {(one.catalog_id, one.item_id): one for one in found}
+            items: list[ItemRecord] = []
+            changes: list[ItemChange] = []
+            for key in keys:
+                item, changed = taken(kept.get(key) or ItemRecord(*key), news[key])
+                items.append(item)
+                changes += changed
+            if changes:
+                await check(connection, generation)
+                await put_fanouts(connection, follow(changes), now)
             await connection.execute(
                 "UPDATE catalog_items i"
                 " SET present = n.present, category = n.category, item = n.item"
@@ -106,8 +118,9 @@ class ThingsStore:
         return [decoded_place(row["place"]) for row in rows]
 
 
-async def put_places(connection: Connection, changes: Iterable[PlaceRecord]) -> set[str]:
-    """Keep what is told of places where it is later; returns those that are elsewhere now."""
+async def put_places(connection: Connection, changes: Iterable[PlaceRecord]) -> dict[str, bool]:
+    """Keep what is told of places where it is later; returns those that are others now, each with
+    whether it is elsewhere."""
     news: dict[str, PlaceRecord] = {}
     for change in changes:
         other = news.get(change.place_id, change)
@@ -121,12 +134,12 @@ async def put_places(connection: Connection, changes: Iterable[PlaceRecord]) -> 
     )
     kept = [decoded_place(row["place"]) for row in rows if row["place"]]
     known = {place.place_id: place for place in kept}
-    moved: set[str] = set()
+    changed: dict[str, bool] = {}
     for place_id in ids:
         before = known.get(place_id) or PlaceRecord(place_id, 0, present=False)
-        news[place_id] = later_place(before, news[place_id])
-        if not same_area(before, news[place_id]):
-            moved.add(place_id)
+        after = news[place_id] = later_place(before, news[place_id])
+        if msgspec.structs.replace(after, time=before.time) != before:
+            changed[place_id] = not same_area(before, after)
     places = [news[place_id] for place_id in ids]
     await connection.executemany(
         "UPDATE places SET present = $2, labels = $3, place = $4 WHERE place_id = $1",
@@ -135,4 +148,4 @@ async def put_places(connection: Connection, changes: Iterable[PlaceRecord]) -> 
             for place in places
         ],
     )
-    return moved
+    return changed

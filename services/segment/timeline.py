@@ -6,36 +6,39 @@ happened before it (late, out of order) revises it: the affected rules are walke
 instant on, and only where the outcome at the clock differs does somebody enter or leave.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from hashlib import blake2b
-from heapq import heapify, heappop, heappush
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from chassis.ids import derived_id
-from expressions import Event, Facts
-from expressions.facts import MAX_EVENTS
+from expressions import Event, Given
+from services.segment.actions import RESTRICTED
+from services.segment.causes import SeasonCause
+from services.segment.causing import Causing
+from services.segment.fanout import Look, looks_of
+from services.segment.journeys.model import Journeying, Start
+from services.segment.journeys.moves import Moves, Started
+from services.segment.journeys.trail import Cause
+from services.segment.learning import Learning
 from services.segment.model import (
     AttributeFact,
     ConsentFact,
     Happening,
-    Occurrence,
     Past,
+    SegmentDefinition,
+    Spot,
     Transition,
 )
+from services.segment.moments import season
 from services.segment.rules import Rules, SegmentRule, TriggerRule, nobody
-from services.segment.state import Agreement, ContactState, Standing
-from services.segment.triggers import caused
+from services.segment.settling import mark, settle, transition_id
+from services.segment.stages import STAGE, Joined, Move, move_of
+from services.segment.state import ContactState, Standing
+from services.segment.whereabouts import locate, remember, settle_in, unite
 
 REWIND: Final = 3_600_000
 """How late (ms) something may come and still get its exact instant; later, membership is exact
 all the same, and the instant is this long before the clock."""
-PRINT: Final = "~"
-"""The property that holds an event's fingerprint; it sorts behind those with a name."""
-_MAX_ATTRIBUTES: Final = 500
 
 
 class Walk:
@@ -44,18 +47,27 @@ class Walk:
     def __init__(
         self, rules: Rules, contact_id: str, state: ContactState, now: int, oldest_cause: int = 0
     ) -> None:
-        """What happened before `oldest_cause` fires no trigger."""
+        """What was older than `oldest_cause` is now when it was accepted fires no trigger."""
         self.rules = rules
         self.contact_id = contact_id
         self.state = state
         self.transitions: list[Transition] = []
-        self.occurrences: list[Occurrence] = []
+        self.looks: list[Look] = []
+        """Items that the contact looked at, while that matters."""
+        self.refused: dict[str, str] = {}
+        """Why journeys that somebody asked for did not start, by what they would follow from."""
+        self._former_spot = state.spot
+        self.causing = Causing(rules, contact_id, state, now, oldest_cause, self._join_in)
         self._now = now
-        self._oldest_cause = oldest_cause
-        self._grown: set[str] = set()
-        """Events that were added."""
+        self._learning = Learning(rules, state)
+        self.moves: list[Move] = []
+        """Between stages."""
+        self._former_stage = state.facts.attributes.get(STAGE)
         self._everything = False
         """Time passed, or rules changed: any history may be over."""
+        self.journeys = Moves(rules.journeys, contact_id, state, now)
+        if state.journeys.instances and state.generation != rules.generation:
+            self.journeys.refresh(max(state.clock, now))
 
     def happen(self, happening: Happening) -> None:
         """Apply something that happened."""
@@ -69,14 +81,23 @@ class Walk:
         affected: AbstractSet[str] = self._begin(instant)
         self.catch_up(max(instant - 1, state.clock))
         late = instant < state.clock
-        if not late and (due := state.next_due()) is not None and due <= instant:
+        timed = not late and (due := state.next_due()) is not None and due <= instant
+        if timed:
             self.advance(instant - 1)
             affected = affected | self._due(instant)
-        affected = affected | self._learn(happening)
+        stage = state.facts.attributes.get(STAGE)
+        affected = affected | self._learning.happening(happening)
+        move = move_of(happening, stage, state.facts.attributes.get(STAGE), state.joined)
+        if move is not None:
+            self.moves.append(move)
+        self._redate(state.clock if late else instant - 1)
         if affected and late:
             self._revise(affected, instant, happening)
-        elif affected:
+        elif affected or timed:
             self._settle(affected, instant, happening)
+        self.causing.happened(instant, max(instant, state.clock))
+        if timed:
+            self.causing.pass_moments(instant)
         for trigger in self.rules.by_event.get(happening.name, ()):
             event = Event(
                 happening.time,
@@ -84,13 +105,62 @@ class Walk:
                     happening.name, happening.properties, happening.properties
                 ),
             )
-            self._cause(trigger, event, happening.event_id, instant, happening)
+            if trigger.caused_by(event.properties):
+                self._cause(trigger, event, happening.event_id, instant, happening)
+        if happening.spot is not None:
+            for rule, place_id in locate(self.rules, state, happening.spot):
+                event = Event(happening.time, self.rules.places.event(place_id, happening.spot))
+                cause_id = derived_id("plc", happening.event_id, place_id)
+                self._cause(rule.trigger, event, cause_id, instant, happening)
+        for trigger_id in happening.trigger_ids:
+            if found := self.rules.triggers.get(trigger_id):
+                given = {"item": happening.item}
+                self._cause(found, None, happening.event_id, instant, happening, given)
+        self.looks += looks_of(happening, self.rules.looks)
+        for order in happening.orders:
+            if isinstance(order, Start):
+                started = self.start(order, instant, happening)
+                if started.reason:
+                    self.refused[order.cause_id] = started.reason
+            else:
+                self.journeys.exit(order, max(instant, state.clock))
+        self._go_on(instant, happening)
+
+    def start(self, order: Start, instant: int, happening: Happening | None = None) -> Started:
+        """Start a journey, once everybody is where the instant has them be."""
+        state = self.state
+        if state.restricted:
+            return Started("", RESTRICTED)
+        self._go_on(instant, happening)
+        state.clock = at = max(instant, state.clock)
+        return self.journeys.start(order, at, instant, _told_by(happening))
+
+    def _go_on(
+        self, instant: int, happening: Happening | None = None, everybody: bool = False
+    ) -> None:
+        """Move those in journeys who have something to look at."""
+        state = self.state
+        touched, self._learning.touched = self._learning.touched, set()
+        if state.journeys.instances:
+            state.clock = at = max(instant, state.clock)
+            self.journeys.look(None if everybody else touched, at, _told_by(happening))
+
+    def _join(self, others: Journeying, instant: int, happening: Happening) -> None:
+        """Go on where another contact was in journeys."""
+        self.journeys.absorb(others, instant)
+        if self.state.restricted:
+            self.journeys.restrict(instant)
+        else:
+            self._go_on(instant, happening, everybody=True)
 
     def advance(self, until: int) -> None:
         """Let time pass: every instant at which it changes something, in order."""
         while (due := self.state.next_due()) is not None and due <= until:
             self._everything = True
             self._settle(self._due(due), due)
+            self.causing.happened(due, due)
+            self.causing.pass_moments(due)
+            self._go_on(due)
 
     def catch_up(self, instant: int) -> None:
         """Evaluate what became live since this contact was last looked at."""
@@ -103,18 +173,17 @@ class Walk:
             state.generation = rules.generation
             return
         fresh = rules.since(state.generation)
+        settle_in(rules, state, state.generation)
         state.generation = rules.generation
-        for gone in state.standings.keys() - rules.segments.keys():
-            del state.standings[gone]
-        state.facts.segments = {
-            rules.segments[i].name for i, standing in state.standings.items() if standing.member
-        }
+        self._forget_ended()
         for name in state.attribute_times.keys() - rules.attributes:
             del state.attribute_times[name]
             state.facts.attributes.pop(name, None)
+        self.causing.catch_up()
         if fresh:
             self.advance(instant)
             self._settle(fresh, max(instant, state.clock), backfilled=True)
+            self._go_on(instant)
 
     def recall(self, past: Past) -> None:
         """Take up what was known before. Only the outcome now counts; no trigger fires."""
@@ -127,15 +196,33 @@ class Walk:
         self.advance(now)
         self.catch_up(now)
         for happening in past.happenings:
-            affected = affected | self._learn(happening)
-        affected = affected | self._learn_facts(past.attributes, past.consents)
+            affected = affected | self._learning.happening(happening)
+        affected = affected | self._learning.facts(past.attributes, past.consents)
+        self._recall_outside(past)
+        self._redate(None)
         if affected:
             self._settle(affected, now, backfilled=True)
+        self.causing.happened(now, now)
+        self._go_on(now)
+
+    def _recall_outside(self, past: Past) -> None:
+        if past.spot is not None:
+            remember(self.rules, self.state, past.spot)
+        self._former_spot = None
+        for happening in past.happenings:
+            self.looks += looks_of(happening, self.rules.looks)
+
+    @property
+    def spot(self) -> Spot | None:
+        """Where the contact is, if that became known, and matters for the weather."""
+        spot = self.state.spot
+        return spot if self.rules.weather and spot is not self._former_spot else None
 
     def absorb(self, other: ContactState, happening: Happening) -> None:
         """Become one with another contact: all that is known of either counts."""
         state = self.state
         if state.restricted:
+            self._join(other.journeys, state.clock, happening)
             return
         instant = max(min(happening.time, self._now), state.clock, other.clock)
         self._begin(instant)
@@ -143,8 +230,8 @@ class Walk:
         self.advance(instant)
         for name, timeline in other.facts.timelines.items():
             for time, properties in zip(timeline.times, timeline.properties, strict=True):
-                self._insert(name, time, properties)
-        self._learn_facts(
+                self._learning.insert(name, time, properties)
+        self._learning.facts(
             [
                 AttributeFact(name, other.facts.attributes.get(name), time)
                 for name, time in other.attribute_times.items()
@@ -154,17 +241,33 @@ class Walk:
                 for purpose, one in other.agreements.items()
             ],
         )
+        unite(state, other)
+        if (stood := other.facts.attributes.get(STAGE)) is not None:
+            state.joined = Joined(stood, happening.time)
+        self._learning.facts(happening.attributes, happening.consents)
+        self.causing.absorb(other, instant)
         self._settle(self.rules.segments, instant, happening)
+        self.causing.happened(instant, instant)
+        self._join(other.journeys, instant, happening)
+
+    def receive(self, other: "Walk", happening: Happening) -> None:
+        """Take along, out of another contact, what is one's own in journeys; and have had what it
+        had, so that nothing is had twice."""
+        self.causing.remember(other.state)
+        taken = other.journeys.part(frozenset(happening.member_ids))
+        if not taken.instances and not taken.arms:
+            return
+        instant = max(min(happening.time, self._now), self.state.clock)
+        if fresh := self._begin(instant):
+            self._settle(fresh, instant, happening)
+        self._join(taken, instant, happening)
 
     def rebuild(self, past: Past) -> None:
         """Know only what is in the past; who enters or leaves by that fires no trigger."""
         state, rules = self.state, self.rules
-        for gone in state.standings.keys() - rules.segments.keys():
-            del state.standings[gone]
         state.facts, state.attribute_times, state.agreements = nobody(), {}, {}
-        state.facts.segments = {
-            rules.segments[i].name for i, standing in state.standings.items() if standing.member
-        }
+        state.spot, state.inside = None, {}
+        self._forget_ended()
         state.generation = rules.generation
         self._everything = True
         state.clock = max(self._now, state.clock)
@@ -174,9 +277,12 @@ class Walk:
             self.restrict()
             return
         for happening in past.happenings:
-            self._learn(happening)
-        self._learn_facts(past.attributes, past.consents)
+            self._learning.happening(happening)
+        self._learning.facts(past.attributes, past.consents)
+        self._recall_outside(past)
+        self.causing.rebuild(state.clock)
         self._settle(rules.segments, state.clock, backfilled=True)
+        self._go_on(state.clock, everybody=True)
 
     def restrict(self, happening: Happening | None = None) -> None:
         """Forget what is known and leave every segment, until that ends; no trigger fires."""
@@ -186,18 +292,33 @@ class Walk:
             standing.due = None
             if standing.member:
                 standing.member, standing.since = False, max(state.clock, standing.since + 1)
-                if rule := self.rules.segments.get(segment_id):
+                if rule := self.rules.named(segment_id):
                     self._flipped(rule, standing, happening, backfilled=True)
         state.facts, state.attribute_times, state.agreements = nobody(), {}, {}
+        state.spot, state.inside = None, {}
         state.generation = self.rules.generation
+        self.causing.restrict()
+        self.journeys.restrict(state.clock)
         state.restricted = True
         state.moved()
 
+    @property
+    def stage(self) -> str | None:
+        """Where the contact stands, if it may be known."""
+        found: str | None = self.state.facts.attributes.get(STAGE)
+        return found
+
+    @property
+    def moved(self) -> bool:
+        """Whether it stands in another stage than before."""
+        return self.stage != self._former_stage
+
     def tidy(self) -> None:
         """Forget what no rule can look at any more."""
-        if self._grown or self._everything:
-            names = None if self._everything else self._grown
+        if self._learning.grown or self._everything:
+            names = None if self._everything else self._learning.grown
             self.state.facts.prune(self.state.clock - REWIND, self.rules.history, only=names)
+        self.causing.tidy()
 
     def _begin(self, instant: int) -> set[str]:
         """What is to be evaluated because a contact is looked at for the first time."""
@@ -206,6 +327,7 @@ class Walk:
         self.state.clock = instant
         self.state.generation = self.rules.generation
         self.state.moved()
+        self.causing.begin(instant)
         return set(self.rules.initial)
 
     def _due(self, instant: int) -> set[str]:
@@ -219,83 +341,11 @@ class Walk:
         for purpose in ended:
             state.agreements[purpose].granted = False
             state.facts.consents[purpose] = False
+            self._learning.touched.add(("consents", purpose))
         due = {i for i, s in state.standings.items() if s.due is not None and s.due <= instant}
+        for idle in due - self.rules.segments.keys():  # archived since, or not evaluated
+            state.standings[idle].due = None
         return due | self.rules.index.affected(consents=ended) if ended else due
-
-    def _learn(self, happening: Happening) -> AbstractSet[str]:
-        """Put what happened into the facts; returns the segments that it can change."""
-        name, facts = happening.name, self.state.facts
-        affected: AbstractSet[str] = set()
-        if need := self.rules.history.get(name):
-            properties = self.rules.registry.event_properties(
-                name, happening.properties, need.properties
-            )
-            affected = self.rules.index.by_event(name, properties, facts.attributes)
-            if affected or self.rules.needs.looks_at(name, properties):
-                properties[PRINT] = _print(happening.event_id)
-                if self._insert(name, happening.time, properties):
-                    affected = self.rules.index.affected(events=(name,))
-        if happening.attributes or happening.consents:
-            affected = affected | self._learn_facts(happening.attributes, happening.consents)
-        return affected
-
-    def _learn_facts(
-        self, attributes: Iterable[AttributeFact], consents: Iterable[ConsentFact]
-    ) -> set[str]:
-        """The later fact wins, whatever comes first."""
-        state = self.state
-        facts, times = state.facts, state.attribute_times
-        affected: set[str] = set()
-        for fact in attributes:
-            name = fact.name
-            if name not in self.rules.attributes or fact.time < times.get(name, 0):
-                continue
-            if name not in times and len(times) >= _MAX_ATTRIBUTES:
-                continue
-            times[name] = fact.time
-            state.changed = True
-            value = self.rules.registry.attribute_value(name, fact.value)
-            before = facts.attributes.get(name)
-            if value == before:
-                continue
-            affected |= self.rules.index.by_attribute(name, before, value, facts.attributes)
-            if value is None:
-                del facts.attributes[name]
-            else:
-                facts.attributes[name] = value
-            if name == "zone":
-                facts.zone = value or "UTC"
-        agreed: list[str] = []
-        for consent in consents:
-            known = state.agreements.get(consent.purpose)
-            if known is not None and consent.time < known.time:
-                continue
-            over = consent.expire is not None and consent.expire <= max(state.clock, consent.time)
-            granted = consent.granted and not over
-            state.moved()
-            state.agreements[consent.purpose] = Agreement(consent.time, granted, consent.expire)
-            if facts.consents.get(consent.purpose, False) != granted:
-                agreed.append(consent.purpose)
-            facts.consents[consent.purpose] = granted
-        return affected | self.rules.index.affected(consents=agreed) if agreed else affected
-
-    def _insert(self, name: str, time: int, properties: dict[str, Any]) -> bool:
-        """Returns whether the oldest had to go."""
-        timeline = self.state.facts.timelines.get(name)
-        self.state.changed = True
-        self._grown.add(name)
-        if timeline is not None and timeline.times and time <= timeline.times[-1]:
-            at = bisect_left(timeline.times, time)
-            while at < len(timeline.times) and timeline.times[at] == time:
-                if timeline.properties[at].get(PRINT) == properties[PRINT]:
-                    # A repeat, perhaps read for a newer rule that looks at more of it.
-                    properties = {**timeline.properties[at], **properties}
-                    del timeline.times[at], timeline.properties[at]
-                    break
-                at += 1
-        full = timeline is not None and len(timeline.times) >= MAX_EVENTS
-        self.state.facts.insert(name, time, properties)
-        return full
 
     def _settle(
         self,
@@ -346,12 +396,30 @@ class Walk:
                 rule = rules.segments[segment_id]
                 standing.member = outcome.member
                 standing.since = max(outcome.since, start, standing.since + 1)
-                _name(facts, rule, outcome.member)
+                mark(facts, rule, outcome.member)
                 self._flipped(rule, standing, happening, False)
 
+    def _forget_ended(self) -> None:
+        """Of segments that ended nothing is kept; of all others the facts know who is in them."""
+        state, rules = self.state, self.rules
+        names = {i: rule.name for i in state.standings if (rule := rules.named(i))}
+        for gone in state.standings.keys() - names.keys():
+            del state.standings[gone]
+        state.facts.segments = {
+            name for i, one in state.standings.items() if one.member and (name := names[i])
+        }
+
     def _flipped(
-        self, rule: SegmentRule, standing: Standing, happening: Happening | None, backfilled: bool
+        self,
+        rule: SegmentRule | SegmentDefinition,
+        standing: Standing,
+        happening: Happening | None,
+        backfilled: bool,
     ) -> None:
+        if isinstance(rule, SegmentRule) and rule.trigger is not None:
+            if standing.member and not backfilled:
+                self._came_to_hold(rule.trigger, standing.since, happening)
+            return
         cause = "" if happening is None else happening.event_id
         transition = Transition(
             contact_id=self.contact_id,
@@ -366,10 +434,20 @@ class Walk:
             traceparent="" if happening is None else happening.traceparent,
         )
         self.transitions.append(transition)
+        self._learning.touched.add(("segments", rule.name))
         if backfilled:
             return
         for trigger in self.rules.by_transition.get((rule.segment_id, standing.member), ()):
             self._cause(trigger, None, transition_id(transition), standing.since, happening)
+
+    def _came_to_hold(
+        self, trigger: TriggerRule, instant: int, happening: Happening | None
+    ) -> None:
+        """What a trigger waits for holds: a season once a year, all else each time."""
+        cause_id = str(instant)
+        if isinstance(trigger.definition.cause, SeasonCause):
+            cause_id = str(season(trigger.definition.cause, self.state.facts.zone, instant).begun)
+        self._cause(trigger, None, cause_id, instant, happening)
 
     def _cause(
         self,
@@ -378,82 +456,20 @@ class Walk:
         cause_id: str,
         instant: int,
         happening: Happening | None,
+        given: Given | None = None,
     ) -> None:
-        if instant < self._oldest_cause:
-            return
-        occurrence = caused(
-            trigger, self.contact_id, self.state.facts, event, cause_id, instant, self._now
-        )
-        if occurrence is not None:
-            self.occurrences.append(
-                msgspec.structs.replace(
-                    occurrence,
-                    received=instant if happening is None else happening.received,
-                    traceparent="" if happening is None else happening.traceparent,
-                )
-            )
+        self.causing.cause(trigger, event, cause_id, instant, happening, given or {})
+
+    def _redate(self, after: int | None) -> None:
+        """What moments go by may be other than it was."""
+        if self._learning.dated:
+            self.causing.moved(self._learning.dated, after)
+            self._learning.dated = set()
+
+    def _join_in(self, order: Start, instant: int, happening: Happening | None) -> str:
+        """Start a journey because of a trigger; returns why not, if it does not."""
+        return self.start(order, instant, happening).reason
 
 
-def settle(
-    rules: Rules,
-    facts: Facts,
-    standings: dict[str, Standing],
-    segment_ids: Iterable[str],
-    instant: int,
-) -> list[tuple[SegmentRule, Standing]]:
-    """Evaluate segments at an instant, and those that use what enters or leaves, each after what
-    it uses. Changes `standings` and `facts.segments`; returns those that were entered or left.
-    """
-    segments = rules.segments
-    todo = [segments[i].rank for i in segment_ids if i in segments]
-    heapify(todo)
-    flipped: list[tuple[SegmentRule, Standing]] = []
-    last = -1
-    while todo:
-        rank = heappop(todo)
-        if rank == last:
-            continue
-        last = rank
-        rule = rules.ranked[rank]
-        segment_id = rule.segment_id
-        value, due = rule.judge(facts, instant, None)
-        standing = standings.get(segment_id)
-        if standing is None:
-            if not value and due is None:
-                continue
-            standing = standings[segment_id] = Standing()
-        standing.due = due
-        if value == standing.member:
-            continue
-        standing.member = value
-        # Later than the last change, so that who orders by time sees them in their order.
-        standing.since = max(instant, standing.since + 1)
-        _name(facts, rule, value)
-        flipped.append((rule, standing))
-        for dependent in rules.dependents(segment_id):
-            heappush(todo, segments[dependent].rank)
-    return flipped
-
-
-def transition_id(transition: Transition) -> str:
-    """The id of the event that tells of it; the same after a crash."""
-    return derived_id(
-        "seg",
-        transition.segment_id,
-        str(transition.version),
-        transition.contact_id,
-        "entered" if transition.entered else "left",
-        str(transition.time),
-    )
-
-
-def _name(facts: Facts, rule: SegmentRule, member: bool) -> None:
-    if member:
-        facts.segments.add(rule.name)
-    else:
-        facts.segments.discard(rule.name)
-
-
-def _print(event_id: str) -> int:
-    """64 bits by which a repeat of an event is known."""
-    return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest(), "big")
+def _told_by(happening: Happening | None) -> Cause | None:
+    return None if happening is None else Cause(happening.received, happening.traceparent)

@@ -7,7 +7,22 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from expressions import Area, EventType, Registry
+from expressions.registry import WEATHER
 from expressions.schema import Spec
+
+WEATHER_FIELDS: Final = (
+    "temperature_c",
+    "apparent_temperature_c",
+    "humidity_percent",
+    "precipitation_mm",
+    "rain_mm",
+    "snow_cm",
+    "cloud_cover_percent",
+    "wind_kmh",
+    "gusts_kmh",
+    "code",
+)
+"""What `weather()` says; `code` is of table 4677 of the WMO."""
 
 ATTRIBUTES: Final[Mapping[str, Spec]] = {
     "first_name": "string",
@@ -89,7 +104,13 @@ ATTRIBUTES: Final[Mapping[str, Spec]] = {
         "accuracy_meters": "double",
     },
     "traits.last_location_time": "timestamp",
+    WEATHER: {**dict.fromkeys(WEATHER_FIELDS, "double"), "code": "int"},
 }
+
+FIXED: Final = frozenset(
+    {"stage", "zone", WEATHER, *(name for name in ATTRIBUTES if name.startswith("traits."))}
+)
+"""Attributes that Merhaba computes itself: nobody declares another type of them."""
 
 _PRODUCT: Final[Mapping[str, Spec]] = {
     "product_id": "string",
@@ -227,23 +248,58 @@ EVENTS: Final[Mapping[str, Mapping[str, Spec]]] = {
     "stage_changed": {"previous_stage": "string", "stage": "string"},
 }
 
+_AT_PLACE: Final[Mapping[str, Spec]] = {
+    "place_id": "string",
+    "name": "string",
+    "labels": "list<string>",
+    "latitude": "double",
+    "longitude": "double",
+    "accuracy_meters": "double",
+}
+CAUSES: Final[Mapping[str, Mapping[str, Spec]]] = {
+    "place_entered": _AT_PLACE,
+    "place_left": _AT_PLACE,
+}
+"""Events that only start triggers: the place, and where the contact was seen."""
+ITEM: Final[Mapping[str, Spec]] = {
+    "catalog_id": "string",
+    "item_id": "string",
+    "title": "string",
+    "category": "string",
+    "url": "string",
+    "image_url": "string",
+    "stock": "int",
+    "price": "double",
+    "former_price": "double",
+    "currency_code": "string",
+    "properties": "map",
+}
+"""What `item` says. Prices are in units of the currency; `former_price` is there after a drop."""
+
 
 def registry(
     extra_events: Iterable[str] = (),
     extra_attributes: Mapping[str, str] | None = None,
     segments: Iterable[str] | None = None,
     areas: Mapping[str, Area] | None = None,
+    weather: bool = True,
 ) -> Registry:
     """What is known by itself and what the business declared. `segments` None: any may be named,
-    and any place. `areas`: where places are, looked up when evaluating.
+    and any place. `areas`: where places are, looked up when evaluating. `weather`: whether
+    somebody tells it.
 
     Raises ValueError for an attribute whose type is none.
     """
     properties = {**EVENTS, **{name: EVENTS.get(name, _NONE) for name in extra_events}}
+    attributes = {**ATTRIBUTES, **(extra_attributes or {})}
+    if not weather:
+        del attributes[WEATHER]
     return Registry(
-        {**ATTRIBUTES, **(extra_attributes or {})},
+        attributes,
         {name: EventType(fields, open=True) for name, fields in properties.items()},
+        causes=CAUSES,
         segments=segments,
         areas=areas,
+        given={"item": ITEM},
         known_places=None if segments is None else areas,
     )

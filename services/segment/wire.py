@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import orjson
 from google.protobuf.message import DecodeError
 
@@ -12,10 +13,13 @@ from chassis.failures import FieldInvalid
 from chassis.ids import derived_id
 from chassis.streams import Record
 from chassis.times import milliseconds, stamped, timestamp
+from expressions.places import LOCATION, LOCATION_TIME, position
+from expressions.values import is_number, moment
 from merhaba.event.v1 import (
     AttributeChange,
     ConsentChanged,
     Event,
+    JourneyStepReached,
     MessageReceived,
     SegmentChanged,
     SegmentEntered,
@@ -23,6 +27,7 @@ from merhaba.event.v1 import (
     TriggerFired,
 )
 from merhaba.profile.v1 import Attribute, ConsentRecord, Contact, ContactHistory
+from services.segment.journeys.model import Reached
 from services.segment.model import (
     AttributeFact,
     ConsentFact,
@@ -30,9 +35,10 @@ from services.segment.model import (
     Occurrence,
     Past,
     SegmentRecord,
+    Spot,
     Transition,
 )
-from services.segment.timeline import transition_id
+from services.segment.settling import transition_id
 
 SOURCE: Final = "merhaba:segment"
 _OUR_MEDIA: Final = ("", "whatsapp")
@@ -83,6 +89,7 @@ def of_event(
         erased=kind == "contact_erased",
         received=milliseconds(event.received_time),
         traceparent=event.traceparent,
+        spot=_spot(event, kind),
     )
 
 
@@ -94,6 +101,8 @@ def past(history: ContactHistory, wanted: Collection[str]) -> Past:
         attributes=tuple(_facts(history)),
         consents=tuple(fact for record in history.consents for fact in _agreement(record)),
         restricted=history.state == Contact.STATE_RESTRICTED,
+        spot=_last_spot(history),
+        former_stage=history.stage.previous_stage,
     )
 
 
@@ -148,6 +157,28 @@ def firing(occurrence: Occurrence) -> Event:
             campaign_id=occurrence.campaign_id,
             parameters_json=orjson.dumps(occurrence.parameters),
             not_after_time=timestamp(occurrence.not_after_time),
+        ),
+    )
+
+
+def reached(step: Reached) -> Event:
+    """What is told of a contact in a journey."""
+    return Event(
+        event_id=step.event_id,
+        event_time=timestamp(step.time),
+        received_time=timestamp(step.received),
+        traceparent=step.traceparent,
+        source=SOURCE,
+        contact_id=step.contact_id,
+        journey_step_reached=JourneyStepReached(
+            journey_id=step.journey_id,
+            journey_version=step.version,
+            instance_id=step.instance_id,
+            step_id=step.step_id,
+            state=step.state,
+            campaign_id=step.campaign_id,
+            parameters_json=orjson.dumps(step.parameters, default=str) if step.parameters else b"",
+            not_after_time=timestamp(step.not_after_time),
         ),
     )
 
@@ -211,6 +242,44 @@ def _facts(history: ContactHistory) -> Iterator[AttributeFact]:
             yield AttributeFact(name, inferred.value, milliseconds(inferred.change_time))
     if history.HasField("stage"):
         yield AttributeFact("stage", history.stage.stage, milliseconds(history.stage.enter_time))
+
+
+def _spot(event: Event, kind: str) -> Spot | None:
+    time = milliseconds(event.event_time)
+    if kind == "location_pinged":
+        ping = event.location_pinged
+        return _valid(Spot(time, ping.latitude, ping.longitude, ping.accuracy_meters))
+    if kind == "message_received" and event.message_received.content.HasField("location"):
+        location = event.message_received.content.location
+        return _valid(Spot(time, location.latitude, location.longitude))
+    return None
+
+
+def _last_spot(history: ContactHistory) -> Spot | None:
+    traits = {one.name: one for one in history.traits if one.name.startswith(LOCATION)}
+    if LOCATION not in traits:
+        return None
+    found = _json(traits[LOCATION].value_json, LOCATION)
+    if (point := position(found)) is None:
+        return None
+    time = None
+    if since := traits.get(LOCATION_TIME):
+        time = moment(_json(since.value_json, LOCATION_TIME))
+    accuracy = found.get("accuracy_meters")
+    return _valid(
+        Spot(
+            milliseconds(traits[LOCATION].change_time) if time is None else time,
+            *point,
+            float(accuracy) if is_number(accuracy) else 0.0,
+        )
+    )
+
+
+def _valid(spot: Spot) -> Spot | None:
+    """None when it is nowhere on the earth; an uncertainty that is none is unknown."""
+    if not (-90 <= spot.latitude <= 90 and -180 <= spot.longitude <= 180):
+        return None
+    return spot if spot.accuracy >= 0 else msgspec.structs.replace(spot, accuracy=0.0)
 
 
 def _consents(event: Event) -> tuple[ConsentFact, ...]:

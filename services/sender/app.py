@@ -2,14 +2,17 @@
 
 import asyncio
 import random
+import secrets
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
 import structlog
+from aiohttp import ClientTimeout
 
 from chassis.app import platform, serving, tasks
 from chassis.clock import milliseconds_of
+from chassis.outbound import outbound
 from chassis.privacy import Erasures
 from chassis.rpc import channel, server
 from chassis.settings import from_env
@@ -17,9 +20,12 @@ from chassis.streams import Consumer
 from chassis.transient import transient
 from merhaba.sender.v1 import (
     add_CampaignServiceServicer_to_server,
+    add_FileServiceServicer_to_server,
     add_MessageServiceServicer_to_server,
     add_NumberServiceServicer_to_server,
+    add_PolicyServiceServicer_to_server,
     add_PrivacyServiceServicer_to_server,
+    add_RateCardServiceServicer_to_server,
     add_TemplateServiceServicer_to_server,
 )
 from services.sender.api import MessageApi
@@ -35,22 +41,42 @@ from services.sender.consumer import (
     StatusConsumer,
 )
 from services.sender.dispatch import Dispatcher, Limits
+from services.sender.explaining import Explaining
+from services.sender.file_api import FileApi
+from services.sender.files.downloads import Downloads
+from services.sender.files.library import Files
+from services.sender.files.store import FileStore
+from services.sender.files.uploads import Uploads
 from services.sender.held import Held
+from services.sender.intents import Intents
 from services.sender.naming import Named
 from services.sender.neighbours import Neighbours
+from services.sender.number_api import NumberApi
+from services.sender.numbers.keeping import Keeping
+from services.sender.numbers.store import NumberStore
 from services.sender.people_store import PeopleStore
 from services.sender.planner import Planner
+from services.sender.policy_api import PolicyApi
+from services.sender.post import Post
 from services.sender.privacy_api import PrivacyApi
+from services.sender.rate_card_api import RateCardApi
 from services.sender.registry import Registry
-from services.sender.registry_api import NumberApi, TemplateApi
 from services.sender.registry_store import RegistryStore
+from services.sender.rulebook.policy_store import PolicyStore
+from services.sender.rulebook.rate_card_store import RateCardStore
+from services.sender.rulebook.recalling import Recalling
 from services.sender.store import Outbox
+from services.sender.template_api import TemplateApi
 from services.sender.throttle import RedisThrottle
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _PACKAGE: Final = "merhaba.sender.v1"
-_SERVICES: Final = ("Message", "Campaign", "Template", "Number", "Privacy")
+_SERVICES: Final = (
+    *("Message", "Campaign", "Template", "Number", "File", "Policy", "RateCard", "Privacy"),
+)
+_OUTSIDE: Final = 32  # connections to addresses that callers and Meta name
 _LEASE_AFTER_CALL_S: Final = 30  # longer than an outcome waits to be written
+_SLOTS: Final = 16  # rows of one count of messages, so that replicas rarely share one
 _logger = structlog.get_logger()
 
 
@@ -73,17 +99,17 @@ async def main(stop: asyncio.Event) -> None:
             cloud_api(
                 settings.cloud_api_url,
                 settings.cloud_api_version,
-                settings.cloud_api_token.get_secret_value(),
+                settings.tokens(),
                 settings.call_timeout_s,
-                settings.send_concurrency,
             )
         )
         limits = Limits(
             concurrency=settings.send_concurrency,
-            lease_ms=int((settings.call_timeout_s + _LEASE_AFTER_CALL_S) * 1000),
-            unknown_ms=settings.unknown_deadline_s * 1000,
+            lease_ms=int(
+                (settings.call_timeout_s + settings.media_timeout_s + _LEASE_AFTER_CALL_S) * 1000
+            ),
         )
-        outbox = Outbox(base.pool, base.effects, limits.unknown_ms)
+        outbox = Outbox(base.pool, base.effects, secrets.randbelow(_SLOTS))
         campaigns = CampaignStore(base.pool, base.effects)
         people = PeopleStore(base.effects)
         held = Held(base.pool, base.effects, base.clock)
@@ -92,11 +118,23 @@ async def main(stop: asyncio.Event) -> None:
             await held.erase(Named([contact_id]))
 
         shelf = RegistryStore(base.pool, base.effects)
+        numbers = NumberStore(base.pool, base.effects)
+        file_store = FileStore(base.pool)
+        outside = await stack.enter_async_context(
+            outbound(
+                ClientTimeout(total=settings.media_timeout_s, sock_connect=5.0),
+                _OUTSIDE,
+                inside=settings.media_inside,
+            )
+        )
+        files = Files(file_store, outside, base.clock, transient)
+        uploads = Uploads(file_store, graph, base.clock, settings.media_timeout_s)
+        throttle = RedisThrottle(base.log)
         dispatcher = Dispatcher(
             outbox,
             neighbours,
-            graph,
-            RedisThrottle(base.log),
+            Post(graph, numbers, uploads, base.clock, transient),
+            throttle,
             base.clock,
             random.random,
             limits,
@@ -111,10 +149,14 @@ async def main(stop: asyncio.Event) -> None:
             dispatcher.wake,
         )
         planner = Planner(campaigns, neighbours, base.clock, dispatcher.wake, transient, _warn)
+        recalling = Recalling(base.pool, base.clock, dispatcher.wake, transient, _warn)
         registry = Registry(shelf, graph, lambda: milliseconds_of(base.clock.now()))
+        keeping = Keeping(numbers, graph, base.clock, transient, _warn)
+        intents = Intents(outbox, neighbours, numbers, shelf, files, base.clock)
+        explaining = Explaining(outbox, neighbours, campaigns, intents, base.clock)
         own = server("sender", secret)
         add_MessageServiceServicer_to_server(
-            MessageApi(outbox, neighbours, shelf, campaigns, graph, dispatcher, base.clock),  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
+            MessageApi(outbox, intents, explaining, numbers, graph, dispatcher),  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
             own,
         )
         add_CampaignServiceServicer_to_server(
@@ -122,21 +164,39 @@ async def main(stop: asyncio.Event) -> None:
             own,
         )
         add_TemplateServiceServicer_to_server(TemplateApi(registry), own)  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
-        add_NumberServiceServicer_to_server(NumberApi(registry), own)  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
+        add_NumberServiceServicer_to_server(
+            NumberApi(numbers, keeping, throttle, graph.authorised), own
+        )
+        add_FileServiceServicer_to_server(
+            FileApi(files, file_store, numbers, uploads, Downloads(graph, outside)), own
+        )
+        add_PolicyServiceServicer_to_server(
+            PolicyApi(PolicyStore(base.pool), recalling.call, base.clock), own
+        )
+        add_RateCardServiceServicer_to_server(
+            RateCardApi(RateCardStore(base.pool), recalling.call, base.clock), own
+        )
         erasures = Erasures(base.pool, "sender", base.clock)
         add_PrivacyServiceServicer_to_server(PrivacyApi(held, erasures, base.clock), own)
-        heard = ContactConsumer(outbox, people, forget, confirming.confirm)
+        heard = ContactConsumer(outbox, people, forget, confirming.confirm, dispatcher.heard)
         consumers = [
             Consumer(base.log, group, [topic], handle)
             for group, topic, handle in (
                 ("sender.status", "inbound.status", StatusConsumer(outbox).handle),
                 ("sender.signal", "signal", SignalConsumer(planner).handle),
                 ("sender.contact", "contact", heard.handle),
-                ("sender.account", "inbound.message", AccountConsumer(shelf).handle),
+                ("sender.account", "inbound.message", AccountConsumer(shelf, numbers).handle),
             )
         ]
         await stack.enter_async_context(
-            tasks(dispatcher.run, planner.run, *(consumer.run for consumer in consumers))
+            tasks(
+                dispatcher.run,
+                planner.run,
+                recalling.run,
+                keeping.run,
+                files.run,
+                *(consumer.run for consumer in consumers),
+            )
         )
         await stack.enter_async_context(
             serving(own, settings, [f"{_PACKAGE}.{name}Service" for name in _SERVICES])

@@ -1,5 +1,6 @@
 """CampaignService: drafting, launching, steering and watching campaigns."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -34,19 +35,23 @@ from merhaba.sender.v1 import (
     WatchCampaignResponse,
 )
 from services.sender import template as templates
+from services.sender.failures import (
+    CampaignState,
+    NumberUnusable,
+    ParametersInvalid,
+    TemplateNotFound,
+    TemplateState,
+)
 from services.sender.model import (
     NEVER,
     Campaign,
     CampaignPhase,
-    CampaignState,
+    Counts,
     Message,
-    NumberUnusable,
-    ParametersInvalid,
+    Number,
     Standing,
     State,
     Template,
-    TemplateNotFound,
-    TemplateState,
 )
 from services.sender.personal import compile_binding
 from services.sender.wire import (
@@ -57,6 +62,7 @@ from services.sender.wire import (
     recipient_proto,
 )
 
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _LATEST: Final = (NEVER, "")
 _OVER: Final = frozenset({CampaignPhase.COMPLETED, CampaignPhase.CANCELLED, CampaignPhase.STOPPED})
 _OPEN_STATES: Final = frozenset(
@@ -78,7 +84,7 @@ class Campaigns(Protocol):
     async def change(
         self, campaign_id: str, change: Callable[[Standing], bool], now: int
     ) -> Standing: ...
-    async def counts(self, campaign_id: str) -> list[tuple[str, int, str, int, int, int, int]]: ...
+    async def counts(self, campaign_id: str) -> list[Counts]: ...
     async def recipients(
         self,
         campaign_id: str,
@@ -87,7 +93,9 @@ class Campaigns(Protocol):
         after: str,
         n: int,
     ) -> list[Message]: ...
-    async def materials(self, campaign: Campaign) -> tuple[Sequence[Template], Sequence[str]]: ...
+    async def materials(
+        self, campaign: Campaign
+    ) -> tuple[Sequence[Template], Sequence[Number]]: ...
 
 
 class CampaignApi(CampaignServiceServicer):
@@ -331,8 +339,13 @@ def check(draft: CampaignProto) -> None:
     source = draft.audience.WhichOneof("source")
     if source is None:
         raise FieldInvalid("campaign.audience", "missing; say whom it is for")
-    if source == "file" or draft.audience.filter or draft.HasField("budget"):
-        raise Unimplemented("audiences from files, filters and budgets do not exist yet")
+    if source == "file" or draft.audience.filter:
+        raise Unimplemented("audiences from files and filters do not exist yet")
+    if draft.HasField("budget"):
+        if draft.budget.amount_micros <= 0:
+            raise FieldInvalid("campaign.budget.amount_micros", "not above 0")
+        if not _CURRENCY.fullmatch(draft.budget.currency_code):
+            raise FieldInvalid("campaign.budget.currency_code", "not ISO 4217, such as EUR")
     if any(person.WhichOneof("destination") == "group_id"
            for person in draft.audience.contacts.contacts):  # fmt: skip
         raise FieldInvalid("campaign.audience.contacts", "groups get no campaigns")

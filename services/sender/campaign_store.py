@@ -7,13 +7,15 @@ from typing import Final
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
 from merhaba.sender.v1 import Campaign as CampaignProto
+from services.sender.failures import CampaignNotFound
 from services.sender.model import (
     NEVER,
     Campaign,
-    CampaignNotFound,
     CampaignPhase,
+    Counts,
     Happening,
     Message,
+    Number,
     Standing,
     State,
     Template,
@@ -27,6 +29,7 @@ Change = Callable[[Standing], bool]
 
 _COLUMNS: Final = ", ".join(Standing.__struct_fields__)
 _WRITTEN: Final = [c for c in Standing.__struct_fields__ if c not in {"campaign_id", "create_time"}]
+_NUMBERS: Final = ", ".join(Number.__struct_fields__)
 _TEMPLATES: Final = ", ".join(Template.__struct_fields__)
 _MOVED: Final = 1_000
 _TAKES: Final = [CampaignPhase.PLANNING, CampaignPhase.RUNNING, CampaignPhase.PAUSED]
@@ -51,6 +54,7 @@ class CampaignStore:
                 f"INSERT INTO campaigns ({_COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING",
                 *(getattr(standing, field) for field in fields),
             )
+            await _limit(connection, standing)
             return []
 
         await self._effects.apply((), work)
@@ -88,24 +92,27 @@ class CampaignStore:
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
             standing = await _locked(connection, campaign_id)
             changed.append(standing)
-            before = standing.state
+            before, definition = standing.state, standing.definition
             if not change(standing):
                 return []
             await _write(connection, standing, now)
+            if standing.definition != definition:
+                await _limit(connection, standing)
             return [campaign_record(standing)] if standing.state != before else []
 
         await self._effects.apply((), work)
         return changed[0]
 
-    async def counts(self, campaign_id: str) -> list[tuple[str, int, str, int, int, int, int]]:
-        """Variant, state, gate, error code, messages, replied, clicked."""
+    async def counts(self, campaign_id: str) -> list[Counts]:
+        """How many messages stand where, and what they cost."""
         rows = await self._pool.fetch(
             "SELECT variant, state, gate, error_code, count(*),"
-            " count(*) FILTER (WHERE replied_time > 0), count(*) FILTER (WHERE clicked_time > 0)"
+            " count(*) FILTER (WHERE replied_time > 0), count(*) FILTER (WHERE clicked_time > 0),"
+            " sum(cost_micros)::bigint, max(currency)"
             " FROM messages WHERE campaign_id = $1 GROUP BY 1, 2, 3, 4",
             campaign_id,
         )
-        return [tuple(row) for row in rows]
+        return [Counts(*row) for row in rows]
 
     async def recipients(
         self, campaign_id: str, conditions: Mapping[str, str], states: Sequence[int], after: str,
@@ -134,7 +141,7 @@ class CampaignStore:
         )
         return None if row is None else _campaign(Standing(*row))
 
-    async def materials(self, campaign: Campaign) -> tuple[list[Template], list[str]]:
+    async def materials(self, campaign: Campaign) -> tuple[list[Template], list[Number]]:
         """The templates its variants name, and the numbers it may go from."""
         templates = await self._pool.fetch(
             f"SELECT {_TEMPLATES} FROM templates WHERE waba_id = $1 AND name = ANY($2::text[])",
@@ -142,12 +149,12 @@ class CampaignStore:
             [variant.template for variant in campaign.variants],
         )
         numbers = await self._pool.fetch(
-            "SELECT phone_number_id FROM numbers WHERE waba_id = $1"
+            f"SELECT {_NUMBERS} FROM numbers WHERE waba_id = $1"
             " AND ($2::text[] = '{}' OR phone_number_id = ANY($2))",
             campaign.waba_id,
             list(campaign.phone_number_ids),
         )
-        return [Template(*row) for row in templates], [row[0] for row in numbers]
+        return [Template(*row) for row in templates], [Number(*row) for row in numbers]
 
     async def plan(
         self,
@@ -365,6 +372,17 @@ async def _write(connection: Connection, standing: Standing, now: int) -> None:
         f"UPDATE campaigns SET {assigned}, swept = false WHERE campaign_id = $1",
         standing.campaign_id,
         *(getattr(standing, c) for c in _WRITTEN),
+    )
+
+
+async def _limit(connection: Connection, standing: Standing) -> None:
+    """What claims look at of a definition, where they need not read all of it."""
+    campaign = CampaignProto.FromString(standing.definition)
+    await connection.execute(
+        "UPDATE campaigns SET budget_micros = $2, budget_currency = $3, ignores_control = $4"
+        " WHERE campaign_id = $1",
+        *(standing.campaign_id, campaign.budget.amount_micros, campaign.budget.currency_code),
+        campaign.ignores_global_control,
     )
 
 

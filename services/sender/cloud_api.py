@@ -1,9 +1,9 @@
-"""Meta's Cloud API: one method that sends, one that manages."""
+"""Meta's Cloud API: one method that sends, one that manages, one that uploads."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from types import SimpleNamespace
+from secrets import token_hex
 from typing import Any, Final
 
 import aiohttp
@@ -12,20 +12,23 @@ from opentelemetry.trace import SpanKind
 
 from chassis import names
 from chassis.telemetry import WORDLESS, counter, parent, traceparent, tracer
-from services.sender.model import (
-    Address,
-    Message,
+from services.sender.calls import Calls, Lost, calls
+from services.sender.failures import (
+    NumberUnusable,
     PlatformBusy,
     PlatformRefused,
     PlatformUnavailable,
     TemplateExists,
 )
+from services.sender.model import Message
 from services.sender.outcome import Answer
+from services.sender.posting import Posted, Upload
 
 _EXISTS: Final = 2388024
 _BUSY: Final = frozenset({4, 17, 80007, 80008})
 _TRANSIENT: Final = frozenset({1, 2, 131000, 131016, 133004})
 _LARGEST_ANSWER: Final = 8 * 1024 * 1024
+_MANAGING: Final = 20  # calls at once that send no message
 
 _calls = counter("merhaba.sender.calls", "{call}")
 _encode: Final = msgspec.json.Encoder().encode
@@ -54,74 +57,118 @@ _answer: Final = msgspec.json.Decoder(_Body).decode
 
 
 class CloudApi:
-    """Calls of one app, with one token."""
+    """Calls of Meta's API, each with the access token of a credential."""
 
-    def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, posts: Calls, base: str, tokens: Mapping[str, str]
+    ) -> None:
+        """`tokens`: by the name of the credential."""
         self._session = session
+        self._calls = posts
         self._base = base
+        self._tokens = tokens
 
-    async def send(self, message: Message, address: Address) -> Answer:
+    def authorised(self, credential: str) -> dict[str, str]:
+        """Headers that a call carries; raises NumberUnusable when no such secret is set."""
+        token = self._tokens.get(credential)
+        if token is None:
+            raise NumberUnusable(
+                f"no access token is called {credential}; put it into CLOUD_API_TOKENS",
+                problem="no_such_secret",
+            )
+        return {"Authorization": f"Bearer {token}"}
+
+    async def send(self, message: Message, posted: Posted, credential: str) -> Answer:
         """Send one message. Whatever the network or Meta does is told in the answer."""
-        body = {
-            "messaging_product": "whatsapp",
-            "recipient_type": "individual",
-            **({"to": f"+{address.wa_id}"} if address.wa_id else {"recipient": address.bsuid}),
-            **_decode(message.body),
-            "biz_opaque_callback_data": message.message_id,
-        }
-        if message.context_wamid:
-            body["context"] = {"message_id": message.context_wamid}
+        path = f"{message.phone_number_id}/{posted.endpoint}"
+        body, headers = _encode(posted.body), self.authorised(credential)
+        if not message.traceparent:
+            return self._counted(await self._post(path, body, headers))
         with tracer.start_as_current_span(
             "graph call",
             context=parent(message.traceparent),
             kind=SpanKind.CLIENT,
             **WORDLESS,
         ) as span:
-            answer = await self._post(f"{message.phone_number_id}/messages", _encode(body))
-            outcome = "sent" if answer.wamid else str(answer.code or answer.why or answer.status)
-            span.set_attribute(names.OUTCOME, outcome)
-            _calls.add(1, {"outcome": outcome})
+            answer = self._counted(await self._post(path, body, headers))
+            span.set_attribute(names.OUTCOME, _outcome(answer))
             return answer._replace(traceparent=traceparent())
 
-    async def _post(self, path: str, body: bytes) -> Answer:
-        trace = SimpleNamespace(left=False)
+    def _counted(self, answer: Answer) -> Answer:
+        _calls.add(1, {"outcome": _outcome(answer)})
+        return answer
+
+    async def _post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         try:
-            async with self._session.post(
-                f"{self._base}/{path}", data=body, headers=_JSON, trace_request_ctx=trace
-            ) as response:
-                read = await response.read()
-                try:
-                    found = _answer(read)
-                except msgspec.MsgspecError:
-                    return Answer(response.status, why=f"http_{response.status}")
-                wamid = found.messages[0].id if found.messages else ""
-                return Answer(
-                    response.status,
-                    wamid=wamid,
-                    code=found.error.code if found.error else None,
-                    retry_after_ms=_retry_after(response.headers),
-                )
-        except TimeoutError:
-            return Answer(left=trace.left, why="timeout")
-        except aiohttp.ClientConnectorError:
-            return Answer(left=False, why="connect")
-        except (aiohttp.ClientError, OSError) as error:
-            return Answer(left=trace.left, why=type(error).__name__)
+            reply = await self._calls.post(path, headers, body)
+        except Lost as lost:
+            return Answer(left=lost.left, why=lost.why)
+        try:
+            found = _answer(reply.body)
+        except msgspec.MsgspecError:
+            return Answer(reply.status, why=f"http_{reply.status}")
+        return Answer(
+            reply.status,
+            wamid=found.messages[0].id if found.messages else "",
+            code=found.error.code if found.error else None,
+            retry_after_ms=int(reply.retry_after) * 1000 if reply.retry_after.isdigit() else 0,
+        )
 
     async def manage(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        credential: str = "default",
     ) -> dict[str, Any]:
-        """A call about templates or numbers. Raises PlatformRefused, PlatformBusy,
-        PlatformUnavailable or TemplateExists."""
+        """A call about templates, numbers or media. Raises PlatformRefused, PlatformBusy,
+        PlatformUnavailable, TemplateExists or NumberUnusable."""
+        data = None if body is None else _encode(body)
+        return await self._asked(method, path, {**_JSON, **self.authorised(credential)}, data=data)
+
+    async def upload(
+        self, phone_number_id: str, upload: Upload, credential: str, timeout_s: float
+    ) -> str:
+        """Put a file on Meta; returns its id there. Raises as `manage`."""
+        boundary = token_hex(16)
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="messaging_product"\r\n\r\n'
+            f"whatsapp\r\n--{boundary}\r\n"
+            f'Content-Disposition: form-data; name="type"\r\n\r\n{upload.mime_type}\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n'
+            f"Content-Type: {upload.mime_type}\r\n\r\n"
+        ).encode()
+        tail = f"\r\n--{boundary}--\r\n".encode()
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield head
+            async for part in upload.parts:
+                yield part
+            yield tail
+
+        headers = {
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Content-Length": str(len(head) + upload.size_bytes + len(tail)),
+            **self.authorised(credential),
+        }
+        found = await self._asked(
+            "POST",
+            f"{phone_number_id}/media",
+            headers,
+            data=parts(),
+            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=5.0),
+        )
+        return str(found["id"])
+
+    async def _asked(
+        self, method: str, path: str, headers: Mapping[str, str], **arguments: Any
+    ) -> dict[str, Any]:
         operation = f"{method} {path.partition('?')[0].rpartition('/')[2]}"
         try:
             async with self._session.request(
-                method,
-                f"{self._base}/{path}",
-                data=None if body is None else _encode(body),
-                headers=_JSON,
+                method, f"{self._base}/{path}", headers=headers, **arguments
             ) as response:
-                found = _decode(await response.content.read(_LARGEST_ANSWER))
+                found = _decode(await _whole(response))
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError) as error:
             raise PlatformUnavailable(
                 f"Meta did not answer ({type(error).__name__}); try again", operation=operation
@@ -131,6 +178,20 @@ class CloudApi:
         if "error" in found:
             raise _failure(msgspec.convert(found["error"], _Error), operation)
         return found
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """An answer's body, up to a limit; what comes in pieces would be read as the first of them."""
+    body = bytearray()
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) > _LARGEST_ANSWER:
+            raise aiohttp.ClientPayloadError(f"more than {_LARGEST_ANSWER} bytes")
+    return bytes(body)
+
+
+def _outcome(answer: Answer) -> str:
+    return "sent" if answer.wamid else str(answer.code or answer.why or answer.status)
 
 
 _JSON: Final = {"Content-Type": "application/json"}
@@ -150,32 +211,18 @@ def _failure(error: _Error, operation: str) -> Exception:
     )
 
 
-def _retry_after(headers: Mapping[str, str]) -> int:
-    value = headers.get("Retry-After", "")
-    return int(value) * 1000 if value.isdigit() else 0
-
-
 @asynccontextmanager
 async def cloud_api(
-    url: str, version: str, token: str, timeout_s: float, connections: int
+    url: str, version: str, tokens: Mapping[str, str], timeout_s: float
 ) -> AsyncIterator[CloudApi]:
-    """The API at `url`, for as long as the block runs."""
-    trace = aiohttp.TraceConfig()
-
-    async def left(
-        _session: aiohttp.ClientSession,
-        context: SimpleNamespace,
-        _params: aiohttp.TraceRequestHeadersSentParams,
-    ) -> None:
-        if context.trace_request_ctx is not None:
-            context.trace_request_ctx.left = True
-
-    trace.on_request_headers_sent.append(left)
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, ttl_dns_cache=60),
-        timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, 5.0)),
-        headers={"Authorization": f"Bearer {token}"},
-        trace_configs=[trace],
-        cookie_jar=aiohttp.DummyCookieJar(),
-    ) as session:
-        yield CloudApi(session, f"{url.rstrip('/')}/{version}")
+    """The API at `url`, for as long as the block runs; `tokens` by the names of credentials."""
+    base = f"{url.rstrip('/')}/{version}"
+    async with (
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_MANAGING, ttl_dns_cache=60),
+            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, 5.0)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session,
+        calls(base, timeout_s) as posts,
+    ):
+        yield CloudApi(session, posts, base, tokens)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from chassis.settings import ServiceSettings
 
@@ -19,6 +19,17 @@ class SenderSettings(ServiceSettings):
     cloud_api_token: SecretStr
     """Token of a system user that may send messages and manage templates."""
 
+    cloud_api_tokens: SecretStr = SecretStr("")
+    """Further tokens, comma-separated, each with the name by which a number's `credential_name`
+    calls it: `brand:EAAB…,other:EAAC…`. CLOUD_API_TOKEN is called `default`."""
+
+    media_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+    """How long fetching a file by its URL, or putting one on Meta, may take."""
+
+    media_inside: bool = False
+    """Let files be fetched from addresses inside our own network, and without TLS: for laptops and
+    tests, since whoever sends messages could read everything there."""
+
     profile_target: str
     """gRPC target of profile: `dns:///profile:50051`."""
 
@@ -34,10 +45,6 @@ class SenderSettings(ServiceSettings):
     send_concurrency: Annotated[int, Field(ge=1, le=2000)] = 200
     """Calls to Meta under way at once in this process."""
 
-    unknown_deadline_s: Annotated[int, Field(ge=1)] = 86_400
-    """How long a message of which nobody knows whether it was sent waits for a status before it
-    counts as failed."""
-
     stopped_text_tr: str = (
         "Tamam, size artık kampanya mesajı göndermeyeceğiz. Yeniden almak için BAŞLA yazın."
     )
@@ -52,3 +59,25 @@ class SenderSettings(ServiceSettings):
 
     resumed_text_en: str = "You will get our offers again. Write STOP to end them."
     """The same as `resumed_text_tr` for everybody else."""
+
+    @field_validator("cloud_api_tokens")
+    @classmethod
+    def _named(cls, value: SecretStr) -> SecretStr:
+        _tokens_of(value.get_secret_value())
+        return value
+
+    def tokens(self) -> dict[str, str]:
+        """Access tokens by the names of their credentials."""
+        more = _tokens_of(self.cloud_api_tokens.get_secret_value())
+        return {"default": self.cloud_api_token.get_secret_value(), **more}
+
+
+def _tokens_of(text: str) -> dict[str, str]:
+    """Raises ValueError, which tells no token, when it is something else."""
+    found: dict[str, str] = {}
+    for number, one in enumerate(filter(None, (part.strip() for part in text.split(","))), 1):
+        name, colon, token = one.partition(":")
+        if not colon or not name or not token or name == "default" or name in found:
+            raise ValueError(f"number {number}: write it as name:token, with a name of its own")
+        found[name] = token
+    return found

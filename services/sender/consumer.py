@@ -1,6 +1,7 @@
 """What comes over the log: statuses, triggers, what contacts did, what Meta says of the account."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -10,11 +11,22 @@ from msgspec.structs import replace
 from chassis import telemetry
 from chassis.failures import FieldInvalid
 from merhaba.event.v1 import Event
-from services.sender.model import AccountChange, Departure, Kinship, Occurrence, Understood
+from services.sender.account_wire import number_facts, template_change
+from services.sender.gates.now import OPEN_COMPLAINT
+from services.sender.model import (
+    AccountChange,
+    Departure,
+    Kinship,
+    Occurrence,
+    Relief,
+    Understood,
+)
+from services.sender.numbers.facts import NumberFact
 from services.sender.outcome import kind_of
 from services.sender.progress import Fact, Kind, Status, Talk
 from services.sender.wire import at
 
+_COMPLAINTS: Final = frozenset({"complaint_opened", "complaint_closed"})
 _KINDS: Final = {
     "sent": Kind.SENT,
     "delivered": Kind.DELIVERED,
@@ -22,7 +34,6 @@ _KINDS: Final = {
     "played": Kind.PLAYED,
     "failed": Kind.FAILED,
 }
-_TEMPLATE_STATES: Final = {"FLAGGED": "", "REINSTATED": "APPROVED", "UNARCHIVED": "APPROVED"}
 
 
 class Ears(Protocol):
@@ -34,6 +45,10 @@ class Ears(Protocol):
 
     async def talk(self, talks: Sequence[Talk], onward: Sequence[str]) -> None:
         """Fold in what contacts did; each has its effect once."""
+        ...
+
+    async def relieve(self, contact_ids: Sequence[str], now: int) -> None:
+        """Ask again what waits for complaints of these contacts."""
         ...
 
 
@@ -53,11 +68,19 @@ class Occurring(Protocol):
         ...
 
 
-class Accounts(Protocol):
-    """The registry, as Meta changes it."""
+class Templates(Protocol):
+    """Templates, as Meta changes them."""
 
     async def account(self, changes: Sequence[AccountChange]) -> None:
         """Fold changes in, each once."""
+        ...
+
+
+class Numbers(Protocol):
+    """Business numbers, as Meta changes them."""
+
+    async def told(self, facts: Sequence[NumberFact]) -> None:
+        """Fold facts in, each once."""
         ...
 
 
@@ -134,12 +157,12 @@ def _status(event: Event, raw: bytes) -> Status | None:
     )
 
 
-Told = Talk | Kinship | Departure | Understood
+Told = Talk | Kinship | Departure | Understood | Relief
 
 
 class ContactConsumer(_Consumer[Told]):
     """Group `sender.contact`, of `contact`: windows, replies and clicks, who is one person, who was
-    erased, and who is to be told that a keyword was understood."""
+    erased, whose complaints are settled, and who is to be told that a keyword was understood."""
 
     def __init__(
         self,
@@ -147,15 +170,24 @@ class ContactConsumer(_Consumer[Told]):
         relations: Relations,
         erase: Callable[[str], Awaitable[object]],
         confirm: Callable[[Sequence[Understood]], Awaitable[None]] | None = None,
+        heard: Callable[[Mapping[str, int]], Awaitable[None]] | None = None,
     ) -> None:
-        """`erase` deletes everything of a contact, for good; `confirm` answers keywords."""
+        """`erase` deletes everything of a contact, for good; `confirm` answers keywords; `heard` is
+        told how many messages came in, by number."""
         super().__init__("sender.contact", _told, self._hear)
         self._ears = ears
         self._relations = relations
         self._erase = erase
         self._confirm = confirm
+        self._heard = heard
 
     async def _hear(self, told: Sequence[Told], onward: Sequence[str]) -> None:
+        # First: Meta has counted them already, whatever becomes of them here.
+        received = Counter(
+            one.phone_number_id for one in told if isinstance(one, Talk) and one.phone_number_id
+        )
+        if received and self._heard is not None:
+            await self._heard(received)
         for one in told:
             if isinstance(one, Departure):
                 await self._erase(one.contact_id)
@@ -164,6 +196,8 @@ class ContactConsumer(_Consumer[Told]):
         talks = [(one, t) for one, t in zip(told, onward, strict=True) if isinstance(one, Talk)]
         if talks:
             await self._ears.talk([talk for talk, _ in talks], [trace for _, trace in talks])
+        if relieved := [one.contact_id for one in told if isinstance(one, Relief)]:
+            await self._ears.relieve(relieved, max(o.time for o in told if isinstance(o, Relief)))
         # After the messages that opened the windows.
         understood = [
             replace(one, traceparent=trace)
@@ -175,6 +209,8 @@ class ContactConsumer(_Consumer[Told]):
 
 
 def _told(event: Event, raw: bytes) -> Told | None:
+    if event.tracked.name in _COMPLAINTS and _settled(event):
+        return Relief(event.contact_id, at(event, "received_time"), event.traceparent)
     match event.WhichOneof("body"):
         case "contact_erased":
             if not event.contact_id:
@@ -209,6 +245,12 @@ def _told(event: Event, raw: bytes) -> Told | None:
     )
 
 
+def _settled(event: Event) -> bool:
+    """Whether profile says with the event that no complaint is open any more."""
+    said = {change.name: change.value_json for change in event.changes}
+    return OPEN_COMPLAINT in said and said[OPEN_COMPLAINT] != b"true"
+
+
 def _talk(event: Event, _raw: bytes) -> Talk | None:
     match event.WhichOneof("body"):
         case "message_received":
@@ -241,7 +283,7 @@ def _talk(event: Event, _raw: bytes) -> Talk | None:
 
 
 class SignalConsumer(_Consumer[Occurrence]):
-    """Group `sender.signal`, of `signal`: triggers that name a campaign."""
+    """Group `sender.signal`, of `signal`: triggers and steps of journeys that name a campaign."""
 
     def __init__(self, occurring: Occurring) -> None:
         super().__init__("sender.signal", _occurrence, self._occur)
@@ -254,73 +296,45 @@ class SignalConsumer(_Consumer[Occurrence]):
 
 
 def _occurrence(event: Event, _raw: bytes) -> Occurrence | None:
-    fired = event.trigger_fired
-    if not fired.campaign_id:
+    kind = event.WhichOneof("body")
+    if kind not in ("trigger_fired", "journey_step_reached"):
+        return None
+    told = getattr(event, kind)
+    if not told.campaign_id:
         return None
     try:
-        parameters = msgspec.json.decode(fired.parameters_json or b"{}", type=dict)
+        parameters = msgspec.json.decode(told.parameters_json or b"{}", type=dict)
     except msgspec.MsgspecError as error:
-        raise FieldInvalid("trigger_fired.parameters_json", "not a JSON object") from error
+        raise FieldInvalid(f"{kind}.parameters_json", "not a JSON object") from error
+    fired = event.trigger_fired
     return Occurrence(
         event.event_id,
         event.contact_id,
-        fired.campaign_id,
-        fired.occurrence_id,
+        told.campaign_id,
+        # The id of a step that a journey has done is that of its event.
+        fired.occurrence_id or event.event_id,
         fired.trigger_id,
         parameters,
         at(event, "event_time"),
-        at(fired, "not_after_time"),
+        at(told, "not_after_time"),
         at(event, "received_time"),
         event.traceparent,
+        event.journey_step_reached.journey_id,
     )
 
 
 class AccountConsumer:
     """Group `sender.account`, of `inbound.message`: templates and numbers."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def __init__(self, templates: Templates, numbers: Numbers) -> None:
+        self._templates = templates
+        self._numbers = numbers
 
     async def handle(self, batch: Sequence[bytes]) -> None:
         """Fold what Meta says into the registry."""
-        changes = [c for event in _decode(batch) if (c := _change(event)) is not None]
+        events = _decode(batch)
+        changes = [c for event in events if (c := template_change(event)) is not None]
         if changes:
-            await self._accounts.account(changes)
-
-
-def _change(event: Event) -> AccountChange | None:
-    time = at(event, "event_time")
-    match event.WhichOneof("body"):
-        case "template_status_changed":
-            status = event.template_status_changed
-            state = _TEMPLATE_STATES.get(status.status, status.status)
-            return AccountChange(
-                event.event_id,
-                time,
-                status.waba_id,
-                template_id=status.template_id,
-                state=state,
-                state_reason="" if status.reason == "NONE" else status.reason,
-                state_detail=status.detail,
-            )
-        case "template_category_changed":
-            category = event.template_category_changed
-            return AccountChange(
-                event.event_id,
-                time,
-                category.waba_id,
-                template_id=category.template_id,
-                category=category.category,
-                category_time=at(category, "effective_time"),
-            )
-        case "number_quality_changed":
-            number = event.number_quality_changed
-            return AccountChange(
-                event.event_id,
-                time,
-                number.waba_id,
-                display_phone_number=number.display_phone_number,
-                messaging_limit=number.messaging_limit,
-            )
-        case _:
-            return None
+            await self._templates.account(changes)
+        if facts := [fact for event in events for fact in number_facts(event)]:
+            await self._numbers.told(facts)

@@ -1,96 +1,69 @@
 """One message, once, at the right pace.
 
-A turn asks the limiter of a number for tokens, claims that many due messages in one transaction
-that also asks the gates and commits the others as *attempting*, and starts their calls. Calls run
+Each number has a line (see `pace`). What joins it was claimed in one transaction that also asked
+the gates and committed the messages as *attempting*; when a slot comes, the call starts. Calls run
 side by side; their outcomes are written together, many in a transaction. Whatever dies between the
 commit and the outcome leaves an attempting message whose lease ends: it becomes *unknown*, and is
-never sent again.
+not sent again before a status or the deadline decides.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
 
 from chassis.clock import Clock, milliseconds_of
-from services.sender import gates
-from services.sender.gates import Asked, GateVerdict, Verdict
-from services.sender.model import (
-    UNCONFIRMED,
-    Address,
-    CampaignPhase,
-    Contact,
-    Happening,
-    Message,
-    Number,
-    State,
-    Template,
-)
+from services.sender.gates import Candidate, GateVerdict, Verdict
+from services.sender.model import DAY_MS, Address, Contact, Lane, Message, Number
+from services.sender.moves import Decided, Settled, hold, permit
 from services.sender.outcome import (
     Answer,
     Halted,
     Outcome,
-    Refused,
     RetryAt,
-    Sent,
+    Returned,
+    Then,
     Unclear,
     judge,
+    rule_of,
 )
-from services.sender.progress import Fact, Kind, learn
+from services.sender.pace import Claimed, Line, Pair, Throttle, Told
 
-_NUMBERS_EVERY_MS: Final = 1_000
-_BATCH: Final = 250
+_NUMBERS_EVERY: Final = timedelta(seconds=1)
+_AGAIN: Final = timedelta(seconds=1)  # after an outage
 _OUTCOMES: Final = 500
+_LINGER: Final = timedelta(milliseconds=20)  # outcomes wait for others, to be written together
 _DRAIN_S: Final = 4.0  # of calls, and again of writing, within the grace of a stopping process
-_RESERVED: Final = 0.1  # of the places, kept for numbers and lanes that come after a full batch
-
-
-class Candidate(NamedTuple):
-    """A due message with what the gates ask about, but for the person."""
-
-    message: Message
-    phase: int | None
-    template: Template | None
-    window_time: int
-    saturation_time: int
-
-
-class Decided(NamedTuple):
-    """What became of a claimed message: attempting when there is an address."""
-
-    message: Message
-    address: Address | None
-    verdict: GateVerdict | None
+_RESERVED: Final = 0.1  # of the places, kept for what goes before bulk
 
 
 Decide = Callable[[Sequence[Candidate]], Awaitable[Sequence[Decided]]]
 
 
-class Settled(NamedTuple):
-    """A call that ended, and what it means."""
+class _Ended(NamedTuple):
+    """A call that ended, and what was called."""
 
-    message_id: str
-    phone_number_id: str
-    outcome: Outcome
-    time: int
-    traceparent: str
+    settled: Settled
+    decided: Decided
 
 
 class Outbox(Protocol):
     """The messages, as dispatch needs them."""
 
     async def numbers(self) -> Sequence[Number]:
-        """Those that send."""
+        """Those that send, each with the share of its limit that is kept for conversations."""
         ...
 
     async def claim(
-        self, phone_number_id: str, limit: int, now: int, decide: Decide
-    ) -> Sequence[Decided]:
-        """Take due messages, first lanes first, and store what `decide` makes of them.
+        self, phone_number_id: str, places: Sequence[int], now: int, decide: Decide
+    ) -> tuple[Sequence[Decided], bool]:
+        """Take due messages, at most so many of each lane, and store what `decide` makes of them.
 
         Nobody else takes them meanwhile. Everything is stored together or, when something fails,
-        nothing.
+        nothing. True: of some lane as many were due as were asked for.
         """
         ...
 
@@ -98,9 +71,9 @@ class Outbox(Protocol):
         """Store the outcomes of calls and publish what follows."""
         ...
 
-    async def expire(self, now: int, unknown_until: int) -> int:
+    async def expire(self, now: int) -> int:
         """Attempting messages whose lease ended become unknown; unknown ones whose deadline passed
-        fail. Returns how many there were."""
+        fail, or are sent again where the policy says so. Returns how many there were."""
         ...
 
 
@@ -120,25 +93,6 @@ class Platform(Protocol):
         ...
 
 
-class Grant(NamedTuple):
-    """What a limiter gives now, and after how many milliseconds there is more."""
-
-    tokens: int
-    wait_ms: int
-
-
-class Throttle(Protocol):
-    """The limiter of a number, shared by all replicas."""
-
-    async def take(self, phone_number_id: str, rate: float, wanted: int) -> Grant:
-        """Up to `wanted` tokens."""
-        ...
-
-    async def give_back(self, phone_number_id: str, tokens: int) -> None:
-        """Return what was not used."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much at once, and how long things may take."""
@@ -147,83 +101,38 @@ class Limits:
     """Calls under way in this process."""
     lease_ms: int
     """How long an attempting message belongs to its process; longer than any call."""
-    unknown_ms: int
-    """How long an unknown message waits for a status."""
 
 
-def permit(candidate: Candidate, contact: Contact | None, now: int, lease_ms: int) -> Decided:
-    """Ask the gates and move the message: attempting, held, suppressed or cancelled."""
-    message = candidate.message
-    asked = Asked(
-        now,
-        message,
-        candidate.phase,
-        candidate.template,
-        contact,
-        candidate.window_time,
-        candidate.saturation_time,
-    )
-    verdict = gates.decide(asked)
-    if candidate.template is not None:
-        message.category = asked.category
-    if verdict is None:
-        assert contact is not None  # the address gate passed
-        address = gates.address_of(contact, message.phone_number_id)
-        assert address is not None
-        message.state, message.gate, message.reason = State.ATTEMPTING, "", ""
-        message.attempts += 1
-        message.attempt_time, message.due_time = now, now + lease_ms
-        message.market = address.market
-        return Decided(message, address, None)
-    message.gate, message.reason = verdict.gate, verdict.reason
-    if verdict.verdict == Verdict.WAIT:
-        message.state, message.due_time = State.HELD, verdict.next_time
-    elif candidate.phase == CampaignPhase.CANCELLED:
-        message.state = State.CANCELLED
-    else:
-        message.state = State.SUPPRESSED
-    return Decided(message, None, verdict)
+def told_of(ended: Sequence[_Ended]) -> Told:
+    """What the limiters learn from calls of one number."""
+    answered = failed = throttled = replied = 0
+    for settled, decided in ended:
+        match settled.outcome:
+            case Returned():
+                continue
+            case Unclear() | RetryAt(_, "connect" | "server"):
+                failed += 1
+            case RetryAt(_, _, code) if rule_of(code).then == Then.SLOW_NUMBER:
+                throttled += 1
+            case _:
+                answered += 1
+                replied += decided.message.lane == Lane.REPLY
+    return Told(answered, failed, throttled, replied)
 
 
-def settle(message: Message, done: Settled, unknown_ms: int) -> list[Happening]:
-    """Move a message by the outcome of its call; returns what is to be published.
-
-    A status may have come first: then only what a status says counts.
-    """
-    outcome, now = done.outcome, done.time
-    if isinstance(outcome, Sent):
-        message.wamid = message.wamid or outcome.wamid
-        happenings = learn(message, [Fact(Kind.SENT, now, outcome.wamid)])
-        for happening in happenings:
-            happening.traceparent = done.traceparent
-        return happenings
-    if message.state not in {State.ATTEMPTING, State.UNKNOWN}:
-        return []
-    match outcome:
-        case RetryAt(time, why):
-            message.state, message.reason, message.due_time = State.PLANNED, why, time
-            return []
-        case Halted(kind, code):
-            message.state, message.reason, message.due_time = State.PLANNED, kind, now
-            message.error_code = code
-            return []
-        case Refused(kind, code):
-            return learn(message, [Fact(Kind.FAILED, now, error_code=code, error_kind=kind)])
-        case Unclear(why):
-            return doubt(message, why, now, unknown_ms)
+def blocked_of(ended: Sequence[_Ended]) -> list[Pair]:
+    """Pairs of one number that Meta wants left alone for a while."""
+    return [
+        Pair(_person(decided), burst=False, block_ms=outcome.time - settled.time)
+        for settled, decided in ended
+        if isinstance(outcome := settled.outcome, RetryAt)
+        and rule_of(outcome.code).then == Then.BLOCK_PAIR
+    ]
 
 
-def doubt(message: Message, why: str, now: int, unknown_ms: int) -> list[Happening]:
-    """Park a message of which nobody knows whether it was accepted."""
-    if message.state != State.ATTEMPTING:
-        return []
-    message.state, message.reason, message.due_time = State.UNKNOWN, why, now + unknown_ms
-    return [Happening("message_unknown", message, now)]
-
-
-def give_up(message: Message, now: int) -> list[Happening]:
-    """No status came in time: count the message as failed; it is not repeated."""
-    return learn(message, [Fact(Kind.FAILED, now, error_kind=UNCONFIRMED)])
+def _person(one: Decided) -> str:
+    assert one.address is not None  # only those that have one are called
+    return one.address.wa_id or one.address.bsuid
 
 
 class Dispatcher:
@@ -249,22 +158,31 @@ class Dispatcher:
         self._random = random
         self._limits = limits
         self._passing = passing
-        self._wake = asyncio.Event()
+        self._lines: dict[str, tuple[Line[Decided], asyncio.Task[None]]] = {}
         self._calls: set[asyncio.Task[None]] = set()
-        self._ended: asyncio.Queue[Settled] = asyncio.Queue()
+        self._ended: asyncio.Queue[_Ended] = asyncio.Queue()
+        self._place = asyncio.Event()
+        self._refresh = asyncio.Event()
         self._broken: BaseException | None = None
-        self._numbers: Sequence[Number] = ()
-        self._numbers_until = 0
 
     def wake(self) -> None:
         """Something may be due: look at once."""
-        self._wake.set()
+        for line, _ in self._lines.values():
+            line.wake()
+
+    async def heard(self, received: Mapping[str, int]) -> None:
+        """So many messages came in, by number: Meta counts them as well."""
+        for phone_number_id, n in received.items():
+            if phone_number_id in self._lines:
+                number = self._lines[phone_number_id][0].number
+                await self._throttle.told(number, Told(received=n))
 
     async def run(self) -> None:
         """Dispatch until cancelled; calls under way are then finished and written."""
         recorder = asyncio.create_task(self._record(), name="outcomes")
         try:
-            await self._forever(recorder)
+            async with asyncio.TaskGroup() as group:
+                await self._serve(group, recorder)
         finally:
             if self._calls:
                 await asyncio.wait(self._calls, timeout=_DRAIN_S)
@@ -277,112 +195,187 @@ class Dispatcher:
                 )
             recorder.cancel()
             await asyncio.gather(recorder, return_exceptions=True)
+            self._lines.clear()
 
-    async def _forever(self, recorder: asyncio.Task[None]) -> None:
+    async def _serve(self, group: asyncio.TaskGroup, recorder: asyncio.Task[None]) -> None:
+        """Keep a line for each number that sends, and move on what nobody answered."""
         while True:
             if recorder.done():
                 recorder.result()
             if self._broken is not None:
                 raise self._broken
-            self._wake.clear()
+            self._refresh.clear()
             try:
-                wait_ms = await self.turn()
+                await self._outbox.expire(self._now())
+                self._keep_lines(group, await self._outbox.numbers())
             except Exception as error:
                 if not self._passing(error):
                     raise
-                wait_ms = 1_000
-                self._wake.clear()
-            if wait_ms:
-                await self._rest(wait_ms)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_NUMBERS_EVERY.total_seconds()):
+                    await self._refresh.wait()
 
-    async def _rest(self, wait_ms: int) -> None:
-        """Until woken; a limiter's short wait is waited out whoever calls."""
-        if wait_ms < 50:
-            await asyncio.sleep(wait_ms / 1000)
-            return
-        try:
-            async with asyncio.timeout(wait_ms / 1000):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-
-    async def turn(self) -> int:
-        """Start what may start now; returns after how many milliseconds to look again."""
-        now = milliseconds_of(self._clock.now())
-        if now >= self._numbers_until:
-            await self._outbox.expire(now, now + self._limits.unknown_ms)
-            self._numbers = await self._outbox.numbers()
-            self._numbers_until = now + _NUMBERS_EVERY_MS
-        wait_ms = _NUMBERS_EVERY_MS
-        for number in self._numbers:
-            wait_ms = min(wait_ms, await self._serve(number))
-        return wait_ms
-
-    async def _serve(self, number: Number) -> int:
-        free = self._limits.concurrency - len(self._calls)
-        if free <= self._limits.concurrency * _RESERVED:
-            return 5
-        wanted = min(free, _BATCH)
-        grant = await self._throttle.take(number.phone_number_id, number.throughput, wanted)
-        if not grant.tokens:
-            return max(grant.wait_ms, 1)
-        started = claimed = 0
-        try:
-            decided = await self._outbox.claim(
-                number.phone_number_id,
-                grant.tokens,
-                milliseconds_of(self._clock.now()),
-                self._decide,
+    def _keep_lines(self, group: asyncio.TaskGroup, numbers: Sequence[Number]) -> None:
+        found = {number.phone_number_id: number for number in numbers}
+        for gone in self._lines.keys() - found.keys():
+            self._lines.pop(gone)[1].cancel()
+        for name, number in found.items():
+            if name in self._lines:
+                self._lines[name][0].number = number
+                continue
+            line = Line(
+                number,
+                self._throttle,
+                self._claim,
+                self._start,
+                self._room,
+                self._give_back,
             )
-            claimed = len(decided)
-            for one in decided:
-                if one.address is not None:
-                    started += 1
-                    call = asyncio.create_task(self._call(one.message, one.address))
-                    self._calls.add(call)
-                    call.add_done_callback(self._end)
-        finally:
-            if started < grant.tokens:
-                await self._throttle.give_back(number.phone_number_id, grant.tokens - started)
-        return 0 if claimed == grant.tokens else _NUMBERS_EVERY_MS
+            task = group.create_task(self._keep(line), name=f"line {name}")
+            self._lines[name] = line, task
 
-    def _end(self, call: asyncio.Task[None]) -> None:
-        self._calls.discard(call)
-        if not call.cancelled():
-            self._broken = self._broken or call.exception()
+    async def _keep(self, line: Line[Decided]) -> None:
+        """Let a line run through outages."""
+        while True:
+            try:
+                await line.run()
+            except* Exception as errors:
+                if not all(self._passing(error) for error in errors.exceptions):
+                    raise
+            await self._clock.sleep(_AGAIN)
+
+    # --- before the call ----------------------------------------------------------------------
+
+    async def _claim(self, number: Number, places: Sequence[int]) -> Claimed[Decided]:
+        async def decide(candidates: Sequence[Candidate]) -> Sequence[Decided]:
+            return await self._limited(number, candidates, await self._decide(candidates))
+
+        decided, more = await self._outbox.claim(
+            number.phone_number_id, places, self._now(), decide
+        )
+        ready = [(one.message.lane, one) for one in decided if one.address is not None]
+        return Claimed(ready, more)
 
     async def _decide(self, candidates: Sequence[Candidate]) -> Sequence[Decided]:
         contacts = await self._contacts.get(
             list({candidate.message.contact_id for candidate in candidates})
         )
-        now = milliseconds_of(self._clock.now())
+        now = self._now()
         lease_ms = self._limits.lease_ms
         return [permit(c, contacts.get(c.message.contact_id), now, lease_ms) for c in candidates]
 
-    async def _call(self, message: Message, address: Address) -> None:
-        answer = await self._platform.send(message, address)
-        now = milliseconds_of(self._clock.now())
-        outcome = judge(answer, now, message.attempts, self._random)
-        self._ended.put_nowait(
-            Settled(message.message_id, message.phone_number_id, outcome, now, answer.traceparent)
+    async def _limited(
+        self, number: Number, candidates: Sequence[Candidate], decided: Sequence[Decided]
+    ) -> Sequence[Decided]:
+        """Those of which neither the portfolio nor the person has had enough."""
+        now = self._now()
+        held: dict[str, Decided] = {}
+        limit = number.daily_limit
+        if limit is not None:
+            opening = [
+                one
+                for candidate, one in zip(candidates, decided, strict=True)
+                if one.address and now >= candidate.window_time + DAY_MS
+            ]
+            waits = await self._throttle.reach(
+                number.portfolio, limit, [one.message.contact_id for one in opening]
+            )
+            values = {"tier.limit": limit}
+            for one, wait_ms in zip(opening, waits, strict=True):
+                if wait_ms:
+                    until = now + wait_ms
+                    reached = GateVerdict("tier", Verdict.WAIT, "tier_reached", values, until)
+                    held[one.message.message_id] = hold(one, reached, tell=True)
+        going = [one for one in decided if one.address and one.message.message_id not in held]
+        waits = await self._throttle.pairs(
+            number.phone_number_id,
+            [Pair(_person(one), one.message.lane == Lane.REPLY) for one in going],
         )
+        for one, wait_ms in zip(going, waits, strict=True):
+            if wait_ms:
+                busy = GateVerdict("limiter_pair", Verdict.WAIT, "pair", {}, now + wait_ms)
+                held[one.message.message_id] = hold(one, busy, tell=False)
+        return [held.get(one.message.message_id, one) for one in decided]
+
+    async def _room(self, lane: int) -> None:
+        """Return when one more call of a lane may be under way."""
+        most = self._limits.concurrency
+        if lane == Lane.BULK:
+            most = max(1, int(most * (1 - _RESERVED)))
+        while len(self._calls) >= most:
+            self._place.clear()
+            await self._place.wait()
+
+    def _give_back(self, one: Decided, wait_s: float) -> None:
+        now = self._now()
+        self._settle(one, Returned(now + int(wait_s * 1000), "limiter_number"), now)
+
+    # --- the call -----------------------------------------------------------------------------
+
+    def _start(self, one: Decided) -> None:
+        call = asyncio.create_task(self._call(one))
+        self._calls.add(call)
+        call.add_done_callback(self._end)
+
+    def _end(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        self._place.set()
+        if not call.cancelled() and (error := call.exception()) is not None:
+            self._broken = self._broken or error
+            self._refresh.set()
+
+    async def _call(self, one: Decided) -> None:
+        assert one.address is not None  # only such stand in line
+        answer = await self._platform.send(one.message, one.address)
+        now = self._now()
+        outcome = judge(answer, now, one.message.attempts, self._random)
+        self._settle(one, outcome, now, answer.traceparent)
+
+    def _settle(self, one: Decided, outcome: Outcome, now: int, traceparent: str = "") -> None:
+        settled = Settled(one.message, outcome, now, traceparent)
+        self._ended.put_nowait(_Ended(settled, one))
+
+    # --- after the call -----------------------------------------------------------------------
 
     async def _record(self) -> None:
         """Write outcomes, all that wait in one transaction; an outage only makes them wait."""
         while True:
-            settled = [await self._ended.get()]
-            while len(settled) < _OUTCOMES and not self._ended.empty():
-                settled.append(self._ended.get_nowait())
-            while True:
-                try:
-                    await self._outbox.settle(settled)
-                except Exception as error:
-                    if not self._passing(error):
-                        raise
-                    await self._clock.sleep(timedelta(seconds=1))
-                else:
-                    break
-            if any(isinstance(one.outcome, Halted) for one in settled):
-                self._numbers_until = 0
-            for _ in settled:
+            ended = [await self._ended.get()]
+            await self._clock.sleep(_LINGER)
+            while len(ended) < _OUTCOMES and not self._ended.empty():
+                ended.append(self._ended.get_nowait())
+            await self._write([one.settled for one in ended])
+            await self._tell(ended)
+            if any(isinstance(one.settled.outcome, Halted) for one in ended):
+                self._refresh.set()
+            for _ in ended:
                 self._ended.task_done()
+
+    async def _write(self, settled: Sequence[Settled]) -> None:
+        while True:
+            try:
+                await self._outbox.settle(settled)
+            except Exception as error:
+                if not self._passing(error):
+                    raise
+                await self._clock.sleep(_AGAIN)
+            else:
+                return
+
+    async def _tell(self, ended: Sequence[_Ended]) -> None:
+        """Let the limiters learn; what they miss in an outage they learn from the next calls."""
+        by_number: dict[str, list[_Ended]] = defaultdict(list)
+        for one in ended:
+            by_number[one.settled.message.phone_number_id].append(one)
+        for name, of_number in by_number.items():
+            if name not in self._lines:
+                continue
+            try:
+                await self._throttle.told(self._lines[name][0].number, told_of(of_number))
+                await self._throttle.pairs(name, blocked_of(of_number))
+            except Exception as error:
+                if not self._passing(error):
+                    raise
+
+    def _now(self) -> int:
+        return milliseconds_of(self._clock.now())

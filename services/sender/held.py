@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 import orjson
 from google.protobuf.json_format import MessageToDict
 
@@ -17,16 +18,23 @@ from chassis.tombstones import bury
 from merhaba.event.v1 import Pricing
 from merhaba.profile.v1 import ExportedRecord
 from merhaba.sender.v1 import Campaign
+from services.sender.body import FETCHED, files_of
+from services.sender.files.store import remove
 from services.sender.model import Message, State
 from services.sender.naming import Named, named, unname
 from services.sender.nobody import anonymise
 from services.sender.rows import COLUMNS, update
+from services.sender.verdict_wire import pack, unpack
 from services.sender.wire import record_of, stamp
 
 _AT_ONCE: Final = 1_000
+_NONE: Final = pack(())
 # With the condition of the index on `home_id`
 _THEIRS: Final = "(contact_id = ANY($1::text[]) OR home_id <> '' AND home_id = ANY($1::text[]))"
-_MESSAGES: Final = f"SELECT *, message_id AS place FROM messages WHERE {_THEIRS}"
+_MESSAGES: Final = (
+    "SELECT messages.*, verdicts, message_id AS place"
+    f" FROM messages LEFT JOIN decisions USING (message_id) WHERE {_THEIRS}"
+)
 _WINDOWS: Final = (
     "SELECT *, contact_id || ' ' || phone_number_id AS place FROM windows"
     " WHERE contact_id = ANY($1::text[])"
@@ -106,6 +114,10 @@ class Held:
                     f"DELETE FROM {table} WHERE contact_id = ANY($1::text[])", ids
                 )
                 erased[dataset] = int(status.split()[-1])
+            # It holds the id alone, so nothing of it is told.
+            await connection.execute(
+                "DELETE FROM turnstiles WHERE contact_id = ANY($1::text[])", ids
+            )
             status = await connection.execute(
                 "DELETE FROM people WHERE contact_id = ANY($1::text[]) OR person_id = ANY($1)", ids
             )
@@ -125,12 +137,18 @@ class Held:
                 *(contact_ids, _AT_ONCE),
             )
             messages[:] = [Message(*row) for row in found]
+            fetched = {one for message in messages for one in files_of(message.body)}
+            await remove(connection, sorted(one for one in fetched if one.startswith(FETCHED)))
             happenings = [one for message in messages for one in anonymise(message, now)]
             await update(connection, messages)
             await connection.execute(
                 "UPDATE messages SET contact_id = '', home_id = '', occurrence_id = '',"
                 " context_wamid = '', traceparent = '', body = ''"
                 " WHERE message_id = ANY($1::text[])",
+                [message.message_id for message in messages],
+            )
+            await connection.execute(
+                "DELETE FROM decisions WHERE message_id = ANY($1::text[])",
                 [message.message_id for message in messages],
             )
             return [record_of(happening) for happening in happenings]
@@ -162,6 +180,7 @@ def _message(row: asyncpg.Record) -> ExportedRecord:
     told = _columns(row)
     told["state"] = State(row["state"]).name.lower()
     told["body"] = orjson.loads(row["body"]) if row["body"] else None
+    told["verdicts"] = [msgspec.to_builtins(one) for one in unpack(row["verdicts"] or _NONE)]
     told["pricing"] = None
     if row["pricing"]:
         told["pricing"] = MessageToDict(

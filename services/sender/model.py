@@ -1,16 +1,14 @@
-"""What the sender knows: messages, templates, numbers, contacts, campaigns; its failures.
+"""What the sender knows: messages, templates, numbers, contacts, campaigns.
 
 Times are ints, milliseconds since 1970 UTC; 0 is never.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
-
-from chassis.failures import AlreadyExists, Busy, Invalid, NotFound, Refused, Unavailable
-from expressions import ExpressionError
 
 DAY_MS: Final = 86_400_000
 NEVER: Final = 1 << 62
@@ -40,8 +38,18 @@ class Lane(IntEnum):
     """Which messages go first when a limiter makes them wait."""
 
     REPLY = 0
+    """Answers to people, and authentication."""
     TRANSACTIONAL = 1
     BULK = 2
+
+
+class Circuit(IntEnum):
+    """The circuit breaker of a number; the numbers are those of the contract's
+    `BusinessNumber.Circuit`."""
+
+    CLOSED = 1
+    OPEN = 2
+    HALF_OPEN = 3
 
 
 class CampaignPhase(IntEnum):
@@ -102,6 +110,11 @@ class Message(Struct):
     """Bits of `progress.Kind`: which of the times above were not told but follow from others."""
     pricing: bytes = b""
     """Meta's pricing object as the event contract's bytes; empty until it came."""
+    cost_micros: int = 0
+    """By the rate card, in millionths of `currency`: what it would cost until Meta says how it
+    charges, 0 when it failed."""
+    currency: str = ""
+    """ISO 4217; empty without a rate card."""
     home_id: str = ""
     """Whom it was meant for, where that contact is part of another's person now."""
 
@@ -141,8 +154,11 @@ class Contact(Struct, frozen=True):
     addresses: Sequence[Address] = ()
     consents: Mapping[str, str] = {}
     """By purpose: `granted`, `withdrawn`, `expired` or `none`."""
+    consent_times: Mapping[str, int] = {}
+    """By purpose, when it was said."""
     language: str = ""
-    zone: str = "UTC"
+    zone: str = ""
+    """IANA name; empty when nobody knows."""
     attributes: Mapping[str, Any] = {}
     """Attributes and, as `traits.<name>`, traits."""
     absorbed: Sequence[str] = ()
@@ -169,6 +185,14 @@ class Departure(Struct, frozen=True):
     """A person was erased."""
 
     contact_id: str
+    traceparent: str = ""
+
+
+class Relief(Struct, frozen=True):
+    """No complaint of a person is open any more."""
+
+    contact_id: str
+    time: int
     traceparent: str = ""
 
 
@@ -229,6 +253,43 @@ class Number(Struct):
     create_time: int
     update_time: int
     sync_time: int
+    """When Meta was last asked about it."""
+    country_code: str = ""
+    credential_name: str = "default"
+    """Names the access token that its calls carry."""
+    throughput_limit: float = 0
+    """What `throughput` is not to exceed; 0: what Meta's level allows."""
+    reply_share: float | None = None
+    """Share of the limit kept for replies; None: the policy's."""
+    marketing_endpoint: bool = False
+    """Marketing templates go through the marketing messages endpoint."""
+    health: str = ""
+    """`AVAILABLE`, `LIMITED` or `BLOCKED`, as Meta's health check says."""
+    restriction: str = ""
+    """What Meta lets it send no more: `business_initiated`, `all`, or empty."""
+    restricted_until: int = 0
+    """When that ends; NEVER by itself."""
+    restriction_reason: str = ""
+    version: int = 1
+
+    def restricted(self, now: int) -> str:
+        """What Meta lets it send no more at a moment."""
+        return self.restriction if now < self.restricted_until else ""
+
+    @property
+    def portfolio(self) -> str:
+        """Whose messaging limit it shares; its account where nobody knows the portfolio."""
+        return self.portfolio_id or self.waba_id
+
+    @property
+    def daily_limit(self) -> int | None:
+        """People who may be reached outside a window in 24 h; None without limit, or unknown.
+
+        Meta spells it `TIER_250`, `TIER_10K`, `TIER_UNLIMITED`, or as a number, of which -1 is no
+        limit.
+        """
+        found = re.fullmatch(r"(?:TIER_)?(\d+)(K?)", self.messaging_limit)
+        return int(found[1]) * (1_000 if found[2] else 1) if found else None
 
 
 class Binding(Struct, frozen=True):
@@ -271,6 +332,22 @@ class Campaign(Struct):
     triggered: bool = False
     trigger_ids: Sequence[str] = ()
     plan_cursor: str = ""
+    journey_ids: Sequence[str] = ()
+    """With the triggers: only these bring people to it; anything does when none are named."""
+
+
+class Counts(NamedTuple):
+    """Messages of a campaign that stand at the same place."""
+
+    variant: str
+    state: int
+    gate: str
+    error_code: int
+    messages: int
+    replied: int
+    clicked: int
+    cost_micros: int
+    currency: str
 
 
 class Standing(Struct):
@@ -294,7 +371,7 @@ class Standing(Struct):
 
 
 class Occurrence(Struct, frozen=True):
-    """A trigger that fired for a contact and names a campaign."""
+    """A trigger that fired for a contact, or a step of a journey, that names a campaign."""
 
     event_id: str
     contact_id: str
@@ -306,99 +383,22 @@ class Occurrence(Struct, frozen=True):
     not_after: int
     received_time: int
     traceparent: str
+    journey_id: str = ""
+    """Instead of the trigger."""
 
 
 class AccountChange(Struct, frozen=True):
-    """What Meta said of a template or number. `time` decides: what is older changes nothing."""
+    """What Meta said of a template. `time` decides: what is older changes nothing."""
 
     event_id: str
     time: int
     waba_id: str
-    template_id: str = ""
+    template_id: str
     state: str = ""
     state_reason: str = ""
     state_detail: str = ""
     category: str = ""
     category_time: int = 0
     """When the new category begins to hold; 0: it holds."""
-    display_phone_number: str = ""
-    messaging_limit: str = ""
-
-
-class ContentInvalid(Invalid):
-    """The content breaks a rule of Meta's."""
-
-
-class ParametersInvalid(Invalid):
-    """The parameters do not fit the template."""
-
-
-class ExpressionInvalid(Invalid):
-    """An expression does not parse or check."""
-
-    def __init__(self, field: str, error: ExpressionError) -> None:
-        super().__init__(f"{field}: {error}", field=field, **error.facts)
-
-
-class MessageNotFound(NotFound):
-    """No such message."""
-
-
-class CampaignNotFound(NotFound):
-    """No such campaign."""
-
-
-class TemplateNotFound(NotFound):
-    """No such template."""
-
-
-class NumberNotFound(NotFound):
-    """No such business number."""
-
-
-class ContactNotFound(NotFound):
-    """Profile knows no such contact."""
-
-
-class ContactErased(Refused):
-    """The person was erased."""
-
-
-class CampaignState(Refused):
-    """The campaign's state does not allow it."""
-
-
-class TemplateState(Refused):
-    """The template cannot be sent as it stands."""
-
-
-class NumberUnusable(Refused):
-    """No business number can send this."""
-
-
-class PlatformRefused(Refused):
-    """Meta refused."""
-
-
-class TemplateExists(AlreadyExists):
-    """Meta has a template of this name and language."""
-
-
-class NumberExists(AlreadyExists):
-    """The number is registered with other settings."""
-
-
-class PlatformBusy(Busy):
-    """Meta's limit on management calls."""
-
-
-class PlatformUnavailable(Unavailable):
-    """Meta did not answer."""
-
-
-class SegmentNotFound(NotFound):
-    """Segment knows no such segment."""
-
-
-class ServiceUnavailable(Unavailable):
-    """Another service did not answer."""
+    quality: str = ""
+    """`GREEN`, `YELLOW`, `RED` or `UNKNOWN`."""

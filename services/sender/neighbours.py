@@ -18,20 +18,18 @@ from merhaba.profile.v1 import (
 )
 from merhaba.profile.v1 import Contact as ContactProto
 from merhaba.segment.v1 import SegmentServiceStub, StreamMembersRequest
-from services.sender.model import (
-    Address,
-    Campaign,
-    Contact,
-    ContactNotFound,
-    SegmentNotFound,
-    ServiceUnavailable,
-)
+from services.sender.failures import ContactNotFound, SegmentNotFound, ServiceUnavailable
+from services.sender.gates.now import OPEN_COMPLAINT
+from services.sender.model import Address, Campaign, Contact
 from services.sender.planner import LinkWish, Members
 from services.sender.wire import at
 
 _MOST_CONTACTS = 500
 _PURPOSE = ("purpose", "sending messages")
-_SENDING = ("addresses", "consents", "zone", "language", "state", "absorbed_contact_ids")
+_SENDING = (
+    *("addresses", "consents", "zone", "language", "state", "absorbed_contact_ids"),
+    OPEN_COMPLAINT,
+)
 _CONSENTS = {
     Consent.STATE_NONE: "none",
     Consent.STATE_GRANTED: "granted",
@@ -157,8 +155,9 @@ def _contact(proto: ContactProto) -> Contact:
             for address in proto.addresses
         ],
         consents={c.purpose: _CONSENTS.get(c.state, "none") for c in proto.consents},
+        consent_times={c.purpose: at(c.record, "event_time") for c in proto.consents},
         language=proto.language.value,
-        zone=proto.zone.value or "UTC",
+        zone=proto.zone.value,
         absorbed=list(proto.absorbed_contact_ids),
         attributes={
             **({"stage": proto.stage.stage} if proto.stage.stage else {}),

@@ -1,10 +1,11 @@
-"""What an answer of the Cloud API means for a message. Pure; one table.
+"""What an answer of the Cloud API means for a message, and what follows. Pure; one table.
 
 Built on Meta's code alone: titles change and HTTP statuses are not to be relied on (Meta's own
 advice on error codes). A call that may have been accepted is never called refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
 from typing import Final, NamedTuple, TypeAlias
 
 
@@ -35,6 +36,7 @@ class RetryAt(NamedTuple):
 
     time: int
     why: str
+    code: int = 0
 
 
 class Refused(NamedTuple):
@@ -51,53 +53,144 @@ class Halted(NamedTuple):
     code: int
 
 
+class Returned(NamedTuple):
+    """Not called at all; to be claimed again at `time`."""
+
+    time: int
+    why: str
+
+
 class Unclear(NamedTuple):
     """It may have been accepted."""
 
     why: str
 
 
-Outcome: TypeAlias = Sent | RetryAt | Refused | Halted | Unclear
+Outcome: TypeAlias = Sent | RetryAt | Refused | Halted | Returned | Unclear
 
-AUTH: Final = frozenset({0, 3, 10, 190, 131005, *range(200, 300)})
-ACCOUNT: Final = frozenset({33, 368, 131031, 131037, 131042, 131045, 133010, 134011})
-BUSY_SERVER: Final = frozenset({2, 131016, 131057, 133004, 2494100})
-# "Something went wrong", said of calls that were accepted too.
-UNCLEAR_SERVER: Final = frozenset({1, 131000})
-THROTTLE_NUMBER: Final = frozenset({4, 80007, 130429})
-THROTTLE_PAIR: Final = frozenset({131056})
-THROTTLE_FLOW: Final = frozenset({132069})
-QUALITY: Final = frozenset({131048, 131064})
-SYNC: Final = frozenset({134101})
-SATURATED: Final = frozenset({131049})
-EXPERIMENT: Final = frozenset({130472})
-OPTED_OUT: Final = frozenset({131050})
-RECIPIENT: Final = frozenset({130403, 130497, 131021, 131026, 131030, 131062, 137000})
-WINDOW: Final = frozenset({131047})
-TEMPLATE: Final = frozenset({132000, 132001, 132005, 132007, 132012, 132015, 132016, 134102})
-EXPIRED: Final = frozenset({131060})
 
-_REFUSED: Final = {
-    "saturation": SATURATED,
-    "experiment": EXPERIMENT,
-    "opted_out": OPTED_OUT,
-    "recipient": RECIPIENT,
-    "window": WINDOW,
-    "template": TEMPLATE,
-    "quality": QUALITY,
-    "account": ACCOUNT | AUTH,
-    "expired": EXPIRED,
-}
-_KINDS: Final = {code: kind for kind, codes in _REFUSED.items() for code in codes}
+class Act(Enum):
+    """What is done with the message."""
+
+    RETRY = auto()
+    """Not accepted: later."""
+    UNCLEAR = auto()
+    """Said of calls that were accepted too: parked until a status or a deadline decides."""
+    REFUSE = auto()
+    """It fails."""
+    HALT = auto()
+    """It waits, and so does everything from the number, until a person acts."""
+
+
+class Then(Enum):
+    """What follows besides, for others than the message."""
+
+    NOTHING = auto()
+    SLOW_NUMBER = auto()
+    """The number sends more slowly for a while."""
+    BLOCK_PAIR = auto()
+    """Nothing to this person from this number until the retry."""
+    PAUSE_TEMPLATE = auto()
+    """The template is paused, and campaigns that send it, with the reason."""
+    DISABLE_TEMPLATE = auto()
+    """The same for good."""
+    STOP_CAMPAIGN = auto()
+    """People complain: the campaign is stopped, with the reason."""
+    SATURATE_CONTACT = auto()
+    """No marketing to this person for a day."""
+    OPT_OUT_CONTACT = auto()
+    """No marketing to this person until they want it again."""
+    FORGET_UPLOADS = auto()
+    """Its files are put on Meta anew for the next message that has them."""
+    LOSE_CONTACT = auto()
+    """No marketing to this person for weeks: they cannot be reached."""
+
+
+class Rule(NamedTuple):
+    """A class of error codes."""
+
+    kind: str
+    act: Act
+    then: Then = Then.NOTHING
+    wait_ms: int = 0
+    """With RETRY: how long; 0: longer with each attempt."""
+
 
 _SECOND: Final = 1_000
 _LONGEST_MS: Final = 600_000
 _MOST_ATTEMPTS: Final = 12
 
+_ACCOUNT: Final = Rule("account", Act.HALT)
+_QUALITY: Final = Rule("quality", Act.HALT, Then.STOP_CAMPAIGN)
+_SERVER: Final = Rule("server", Act.RETRY)
+_TRANSIENT: Final = Rule("server", Act.UNCLEAR)
+_THROTTLE: Final = Rule("throttle_number", Act.RETRY, Then.SLOW_NUMBER)
+_PAIR: Final = Rule("throttle_pair", Act.RETRY, Then.BLOCK_PAIR)
+_FLOW: Final = Rule("throttle_flow", Act.RETRY, wait_ms=_LONGEST_MS)
+_SYNC: Final = Rule("sync", Act.RETRY, wait_ms=_LONGEST_MS)
+_SATURATION: Final = Rule("saturation", Act.REFUSE, Then.SATURATE_CONTACT)
+_EXPERIMENT: Final = Rule("experiment", Act.REFUSE)
+_OPTED_OUT: Final = Rule("opted_out", Act.REFUSE, Then.OPT_OUT_CONTACT)
+_UNREACHABLE: Final = Rule("recipient", Act.REFUSE, Then.LOSE_CONTACT)
+_RECIPIENT: Final = Rule("recipient", Act.REFUSE)
+_WINDOW: Final = Rule("window", Act.REFUSE)
+_TEMPLATE: Final = Rule("template", Act.REFUSE)
+_PAUSED: Final = Rule("template", Act.RETRY, Then.PAUSE_TEMPLATE, wait_ms=300_000)
+_DISABLED: Final = Rule("template", Act.REFUSE, Then.DISABLE_TEMPLATE)
+_EXPIRED: Final = Rule("expired", Act.REFUSE)
+_MEDIA: Final = Rule("request", Act.REFUSE, Then.FORGET_UPLOADS)
+_REQUEST: Final = Rule("request", Act.REFUSE)
+"""What nobody knows as well: repeating the same call cannot help."""
+
+RULES: Final[Mapping[int, Rule]] = {
+    # The token, then the account or the number.
+    **dict.fromkeys((0, 3, 10, 190, 131005, *range(200, 300)), _ACCOUNT),
+    **dict.fromkeys((33, 368, 131031, 131037, 131042, 131045, 133010, 134011), _ACCOUNT),
+    # Spam limit of the number; templates put in the wrong category, too often.
+    **dict.fromkeys((131048, 131064), _QUALITY),
+    **dict.fromkeys((2, 131016, 131057, 133004, 2494100), _SERVER),
+    **dict.fromkeys((1, 131000), _TRANSIENT),
+    **dict.fromkeys((4, 80007, 130429), _THROTTLE),
+    131056: _PAIR,
+    132069: _FLOW,
+    134101: _SYNC,
+    131049: _SATURATION,
+    130472: _EXPERIMENT,
+    131050: _OPTED_OUT,
+    131026: _UNREACHABLE,
+    # Of the person alone, though Meta lists 130497 (not allowed in their country) as the account's.
+    **dict.fromkeys((130403, 130497, 131021, 131030, 131062, 137000), _RECIPIENT),
+    **dict.fromkeys((131047, 470), _WINDOW),
+    **dict.fromkeys((132000, 132001, 132005, 132007, 132012, 134102), _TEMPLATE),
+    132015: _PAUSED,
+    132016: _DISABLED,
+    131053: _MEDIA,
+    131060: _EXPIRED,
+    **dict.fromkeys(
+        (
+            *(100, 131008, 131009, 131051, 131052, 131055, 132018, 132068, 134100, 135000),
+            # Of registering, groups, calls and the like: no answer to a message, so nothing else.
+            *(133000, 133005, 133006, 133008, 133009, 133015, 133016),
+            *(131020, 131041, *range(131201, 131216)),
+        ),
+        _REQUEST,
+    ),
+}
+
+
+def rule_of(code: int) -> Rule:
+    """What an error code means, also as it comes with a `failed` status."""
+    return RULES.get(code, _REQUEST)
+
 
 def kind_of(code: int) -> str:
-    """The class of an error code, also as it comes with a `failed` status; `request` if unknown."""
-    return _KINDS.get(code, "request")
+    """The class of an error code; `request` if unknown."""
+    return rule_of(code).kind
+
+
+def code_of(outcome: Outcome) -> int | None:
+    """The code with which Meta refused; None when it did not, or gave none."""
+    return getattr(outcome, "code", 0) or None
 
 
 def judge(answer: Answer, now: int, attempts: int, random: Callable[[], float]) -> Outcome:
@@ -109,21 +202,29 @@ def judge(answer: Answer, now: int, attempts: int, random: Callable[[], float]) 
     code = answer.code
     if code is None:
         return Unclear(answer.why or f"http_{answer.status}")
-    if code in UNCLEAR_SERVER:
-        return Unclear(f"code_{code}")
-    if code in THROTTLE_PAIR:
-        return RetryAt(now + 4 ** min(attempts, 5) * _SECOND, "throttle_pair")
-    if code in THROTTLE_NUMBER:
-        return RetryAt(_later(answer, now, attempts, random), "throttle_number")
-    if code in SYNC | THROTTLE_FLOW:
-        return RetryAt(now + _LONGEST_MS, "throttle_flow" if code in THROTTLE_FLOW else "sync")
-    if code in BUSY_SERVER:
-        if attempts >= _MOST_ATTEMPTS:
-            return Refused("exhausted", code)
-        return RetryAt(_later(answer, now, attempts, random), "server")
-    if code in AUTH | ACCOUNT | QUALITY:
-        return Halted(kind_of(code), code)
-    return Refused(kind_of(code), code)
+    rule = rule_of(code)
+    match rule.act:
+        case Act.UNCLEAR:
+            return Unclear(f"code_{code}")
+        case Act.HALT:
+            return Halted(rule.kind, code)
+        case Act.REFUSE:
+            return Refused(rule.kind, code)
+        case Act.RETRY:
+            return _retry(rule, code, answer, now, attempts, random)
+
+
+def _retry(
+    rule: Rule, code: int, answer: Answer, now: int, attempts: int, random: Callable[[], float]
+) -> Outcome:
+    if rule is _PAIR:  # Meta asks for 4^X seconds, X from 0
+        return RetryAt(now + 4 ** min(attempts - 1, 5) * _SECOND, rule.kind, code)
+    if rule.wait_ms:
+        return RetryAt(now + rule.wait_ms, rule.kind, code)
+    # A limit only makes wait; a server that stays down for hours is told of.
+    if rule is _SERVER and attempts >= _MOST_ATTEMPTS:
+        return Refused("exhausted", code)
+    return RetryAt(_later(answer, now, attempts, random), rule.kind, code)
 
 
 def _later(answer: Answer, now: int, attempts: int, random: Callable[[], float]) -> int:

@@ -78,9 +78,12 @@ async def _move(connection: Connection, change: Kinship) -> list[Record]:
         [*change.member_ids, change.from_id],
     )
     await connection.execute(
-        "INSERT INTO saturations AS s SELECT $1::text, max(last_time) FROM saturations"
+        "INSERT INTO saturations AS s SELECT $1::text, max(last_time), max(opted_out_time),"
+        " max(unreachable_time) FROM saturations"
         " WHERE contact_id = ANY($2::text[]) HAVING count(*) > 0 ON CONFLICT (contact_id)"
-        " DO UPDATE SET last_time = greatest(s.last_time, excluded.last_time)",
+        " DO UPDATE SET last_time = greatest(s.last_time, excluded.last_time),"
+        " opted_out_time = greatest(s.opted_out_time, excluded.opted_out_time),"
+        " unreachable_time = greatest(s.unreachable_time, excluded.unreachable_time)",
         change.contact_id,
         [*change.member_ids, change.from_id],
     )

@@ -1,6 +1,5 @@
 """A campaign made personal: who gets which variant, in which language, with which words. Pure."""
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -10,11 +9,12 @@ from msgspec import Struct
 from chassis.ids import derived_id
 from expressions import Event, Expression, ExpressionError, Facts, Registry, compile
 from services.sender import template as templates
+from services.sender.draws import share
+from services.sender.failures import ExpressionInvalid
 from services.sender.model import (
     Binding,
     Campaign,
     Contact,
-    ExpressionInvalid,
     Lane,
     Message,
     Occurrence,
@@ -22,6 +22,7 @@ from services.sender.model import (
     Template,
     Variant,
 )
+from services.sender.numbers.allocation import Line, allocate
 
 _OPEN: Final = Registry(open=True)
 _USABLE: Final = frozenset({"APPROVED", "PAUSED"})  # what is paused comes back; a gate waits
@@ -86,12 +87,6 @@ def _as_written(error: ExpressionError, source: str) -> ExpressionError:
     return ExpressionError(source, start, end, error.message, error.expected)
 
 
-def share(*parts: str) -> float:
-    """A number in [0, 1) that is the same for the same parts, for ever."""
-    digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
-
-
 def assign(campaign: Campaign, contact_id: str) -> Assignment:
     """Hold-out first, then a variant by weight. The same contact, the same answer."""
     total = sum(variant.weight for variant in campaign.variants)
@@ -110,11 +105,12 @@ class Writer:
     """Writes a campaign's message to one contact after the other."""
 
     def __init__(
-        self, campaign: Campaign, registry: Sequence[Template], numbers: Sequence[str]
+        self, campaign: Campaign, registry: Sequence[Template], lines: Sequence[Line]
     ) -> None:
-        """`registry` are all templates of the campaign's WABA that its variants name."""
+        """`registry` are all templates of the campaign's WABA that its variants name; `lines` the
+        numbers that share the work."""
         self.campaign = campaign
-        self._numbers = sorted(numbers)
+        self._lines = lines
         self._templates = {(t.name, t.language): t for t in registry}
         self._variables = {key: templates.variables(t) for key, t in self._templates.items()}
         self._bindings = {
@@ -140,7 +136,7 @@ class Writer:
             contact_id=contact.contact_id,
             campaign_id=campaign.campaign_id,
             occurrence_id=occurrence_id,
-            phone_number_id=self._number(contact),
+            phone_number_id=allocate(self._lines, contact),
             template=variant.template if variant else "",
             language="",
             variant=variant.name if variant else "",
@@ -194,7 +190,7 @@ class Writer:
         facts = Facts(
             attributes=dict(contact.attributes),
             consents={p: s == "granted" for p, s in contact.consents.items()},
-            zone=contact.zone,
+            zone=contact.zone or "UTC",
         )
         event = Event(occurrence.time, occurrence.parameters) if occurrence else Event(0, {})
         draft = Draft(message, template)
@@ -232,13 +228,6 @@ class Writer:
         found = [t for t in self._templates.values() if t.name == variant.template]
         usable = len(found) == 1 and found[0].state in _USABLE
         return found[0] if usable else None
-
-    def _number(self, contact: Contact) -> str:
-        """The one the person wrote to, if it is among ours; else spread evenly, but steadily."""
-        for address in contact.addresses:
-            if address.phone_number_id in self._numbers:
-                return address.phone_number_id
-        return self._numbers[int(share("number", contact.contact_id) * len(self._numbers))]
 
     def _not_after(self, occurrence: Occurrence | None) -> int:
         limits = [self.campaign.not_after]

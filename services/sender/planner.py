@@ -6,7 +6,17 @@ from typing import Final, NamedTuple, Protocol
 
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Busy, Failure, Unavailable
-from services.sender.model import Campaign, Contact, Happening, Message, Occurrence, State, Template
+from services.sender.model import (
+    Campaign,
+    Contact,
+    Happening,
+    Message,
+    Number,
+    Occurrence,
+    State,
+    Template,
+)
+from services.sender.numbers.allocation import lines_of
 from services.sender.personal import Draft, Writer, finish
 
 _BATCH: Final = 1_000
@@ -40,7 +50,7 @@ class Desk(Protocol):
         """Take a campaign that is to be planned and that nobody else plans."""
         ...
 
-    async def materials(self, campaign: Campaign) -> tuple[Sequence[Template], Sequence[str]]:
+    async def materials(self, campaign: Campaign) -> tuple[Sequence[Template], Sequence[Number]]:
         """The templates its variants name, and the numbers it may go from."""
         ...
 
@@ -159,7 +169,7 @@ class Planner:
         return moved + 1
 
     async def _plan(self, campaign: Campaign) -> None:
-        writer = Writer(campaign, *await self._desk.materials(campaign))
+        writer = await self._writer(campaign)
         waiting: list[str] = []
         cursor = campaign.plan_cursor
         async for members in self._people.members(campaign):
@@ -171,6 +181,10 @@ class Planner:
                 waiting = []
         if await self._write(writer, waiting, cursor):
             await self._desk.planned(campaign.campaign_id, self._now())
+
+    async def _writer(self, campaign: Campaign) -> Writer:
+        templates, numbers = await self._desk.materials(campaign)
+        return Writer(campaign, templates, lines_of(numbers, self._now()))
 
     async def _write(self, writer: Writer, contact_ids: Sequence[str], cursor: str) -> bool:
         people = await self._people.read(contact_ids, sorted(writer.attributes))
@@ -213,8 +227,12 @@ class Planner:
         others: dict[str, Sequence[str]] = {}
         for campaign_id, campaign in campaigns.items():
             mine = [o for o in occurrences if o.campaign_id == campaign_id]
-            if campaign.trigger_ids:
-                mine = [o for o in mine if o.trigger_id in campaign.trigger_ids]
+            if campaign.trigger_ids or campaign.journey_ids:
+                mine = [
+                    o
+                    for o in mine
+                    if o.trigger_id in campaign.trigger_ids or o.journey_id in campaign.journey_ids
+                ]
             if mine:
                 drafts = await self._occur(campaign, mine)
                 others |= _others(drafts.values())
@@ -230,7 +248,7 @@ class Planner:
     async def _occur(
         self, campaign: Campaign, occurrences: Sequence[Occurrence]
     ) -> dict[str, Draft]:
-        writer = Writer(campaign, *await self._desk.materials(campaign))
+        writer = await self._writer(campaign)
         ids = list({o.contact_id for o in occurrences})
         people = await self._people.read(ids, sorted(writer.attributes))
         now = self._now()

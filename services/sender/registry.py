@@ -1,4 +1,4 @@
-"""The registry of templates and business numbers, kept in step with Meta."""
+"""The registry of templates, kept in step with Meta."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
@@ -6,24 +6,12 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from services.sender.model import (
-    Number,
-    NumberExists,
-    NumberUnusable,
-    PlatformRefused,
-    Template,
-    TemplateExists,
-)
+from services.sender.failures import TemplateExists
+from services.sender.model import Template
 
 _FIELDS: Final = (
     "id,name,language,status,category,parameter_format,components,rejected_reason,quality_score"
 )
-_NUMBER_FIELDS: Final = (
-    "id,display_phone_number,verified_name,quality_rating,throughput,"
-    "whatsapp_business_manager_messaging_limit"
-)
-_THROUGHPUT: Final = {"STANDARD": 80.0, "HIGH": 1000.0}
-_CREDENTIALS: Final = frozenset({"", "default"})
 
 
 class Synced(NamedTuple):
@@ -36,7 +24,7 @@ class Synced(NamedTuple):
 
 
 class Shelf(Protocol):
-    """Where templates and numbers are kept."""
+    """Where templates are kept."""
 
     async def named(self, waba_id: str, name: str, language: str = "") -> Sequence[Template]: ...
     async def templates(
@@ -53,26 +41,26 @@ class Shelf(Protocol):
     async def request_of(self, template_id: str) -> str: ...
     async def put_template(self, template: Template, request_id: str = "") -> None: ...
     async def remove_templates(self, waba_id: str, kept: Sequence[str], now: int) -> int: ...
-    async def number(self, phone_number_id: str) -> Number: ...
-    async def numbers(self, waba_id: str, after: str, n: int) -> Sequence[Number]: ...
-    async def put_number(self, number: Number) -> None: ...
-    async def pause_number(
-        self, phone_number_id: str, paused: bool, reason: str, now: int
-    ) -> Number: ...
+    async def credential_of(self, waba_id: str) -> str: ...
 
 
 class Management(Protocol):
     """Meta's management calls."""
 
     async def manage(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        credential: str = "default",
     ) -> dict[str, Any]:
-        """Raises PlatformRefused, PlatformBusy, PlatformUnavailable or TemplateExists."""
+        """Raises PlatformRefused, PlatformBusy, PlatformUnavailable, TemplateExists or
+        NumberUnusable."""
         ...
 
 
 class Registry:
-    """Templates and numbers: what the business asks of Meta, and what Meta says."""
+    """Templates: what the business asks of Meta, and what Meta says."""
 
     def __init__(self, shelf: Shelf, platform: Management, now: Callable[[], int]) -> None:
         self.shelf = shelf
@@ -94,7 +82,10 @@ class Registry:
                 if known or not _same(seen, wanted):
                     raise _exists(waba_id, name, language)
                 return await self._put(waba_id, seen, request_id)
-        answer = await self._platform.manage("POST", f"{waba_id}/message_templates", wanted)
+        credential = await self.shelf.credential_of(waba_id)
+        answer = await self._platform.manage(
+            "POST", f"{waba_id}/message_templates", wanted, credential
+        )
         return await self._put(waba_id, {**wanted, **answer}, request_id)
 
     async def sync_templates(self, waba_id: str) -> Synced:
@@ -118,11 +109,14 @@ class Registry:
         return Synced(added, changed, removed, len(seen) - added - changed)
 
     async def _listed(self, waba_id: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        credential = await self.shelf.credential_of(waba_id)
         found: list[dict[str, Any]] = []
         after: dict[str, str] = {}
         while True:
             asked = urlencode({"fields": _FIELDS, "limit": "200", **query, **after})
-            page = await self._platform.manage("GET", f"{waba_id}/message_templates?{asked}")
+            page = await self._platform.manage(
+                "GET", f"{waba_id}/message_templates?{asked}", credential=credential
+            )
             found += page.get("data", [])
             paging = page.get("paging", {})
             if "next" not in paging:
@@ -139,45 +133,6 @@ class Registry:
                     template = _template(waba_id, {**seen, **one}, self.now())
                     await self.shelf.put_template(template, request_id)
         return template
-
-    async def register_number(self, wanted: Number, credential_name: str, limit: float) -> Number:
-        """Add a number, reading from Meta what it says of it. `limit` 0: Meta's level."""
-        if credential_name not in _CREDENTIALS:
-            raise NumberUnusable(
-                f"no secret is called {credential_name}; `default` is CLOUD_API_TOKEN",
-                phone_number_id=wanted.phone_number_id,
-                problem="no_such_secret",
-            )
-        number = await self.refresh(wanted, limit)
-        for known in await self.shelf.numbers("", "", 1_000):
-            if known.phone_number_id == number.phone_number_id:
-                if known.waba_id != number.waba_id:
-                    raise NumberExists(
-                        "the number is registered with another account",
-                        phone_number_id=number.phone_number_id,
-                    )
-                number.create_time, number.paused = known.create_time, known.paused
-                number.state_reason = known.state_reason
-        await self.shelf.put_number(number)
-        return number
-
-    async def refresh(self, number: Number, limit: float) -> Number:
-        """What Meta says of a number now."""
-        seen = await self._platform.manage(
-            "GET", f"{number.phone_number_id}?fields={_NUMBER_FIELDS}"
-        )
-        if "display_phone_number" not in seen:
-            raise PlatformRefused("Meta: this is no phone number", code="100", title="", details="")
-        throughput = seen.get("throughput") or {}
-        level = str(throughput.get("level", "STANDARD"))
-        number.display_phone_number = str(seen["display_phone_number"])
-        number.verified_name = str(seen.get("verified_name", ""))
-        number.quality_rating = str(seen.get("quality_rating", "UNKNOWN"))
-        number.messaging_limit = str(seen.get("whatsapp_business_manager_messaging_limit", ""))
-        number.throughput_level = level
-        number.throughput = limit or _THROUGHPUT.get(level, _THROUGHPUT["STANDARD"])
-        number.update_time = number.sync_time = self.now()
-        return number
 
 
 def _template(waba_id: str, seen: Mapping[str, Any], now: int) -> Template:

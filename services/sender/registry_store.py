@@ -1,4 +1,4 @@
-"""Templates and business numbers in Postgres."""
+"""Templates in Postgres."""
 # ruff: noqa: S608 - what is put into SQL here are names of the model's own columns
 
 from collections.abc import Sequence
@@ -6,18 +6,14 @@ from typing import Final
 
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
-from services.sender.model import (
-    AccountChange,
-    Number,
-    NumberNotFound,
-    Template,
-    TemplateNotFound,
-)
+from services.sender.aftermath import sending, turn
+from services.sender.failures import TemplateNotFound
+from services.sender.model import AccountChange, CampaignPhase, Template
 
 _TEMPLATE: Final = Template.__struct_fields__
-_NUMBER: Final = Number.__struct_fields__
+_ENDS: Final = frozenset({"PAUSED", "DISABLED", "REJECTED", "PENDING_DELETION", "DELETED"})
+_RED: Final = "RED"
 _TEMPLATES: Final = f"SELECT {', '.join(_TEMPLATE)} FROM templates"
-_NUMBERS: Final = f"SELECT {', '.join(_NUMBER)} FROM numbers"
 
 
 class RegistryStore:
@@ -96,65 +92,44 @@ class RegistryStore:
         )
         return len(rows)
 
-    async def numbers(self, waba_id: str, after: str, n: int) -> list[Number]:
-        """Business numbers by id."""
-        rows = await self._pool.fetch(
-            f"{_NUMBERS} WHERE ($1 = '' OR waba_id = $1) AND phone_number_id > $2"
-            " ORDER BY phone_number_id LIMIT $3",
-            *(waba_id, after, n),
+    async def credential_of(self, waba_id: str) -> str:
+        """Names the access token that opens an account: that of its first number."""
+        found: str | None = await self._pool.fetchval(
+            "SELECT credential_name FROM numbers WHERE waba_id = $1 ORDER BY phone_number_id"
+            " LIMIT 1",
+            waba_id,
         )
-        return [Number(*row) for row in rows]
-
-    async def number(self, phone_number_id: str) -> Number:
-        """By Meta's id; raises NumberNotFound."""
-        row = await self._pool.fetchrow(f"{_NUMBERS} WHERE phone_number_id = $1", phone_number_id)
-        if row is None:
-            raise NumberNotFound(
-                f"number {phone_number_id} is not registered", phone_number_id=phone_number_id
-            )
-        return Number(*row)
-
-    async def put_number(self, number: Number) -> None:
-        """Store a number as it is now."""
-        marks = ", ".join(f"${i}" for i in range(1, len(_NUMBER) + 1))
-        assigned = ", ".join(f"{c} = excluded.{c}" for c in _NUMBER if c != "create_time")
-        await self._pool.execute(
-            f"INSERT INTO numbers ({', '.join(_NUMBER)}) VALUES ({marks})"
-            f" ON CONFLICT (phone_number_id) DO UPDATE SET {assigned}",
-            *(getattr(number, c) for c in _NUMBER),
-        )
-
-    async def pause_number(
-        self, phone_number_id: str, paused: bool, reason: str, now: int
-    ) -> Number:
-        """Let nothing leave from a number, or let it leave again."""
-        await self._pool.execute(
-            "UPDATE numbers SET paused = $2, state_reason = $3, update_time = $4"
-            " WHERE phone_number_id = $1",
-            *(phone_number_id, paused, reason, now),
-        )
-        return await self.number(phone_number_id)
+        return found or "default"
 
     async def account(self, changes: Sequence[AccountChange]) -> None:
-        """Fold in what Meta says of templates and numbers."""
+        """Fold in what Meta says of templates."""
 
         async def work(connection: Connection, fresh: Sequence[int]) -> list[Record]:
+            records: list[Record] = []
             for change in sorted((changes[i] for i in fresh), key=lambda c: c.time):
-                await _apply(connection, change)
-            return []
+                records += await _apply(connection, change)
+            return records
 
         await self._effects.apply([change.event_id for change in changes], work)
 
 
-async def _apply(connection: Connection, change: AccountChange) -> None:
+async def _apply(connection: Connection, change: AccountChange) -> list[Record]:
     if change.state:
-        await connection.execute(
+        name = await connection.fetchval(
             "UPDATE templates SET state = $2, state_reason = $3, state_detail = $4,"
             " state_time = $5, update_time = greatest(update_time, $5)"
-            " WHERE template_id = $1 AND state_time <= $5",
+            " WHERE template_id = $1 AND state_time <= $5 RETURNING name",
             *(change.template_id, change.state, change.state_reason, change.state_detail),
             change.time,
         )
+        if name and change.state in _ENDS:
+            return await _turn(connection, change, name, CampaignPhase.PAUSED, change.state)
+    elif change.quality == _RED:
+        name = await connection.fetchval(
+            "SELECT name FROM templates WHERE template_id = $1", change.template_id
+        )
+        if name:
+            return await _turn(connection, change, name, CampaignPhase.STOPPED, "quality_red")
     elif change.category and change.category_time:
         await connection.execute(
             "UPDATE templates SET announced_category = $2, announced_time = $3"
@@ -167,10 +142,12 @@ async def _apply(connection: Connection, change: AccountChange) -> None:
             " announced_time = 0, update_time = greatest(update_time, $3) WHERE template_id = $1",
             *(change.template_id, change.category, change.time),
         )
-    elif change.messaging_limit:
-        await connection.execute(
-            "UPDATE numbers SET messaging_limit = $3, update_time = greatest(update_time, $4)"
-            " WHERE waba_id = $1 AND regexp_replace(display_phone_number, '[^0-9]', '', 'g') ="
-            " regexp_replace($2, '[^0-9]', '', 'g')",
-            *(change.waba_id, change.display_phone_number, change.messaging_limit, change.time),
-        )
+    return []
+
+
+async def _turn(
+    connection: Connection, change: AccountChange, name: str, phase: CampaignPhase, why: str
+) -> list[Record]:
+    """Campaigns under way that send the template go no further, and say why."""
+    ids = await sending(connection, change.waba_id, name)
+    return await turn(connection, ids, phase, f"template_{why.lower()}", change.time)

@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - what is put into SQL here are names of the model's own columns
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 from chassis.postgres import Connection
@@ -20,14 +21,23 @@ _INSERT: Final = (
     f"INSERT INTO messages ({COLUMNS}) SELECT * FROM unnest({_UNNESTED})"
     " ON CONFLICT DO NOTHING RETURNING message_id"
 )
-_UPDATED: Final = ("message_id", *_CHANGING)
-_UPDATE: Final = (
-    f"UPDATE messages AS m SET {', '.join(f'{c} = u.{c}' for c in _CHANGING)} FROM unnest("
-    + ", ".join(
-        f"${i}::{_SQL_TYPES[_FIELDS.index(field)]}[]" for i, field in enumerate(_UPDATED, 1)
-    )
-    + f") AS u({', '.join(_UPDATED)}) WHERE m.message_id = u.message_id"
+CLAIMED: Final = (
+    *("category", "market", "state", "gate", "reason", "attempts", "due_time", "attempt_time"),
+    *("cost_micros", "currency"),
 )
+"""What a claim changes."""
+
+
+@cache
+def _update(fields: tuple[str, ...]) -> str:
+    types = ", ".join(
+        f"${i}::{_SQL_TYPES[_FIELDS.index(field)]}[]"
+        for i, field in enumerate(("message_id", *fields), 1)
+    )
+    return (
+        f"UPDATE messages AS m SET {', '.join(f'{c} = u.{c}' for c in fields)} FROM unnest({types})"
+        f" AS u(message_id, {', '.join(fields)}) WHERE m.message_id = u.message_id"
+    )
 
 
 async def insert(connection: Connection, messages: Sequence[Message]) -> set[str]:
@@ -48,10 +58,12 @@ async def insert(connection: Connection, messages: Sequence[Message]) -> set[str
     return new
 
 
-async def update(connection: Connection, messages: Sequence[Message]) -> None:
-    """Write what changes of messages."""
+async def update(
+    connection: Connection, messages: Sequence[Message], fields: tuple[str, ...] = _CHANGING
+) -> None:
+    """Write what changes of messages, or only some of it."""
     if messages:
-        await connection.execute(_UPDATE, *_columns(messages, _UPDATED))
+        await connection.execute(_update(fields), *_columns(messages, ("message_id", *fields)))
 
 
 def _columns(messages: Sequence[Message], fields: Sequence[str]) -> list[list[Any]]:

@@ -4,58 +4,69 @@ Every method that writes is one transaction. Rows are locked in the order of the
 """
 # ruff: noqa: S608 - what is put into SQL here are names of the model's own columns
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
 from chassis.tombstones import erased
-from services.sender.dispatch import Candidate, Decide, Decided, Settled, doubt, give_up, settle
-from services.sender.model import (
-    DAY_MS,
-    NEVER,
-    ContactErased,
-    Happening,
-    Lane,
-    Message,
-    Number,
-    State,
-    Template,
-)
+from services.sender.aftermath import Said, follow
+from services.sender.candidates import candidates
+from services.sender.dispatch import Decide
+from services.sender.failures import ContactErased
+from services.sender.gates import Candidate
+from services.sender.history import Recorded
+from services.sender.model import DAY_MS, Happening, Lane, Message, Number, State
+from services.sender.moves import Decided, Settled, doubt, give_up, settle
 from services.sender.nobody import anonymise
-from services.sender.outcome import SATURATED, Halted, Refused
+from services.sender.outcome import Sent, code_of
 from services.sender.progress import Fact, Kind, Status, Talk, learn
-from services.sender.rows import COLUMNS, insert, locked, update
+from services.sender.reckoning import ask_again, before, reckon, record
+from services.sender.rows import CLAIMED, COLUMNS, insert, locked, update
+from services.sender.rulebook import Rulebook
+from services.sender.verdict_wire import unpack
 from services.sender.wire import foreign_record, record_of
 
-_TEMPLATE_COLUMNS: Final = ", ".join(f"t.{c}" for c in Template.__struct_fields__)
 _NUMBER_COLUMNS: Final = ", ".join(Number.__struct_fields__)
 _SWEPT: Final = 1_000
 # Meta's times are whole seconds, ours are not: a reply may seem to precede what it answers.
 _SECOND_MS: Final = 1_000
-_PAUSING: Final = {132015: "PAUSED", 132016: "DISABLED"}
 _PUBLISHED: Final = {
     State.SUPPRESSED: "message_suppressed",
     State.CANCELLED: "message_suppressed",
     State.HELD: "message_held",
+    State.HELD_OUT: "message_held_out",
 }
 
 
 class Outbox:
     """Messages and what is kept of contacts beside them."""
 
-    def __init__(self, pool: Pool, effects: Effects, unknown_ms: int) -> None:
+    def __init__(self, pool: Pool, effects: Effects, slot: int = 0) -> None:
+        """`slot`: among the rows of one count the one that this process adds to."""
         self._pool = pool
         self._effects = effects
-        self._unknown_ms = unknown_ms
+        self._slot = slot
+        self._rulebook = Rulebook()
 
     # --- reading ------------------------------------------------------------------------------
 
     async def numbers(self) -> Sequence[Number]:
-        """Business numbers that send."""
-        rows = await self._pool.fetch(f"SELECT {_NUMBER_COLUMNS} FROM numbers WHERE NOT paused")
-        return [Number(*row) for row in rows]
+        """Business numbers that send, each with the policy's share for conversations unless it has
+        one of its own."""
+        async with self._pool.acquire(timeout=10) as connection:
+            share = (await self._rulebook.read(connection)).policy.reply_share
+            rows = await connection.fetch(f"SELECT {_NUMBER_COLUMNS} FROM numbers WHERE NOT paused")
+        found = [Number(*row) for row in rows]
+        for number in found:
+            if number.reply_share is None:
+                number.reply_share = share
+        return found
+
+    async def preferred_numbers(self) -> Sequence[str]:
+        """The policy's, for when nothing else decides, in order."""
+        async with self._pool.acquire(timeout=10) as connection:
+            return (await self._rulebook.read(connection)).policy.default_phone_number_ids
 
     async def get(self, column: str, value: str) -> Message | None:
         """The message with this `message_id` or `wamid`."""
@@ -65,24 +76,39 @@ class Outbox:
         return None if row is None else Message(*row)
 
     async def find(
-        self, conditions: Mapping[str, Any], states: Sequence[int], after: tuple[int, str], n: int
+        self,
+        conditions: Mapping[str, Any],
+        states: Sequence[int],
+        after: tuple[int, str],
+        n: int,
+        since: int = 0,
     ) -> list[Message]:
-        """Messages with these column values, latest planned first, `after` a (plan time, id)."""
+        """Messages with these column values, latest planned first, `after` a (plan time, id) and
+        planned `since` a time."""
         values = list(conditions.values())
-        where = "".join(f" AND {name} = ${i}" for i, name in enumerate(conditions, 5))
+        where = "".join(f" AND {name} = ${i}" for i, name in enumerate(conditions, 6))
         rows = await self._pool.fetch(
             f"SELECT {COLUMNS} FROM messages WHERE (plan_time, message_id) < ($1, $2)"
-            f" AND ($3::int[] = '{{}}' OR state = ANY($3)){where}"
+            f" AND ($3::int[] = '{{}}' OR state = ANY($3)) AND plan_time >= $5{where}"
             " ORDER BY plan_time DESC, message_id DESC LIMIT $4",
-            *(*after, list(states), n, *values),
+            *(*after, list(states), n, since, *values),
         )
         return [Message(*row) for row in rows]
 
-    async def candidate(self, message: Message) -> Candidate:
-        """What the gates ask about for a message that may not be stored."""
+    async def candidate(self, message: Message, now: int) -> Candidate:
+        """What the gates ask about at a moment for a message that may not be stored."""
         async with self._pool.acquire(timeout=10) as connection:
-            (candidate,) = await _candidates(connection, [message], lock=False)
+            (candidate,) = await candidates(
+                connection, self._rulebook, [message], now, lock=False
+            )
         return candidate
+
+    async def decision(self, message_id: str) -> Recorded | None:
+        """What the gates said when a message last came to its turn; None when it has not."""
+        row = await self._pool.fetchrow(
+            "SELECT decide_time, verdicts FROM decisions WHERE message_id = $1", message_id
+        )
+        return None if row is None else Recorded(row["decide_time"], unpack(row["verdicts"]))
 
     async def last_number(self, contact_id: str) -> str:
         """The number the person last wrote to; empty when never."""
@@ -115,16 +141,18 @@ class Outbox:
         return stored
 
     async def claim(
-        self, phone_number_id: str, limit: int, now: int, decide: Decide
-    ) -> Sequence[Decided]:
+        self, phone_number_id: str, places: Sequence[int], now: int, decide: Decide
+    ) -> tuple[Sequence[Decided], bool]:
         """Take due messages and store what `decide` makes of them; see `dispatch.Outbox`."""
         decided: list[Decided] = []
+        more = False
 
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
+            nonlocal more
             messages: list[Message] = []
             # Lane by lane: together, the index would be read past all that is held in a lane.
-            for lane in Lane:
-                if len(messages) < limit:
+            for lane, limit in zip(Lane, places, strict=True):
+                if limit:
                     rows = await connection.fetch(
                         f"SELECT {COLUMNS} FROM messages WHERE state IN (1, 2)"
                         " AND phone_number_id = $1 AND lane = $2 AND due_time <= $3"
@@ -132,41 +160,63 @@ class Outbox:
                         phone_number_id,
                         int(lane),
                         now,
-                        limit - len(messages),
+                        limit,
                     )
+                    more = more or len(rows) == limit
                     messages += [Message(*row) for row in rows]
             if not messages:
                 return []
-            decided.extend(await decide(await _candidates(connection, messages, lock=True)))
-            await update(connection, [one.message for one in decided])
+            found = await candidates(connection, self._rulebook, messages, now, lock=True)
+            decided.extend(await decide(found))
+            await update(connection, [one.message for one in decided], CLAIMED)
+            await record(connection, decided, found[0].edition, now)
             return [
                 record_of(Happening(_PUBLISHED[State(one.message.state)], one.message, now))
                 for one in decided
-                if one.verdict is not None and one.message.due_time < NEVER
+                # That a campaign is paused is told of the campaign, not of each of its messages.
+                if one.verdict is not None
+                and (one.verdict.gate != "campaign" or one.message.state != State.HELD)
             ]
 
         await self._effects.apply((), work)
-        return decided
+        return decided, more
 
     async def settle(self, settled: Sequence[Settled]) -> None:
         """Store the outcomes of calls and publish what follows."""
-        by_id = {one.message_id: one for one in settled}
 
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
-            messages = await locked(connection, list(by_id))
-            happenings: list[Happening] = []
-            for message in messages:
-                done = by_id[message.message_id]
-                happenings += settle(message, done, self._unknown_ms)
-                if not message.contact_id:
-                    happenings += anonymise(message, done.time)
-            await update(connection, messages)
-            await _beside(connection, settled, messages)
-            return [record_of(happening) for happening in happenings]
+            accepted = [one for one in settled if isinstance(one.outcome, Sent)]
+            plain = await _accept(connection, accepted)
+            others = [one for one in settled if one.message.message_id not in plain]
+            records = [record_of(happening) for happening in plain.values()]
+            return records + (await self._settle(connection, others) if others else [])
 
         await self._effects.apply((), work)
 
-    async def expire(self, now: int, unknown_until: int) -> int:
+    async def _settle(self, connection: Connection, settled: Sequence[Settled]) -> list[Record]:
+        by_id = {one.message.message_id: one for one in settled}
+        messages = await locked(connection, list(by_id))
+        unknown_ms = (await self._rulebook.read(connection)).policy.unknown_ms
+        earlier = before(messages)
+        happenings: list[Happening] = []
+        for message in messages:
+            done = by_id[message.message_id]
+            happenings += settle(message, done, unknown_ms)
+            if not message.contact_id:
+                happenings += anonymise(message, done.time)
+        said = [
+            Said(message, code, done.time)
+            for message in messages
+            if (code := code_of((done := by_id[message.message_id]).outcome)) is not None
+        ]
+        # Campaigns are locked before budgets and turnstiles, as claims do.
+        follows = await follow(connection, said)
+        now = max((one.time for one in settled), default=0)
+        await reckon(connection, self._rulebook, earlier, messages, now, self._slot)
+        await update(connection, messages)
+        return [*(record_of(happening) for happening in happenings), *follows]
+
+    async def expire(self, now: int) -> int:
         """Ended leases become unknown, passed deadlines fail; see `dispatch.Outbox`."""
         moved = 0
 
@@ -180,11 +230,17 @@ class Outbox:
             )
             happenings: list[Happening] = []
             messages = [Message(*row) for row in rows]
+            if not messages:
+                return []
+            policy = (await self._rulebook.read(connection)).policy
+            earlier = before(messages)
             for message in messages:
                 if message.state == State.ATTEMPTING:
-                    happenings += doubt(message, "lease_ended", now, unknown_until - now)
+                    happenings += doubt(message, "lease_ended", now, policy.unknown_ms)
                 else:
-                    happenings += give_up(message, now)
+                    repeat = getattr(policy.repeats_unknown, message.category, False)
+                    happenings += give_up(message, now, repeat=repeat)
+            await reckon(connection, self._rulebook, earlier, messages, now, self._slot)
             await update(connection, messages)
             moved = len(messages)
             return [record_of(happening) for happening in happenings]
@@ -209,28 +265,43 @@ class Outbox:
                 others = {row["message_id"] for row in found} - messages.keys()
                 messages |= {m.message_id: m for m in await locked(connection, list(others))}
             by_wamid = {m.wamid: m for m in messages.values() if m.wamid}
-            records: list[Record | None] = []
+            earlier = before(messages.values())
+            foreign: list[Record | None] = []
+            learnt: list[tuple[list[Happening], Status, str]] = []
             changed: dict[str, Message] = {}
-            saturated: dict[str, int] = {}
+            said: list[Said] = []
             for status, trace in new:
                 if status.fact is None:
                     continue
                 message = messages.get(status.callback_data) or by_wamid.get(status.fact.wamid)
                 if message is None:
-                    records.append(foreign_record(status.event, trace))
+                    foreign.append(foreign_record(status.event, trace))
                     continue
                 changed[message.message_id] = message
-                if status.fact.error_code in SATURATED:
-                    saturated[message.contact_id] = status.fact.time
+                if status.fact.kind == Kind.FAILED:
+                    said.append(Said(message, status.fact.error_code, status.fact.time))
                 happenings = learn(message, [status.fact])
                 if not message.contact_id:
                     happenings += anonymise(message, status.fact.time)
-                records += _told(happenings, status.received_time, trace)
-            await update(connection, list(changed.values()))
-            await _saturate(connection, saturated)
-            return [record for record in records if record is not None]
+                learnt.append((happenings, status, trace))
+            follows = await follow(connection, said)
+            now = max((s.received_time for s, _ in new), default=0)
+            ordered = list(changed.values())
+            await reckon(connection, self._rulebook, earlier, ordered, now, self._slot)
+            await update(connection, ordered)
+            told = [
+                one
+                for happenings, status, trace in learnt
+                for one in _told(happenings, status.received_time, trace)
+            ]
+            return [one for one in [*told, *foreign, *follows] if one is not None]
 
         await self._effects.apply([s.event_id for s in statuses], work)
+
+    async def relieve(self, contact_ids: Sequence[str], now: int) -> None:
+        """Ask again what waits for complaints of these contacts."""
+        async with self._pool.acquire(timeout=10) as connection, connection.transaction():
+            await ask_again(connection, "complaint", contact_ids, now)
 
     async def talk(self, talks: Sequence[Talk], onward: Sequence[str]) -> None:
         """Windows that open, and replies and clicks joined to the messages they answer."""
@@ -253,6 +324,42 @@ class Outbox:
         await self._effects.apply([talk.event_id for talk in talks], work)
 
 
+async def _accept(
+    connection: Connection, accepted: Sequence[Settled]
+) -> Mapping[str, Happening]:
+    """Messages of which nothing is known but that Meta accepted them, and whose person is known:
+    nearly all. They are not read, which halves the cost of an outcome. By message id."""
+    if not accepted:
+        return {}
+    by_id = {one.message.message_id: one for one in accepted}
+    ids = sorted(by_id)
+    rows = await connection.fetch(
+        "UPDATE messages AS m SET state = 5, wamid = u.wamid, sent_time = u.time"
+        " FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])"
+        " AS u(message_id, wamid, time, attempts) WHERE m.message_id = u.message_id"
+        " AND m.state = 3 AND m.attempts = u.attempts AND m.contact_id <> ''"
+        " RETURNING m.message_id, m.contact_id, m.home_id",
+        ids,
+        [_wamid(by_id[one]) for one in ids],
+        [by_id[one].time for one in ids],
+        [by_id[one].message.attempts for one in ids],
+    )
+    found = {}
+    for message_id, contact_id, home_id in rows:
+        done = by_id[message_id]
+        message = done.message
+        message.contact_id, message.home_id = contact_id, home_id  # a merge may have been followed
+        message.state, message.wamid, message.sent_time = State.SENT, _wamid(done), done.time
+        found[message_id] = Happening(
+            "message_sent", message, done.time, traceparent=done.traceparent
+        )
+    return found
+
+
+def _wamid(done: Settled) -> str:
+    return done.outcome.wamid if isinstance(done.outcome, Sent) else ""
+
+
 def _facts(talk: Talk) -> list[Fact]:
     if talk.link_id:
         return [Fact(Kind.CLICKED, talk.time, target=talk.link_id, match="url")]
@@ -269,101 +376,6 @@ def _told(happenings: Iterable[Happening], received: int, trace: str) -> list[Re
         happening.received_time, happening.traceparent = received, trace
         records.append(record_of(happening))
     return records
-
-
-async def _candidates(
-    connection: Connection, messages: Sequence[Message], *, lock: bool
-) -> list[Candidate]:
-    """What the gates ask about. With `lock`, a campaign cannot be paused before the commit."""
-    campaigns = {m.campaign_id for m in messages if m.campaign_id}
-    phases: dict[str, int] = {}
-    if campaigns:
-        rows = await connection.fetch(
-            "SELECT campaign_id, state FROM campaigns WHERE campaign_id = ANY($1::text[])"
-            f" ORDER BY campaign_id {'FOR SHARE' if lock else ''}",
-            list(campaigns),
-        )
-        phases = {row["campaign_id"]: row["state"] for row in rows}
-    named = {(m.phone_number_id, m.template, m.language) for m in messages if m.template}
-    templates: dict[tuple[str, str, str], Template] = {}
-    saturations: dict[str, int] = {}
-    if named:
-        numbers, names, languages = zip(*named, strict=True)
-        rows = await connection.fetch(
-            f"SELECT n.phone_number_id, {_TEMPLATE_COLUMNS} FROM templates t"
-            " JOIN numbers n USING (waba_id) WHERE (n.phone_number_id, t.name, t.language) IN"
-            " (SELECT * FROM unnest($1::text[], $2::text[], $3::text[]))",
-            *(list(numbers), list(names), list(languages)),
-        )
-        for number, *fields in rows:
-            template = Template(*fields)
-            templates[number, template.name, template.language] = template
-        rows = await connection.fetch(
-            "SELECT contact_id, last_time FROM saturations WHERE contact_id = ANY($1::text[])",
-            [m.contact_id for m in messages if m.template],
-        )
-        saturations = dict(tuple(row) for row in rows)
-    windows: dict[tuple[str, str], int] = defaultdict(int)
-    if free := [m.contact_id for m in messages if not m.template]:
-        rows = await connection.fetch(
-            "SELECT contact_id, phone_number_id, last_time FROM windows"
-            " WHERE contact_id = ANY($1::text[])",
-            free,
-        )
-        windows |= {(row[0], row[1]): row[2] for row in rows}
-    return [
-        Candidate(
-            message,
-            phases.get(message.campaign_id) if message.campaign_id else None,
-            templates.get((message.phone_number_id, message.template, message.language)),
-            windows[message.contact_id, message.phone_number_id],
-            saturations.get(message.contact_id, 0),
-        )
-        for message in messages
-    ]
-
-
-async def _beside(
-    connection: Connection, settled: Sequence[Settled], messages: Sequence[Message]
-) -> None:
-    """What an outcome says of the number, the template or the person."""
-    by_id = {message.message_id: message for message in messages}
-    saturated: dict[str, int] = {}
-    for one in settled:
-        message = by_id.get(one.message_id)
-        match one.outcome:
-            case Halted(kind, code):
-                await connection.execute(
-                    "UPDATE numbers SET paused = true, state_reason = $2, update_time = $3"
-                    " WHERE phone_number_id = $1",
-                    *(one.phone_number_id, f"{kind}_{code}", one.time),
-                )
-            case Refused(_, code) if code in _PAUSING and message is not None:
-                await connection.execute(
-                    "UPDATE templates SET state = $4, state_time = $5, update_time = $5"
-                    " FROM numbers n WHERE n.waba_id = templates.waba_id"
-                    " AND n.phone_number_id = $1 AND templates.name = $2"
-                    " AND templates.language = $3 AND state_time < $5",
-                    message.phone_number_id,
-                    message.template,
-                    message.language,
-                    _PAUSING[code],
-                    one.time,
-                )
-            case Refused(_, code) if code in SATURATED and message is not None:
-                saturated[message.contact_id] = one.time
-    await _saturate(connection, saturated)
-
-
-async def _saturate(connection: Connection, contacts: Mapping[str, int]) -> None:
-    if ordered := sorted((one, time) for one, time in contacts.items() if one):
-        await connection.execute(
-            "INSERT INTO saturations SELECT * FROM unnest($1::text[], $2::bigint[])"
-            " ON CONFLICT (contact_id) DO UPDATE"
-            " SET last_time = greatest(saturations.last_time, excluded.last_time)",
-            [contact for contact, _ in ordered],
-            [time for _, time in ordered],
-        )
 
 
 async def _open_windows(connection: Connection, talks: Sequence[Talk]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-import msgspec
 import orjson
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -36,18 +35,16 @@ from merhaba.profile.v1 import ContactRef
 from merhaba.sender.v1 import Campaign as CampaignProto
 from merhaba.sender.v1 import (
     CampaignProgress,
-    GateValue,
     Recipient,
     VariantProgress,
 )
-from merhaba.sender.v1 import GateVerdict as GateVerdictProto
 from merhaba.sender.v1 import Message as MessageProto
-from services.sender.gates import GateVerdict, Verdict
 from services.sender.model import (
     NEVER,
     Binding,
     Campaign,
     CampaignPhase,
+    Counts,
     Happening,
     Message,
     Standing,
@@ -131,10 +128,17 @@ def record_of(happening: Happening) -> Record:
     ref = ref_of(message)
     match happening.what:
         case "message_sent":
-            event.message_sent.CopyFrom(MessageSent(message=ref, pricing=_pricing(message)))
+            event.message_sent.CopyFrom(
+                MessageSent(message=ref, pricing=_pricing(message), **_cost(message))
+            )
         case "message_delivered":
             event.message_delivered.CopyFrom(
-                MessageDelivered(message=ref, implied=happening.implied, pricing=_pricing(message))
+                MessageDelivered(
+                    message=ref,
+                    implied=happening.implied,
+                    pricing=_pricing(message),
+                    **_cost(message),
+                )
             )
         case "message_read":
             event.message_read.CopyFrom(MessageRead(message=ref, implied=happening.implied))
@@ -180,6 +184,10 @@ def record_of(happening: Happening) -> Record:
 
 def _pricing(message: Message) -> Pricing | None:
     return Pricing.FromString(message.pricing) if message.pricing else None
+
+
+def _cost(message: Message) -> dict[str, Any]:
+    return {"cost_micros": message.cost_micros, "currency_code": message.currency}
 
 
 def foreign_record(status: bytes, traceparent: str) -> Record | None:
@@ -288,6 +296,7 @@ def campaign_of(stored: CampaignProto) -> Campaign:
         ],
         triggered=source == "triggered",
         trigger_ids=list(audience.triggered.trigger_ids),
+        journey_ids=list(audience.triggered.journey_ids),
     )
 
 
@@ -314,6 +323,7 @@ def message_proto(message: Message) -> MessageProto:
         update_time=stamp(_updated(message)),
         delivery_implied=bool(message.implied & _DELIVERED),
         pricing=_pricing(message),
+        **_cost(message),
     )
 
 
@@ -331,6 +341,7 @@ def recipient_proto(message: Message) -> Recipient:
         update_time=stamp(_updated(message)),
         replied=bool(message.replied_time),
         clicked=bool(message.clicked_time),
+        **_cost(message),
     )
 
 
@@ -347,38 +358,14 @@ def _updated(message: Message) -> int:
     )
 
 
-def verdict_proto(verdict: GateVerdict) -> GateVerdictProto:
-    """What one gate says."""
-    kinds = {
-        Verdict.PASS: GateVerdictProto.VERDICT_PASS,
-        Verdict.WAIT: GateVerdictProto.VERDICT_WAIT,
-        Verdict.REFUSE: GateVerdictProto.VERDICT_REFUSE,
-        Verdict.SKIPPED: GateVerdictProto.VERDICT_SKIPPED,
-    }
-    return GateVerdictProto(
-        gate=verdict.gate,
-        verdict=kinds[verdict.verdict],
-        reason=verdict.reason,
-        explanation=verdict.explanation,
-        values=[
-            GateValue(name=name, value_json=msgspec.json.encode(value))
-            for name, value in verdict.values.items()
-        ],
-        next_time=stamp(verdict.next_time),
-    )
-
-
 def progress_proto(
     campaign: CampaignProto,
     recipients: int,
     final: bool,
-    rows: Sequence[tuple[str, int, str, int, int, int, int]],
+    rows: Sequence[Counts],
     now: int,
 ) -> CampaignProgress:
-    """Counts of a campaign.
-
-    `rows`: variant, state, gate, error code, messages, replied, clicked.
-    """
+    """How far a campaign is."""
     progress = CampaignProgress(
         campaign_id=campaign.campaign_id,
         state=campaign.state,
@@ -388,7 +375,9 @@ def progress_proto(
         count_time=stamp(now),
     )
     variants = {v.name: VariantProgress(variant=v.name, weight=v.weight) for v in campaign.variants}
-    for variant, state, gate, code, count, replied, clicked in rows:
+    for variant, state, gate, code, count, replied, clicked, cost, currency in rows:
+        progress.cost_micros += cost
+        progress.currency_code = max(progress.currency_code, currency)
         name = State(state).name.lower()
         progress.states[name] += count
         progress.replied += replied

@@ -6,9 +6,9 @@ row with how far it is: so a batch is done once, by any of several processes, an
 where the last one was. What traits remember of an event stays.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 import asyncpg
 import structlog
@@ -21,14 +21,14 @@ from services.profile import consent
 from services.profile.directory import Profiles
 from services.profile.model import Contact
 from services.profile.registry_store import RegistryStore
-from services.profile.rights.categories import DataCategory, of_event
+from services.profile.rights.categories import DataCategory
 from services.profile.rights.category_store import CategoryStore
+from services.profile.rights.limits import Limits, limits
 from services.profile.rights.whole import readable_people
 
 _BATCH: Final = 5_000
 _EVERY: Final = timedelta(hours=6)
 _LOOK_EVERY: Final = timedelta(seconds=10)
-_MOST_NAMES: Final = 100_000
 _deleted = counter("merhaba.profile.events.deleted", "{event}")
 _logger = structlog.get_logger()
 
@@ -74,8 +74,8 @@ class Retention:
             )
             if place is None:
                 return False
-            limits = await self._limits(connection)
-            if limits is None:
+            known = await limits(self._categories, self._registry, connection)
+            if known is None:
                 await self._end(connection, now)
                 return False
             rows = await connection.fetch(
@@ -87,7 +87,7 @@ class Retention:
                 place["after_event"],
                 _BATCH,
             )
-            gone = await self._delete(connection, rows, limits, now)
+            gone = await self._delete(connection, rows, known, now)
             passed, deleted = place["passed"] + len(rows), place["deleted"] + gone
             if len(rows) == _BATCH:
                 await connection.execute(
@@ -104,22 +104,10 @@ class Retention:
         _logger.info("looked for what is too old", passed=passed, deleted=deleted, ended=not more)
         return more
 
-    async def _limits(self, connection: Connection) -> "_Limits | None":
-        """What is not kept as long as the contact; None when everything is."""
-        limited = {
-            name: one
-            for name, one in (await self._categories.all(connection)).items()
-            if one.retention or one.purpose
-        }
-        if not limited:
-            return None
-        known = await self._registry.events("", "", _MOST_NAMES)
-        return _Limits(limited, {one.name: one.category for one in known if one.revision})
-
     async def _delete(
-        self, connection: Connection, rows: "Sequence[asyncpg.Record]", limits: "_Limits", now: int
+        self, connection: Connection, rows: "Sequence[asyncpg.Record]", known: Limits, now: int
     ) -> int:
-        limited = [(row, one) for row in rows if (one := limits.of(row["name"])) is not None]
+        limited = [(row, one) for row in rows if (one := known.of(row["name"])) is not None]
         asked = {str(row["contact_id"]) for row, one in limited if one.purpose}
         people = await readable_people(self._profiles, list(asked))
         doomed = [
@@ -144,18 +132,6 @@ class Retention:
             " after_event = DEFAULT, passed = 0, deleted = 0, next_time = $1",
             now + _EVERY // timedelta(milliseconds=1),
         )
-
-
-class _Limits(NamedTuple):
-    """What is not kept as long as the contact."""
-
-    categories: Mapping[str, DataCategory]
-    registered: Mapping[str, str]
-    """Event → category, of those that the business registered."""
-
-    def of(self, name: str) -> DataCategory | None:
-        """The category of an event, if it has a limit."""
-        return self.categories.get(of_event(name, self.registered.get(name, "")))
 
 
 def _too_old(category: DataCategory, time: int, now: int) -> bool:

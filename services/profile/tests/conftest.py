@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from chassis.answers import Answers
 from chassis.clock import ManualClock
 from chassis.postgres import Effects, Pool, database, migrate
 from chassis.streams import EventLog, Watch
+from services.profile.api import ProfileApi
 from services.profile.app import new_contact_id
 from services.profile.directory import Directory
 from services.profile.envelope import Envelope
@@ -111,6 +113,21 @@ def store(
 @pytest.fixture
 def directory(store: ContactStore) -> Directory:
     return Directory(store)
+
+
+@pytest.fixture
+def profile_api(
+    directory: Directory,
+    reads: Reads,
+    watch: Watch,
+    pool: Pool,
+    registry: RegistryStore,
+    manual_clock: ManualClock,
+) -> ProfileApi:
+    answers = Answers(pool, manual_clock)
+    return ProfileApi(
+        directory, reads, answers, watch, manual_clock, "TR", registry, CategoryStore(pool)
+    )
 
 
 @pytest.fixture

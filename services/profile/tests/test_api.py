@@ -25,7 +25,6 @@ from chassis.ids import fresh_id
 from chassis.postgres import Pool
 from chassis.rpc import channel, server
 from chassis.settings import ServiceSettings
-from chassis.streams import Watch
 from merhaba.event.v1 import AttributeChange, ConsentChanged, Event, Identity
 from merhaba.profile.v1 import (
     BatchGetContactsRequest,
@@ -64,17 +63,17 @@ TOKEN = "a token for tests"
 
 @pytest.fixture
 async def target(
+    profile_api: ProfileApi,
     directory: Directory,
     rights: Rights,
     reads: Reads,
-    watch: Watch,
     pool: Pool,
     manual_clock: ManualClock,
 ) -> AsyncIterator[grpc.aio.Channel]:
     answers = Answers(pool, manual_clock)
     own = server("profile", TOKEN)
     add_ProfileServiceServicer_to_server(
-        ProfileApi(directory, reads, answers, watch, manual_clock, "TR"),
+        profile_api,
         own,
     )
     add_PrivacyServiceServicer_to_server(

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chassis.answers import Answers
 from chassis.app import serving, tasks
 from chassis.callers import Callers
 from chassis.clock import ManualClock
@@ -18,7 +17,7 @@ from chassis.ids import fresh_id
 from chassis.postgres import Effects, Pool, database
 from chassis.rpc import channel, server
 from chassis.settings import ServiceSettings
-from chassis.streams import EventLog, Position, Watch
+from chassis.streams import EventLog, Position
 from merhaba.event.v1 import Event, Identity
 from merhaba.profile.v1 import (
     Contact,
@@ -54,15 +53,9 @@ def handle(directory: Directory, manual_clock: ManualClock) -> Handle:
 
 
 @pytest.fixture
-async def profiles(
-    directory: Directory, reads: Reads, watch: Watch, pool: Pool, manual_clock: ManualClock
-) -> AsyncIterator[ProfileServiceStub]:
+async def profiles(profile_api: ProfileApi, reads: Reads) -> AsyncIterator[ProfileServiceStub]:
     own = server("profile", Callers(TOKEN, ""))
-    answers = Answers(pool, manual_clock)
-    add_ProfileServiceServicer_to_server(
-        ProfileApi(directory, reads, answers, watch, manual_clock, "TR"),
-        own,
-    )
+    add_ProfileServiceServicer_to_server(profile_api, own)
     settings = ServiceSettings(
         redis_url="redis://unused",
         database_url="postgresql://unused",

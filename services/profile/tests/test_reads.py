@@ -21,7 +21,6 @@ from chassis.ids import fresh_id
 from chassis.postgres import Pool
 from chassis.rpc import channel, server
 from chassis.settings import ServiceSettings
-from chassis.streams import Watch
 from merhaba.event.v1 import Identity
 from merhaba.profile.v1 import (
     BatchGetContactsRequest,
@@ -56,10 +55,10 @@ OWN = "a token of its own"
 
 @pytest.fixture
 async def target(
+    profile_api: ProfileApi,
     directory: Directory,
     rights: Rights,
     reads: Reads,
-    watch: Watch,
     pool: Pool,
     manual_clock: ManualClock,
 ) -> AsyncIterator[str]:
@@ -67,7 +66,7 @@ async def target(
     own = server("profile", callers)
     answers = Answers(pool, manual_clock)
     add_ProfileServiceServicer_to_server(
-        ProfileApi(directory, reads, answers, watch, manual_clock, "TR"),
+        profile_api,
         own,
     )
     add_PrivacyServiceServicer_to_server(

@@ -18,7 +18,6 @@ from chassis.ids import fresh_id
 from chassis.postgres import Pool
 from chassis.rpc import channel, server
 from chassis.settings import ServiceSettings
-from chassis.streams import Watch
 from merhaba.event.v1 import AttributeChange, Event, Identity
 from merhaba.profile.v1 import (
     AttributeType,
@@ -61,9 +60,9 @@ class Stubs(NamedTuple):
 
 @pytest.fixture
 async def stubs(
+    profile_api: ProfileApi,
     directory: Directory,
     reads: Reads,
-    watch: Watch,
     registry: RegistryStore,
     recompute: Recompute,
     pool: Pool,
@@ -71,9 +70,7 @@ async def stubs(
 ) -> AsyncIterator[Stubs]:
     answers = Answers(pool, manual_clock)
     own = server("profile", TOKEN)
-    add_ProfileServiceServicer_to_server(
-        ProfileApi(directory, reads, answers, watch, manual_clock, "TR"), own
-    )
+    add_ProfileServiceServicer_to_server(profile_api, own)
     add_RegistryServiceServicer_to_server(RegistryApi(registry, recompute, answers), own)
     settings = ServiceSettings(
         redis_url="redis://unused",

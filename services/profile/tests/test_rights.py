@@ -24,7 +24,7 @@ from chassis.ids import fresh_id
 from chassis.postgres import Pool
 from chassis.rpc import channel, server
 from chassis.settings import ServiceSettings
-from chassis.streams import EventLog, Position, Watch
+from chassis.streams import EventLog, Position
 from chassis.times import timestamp
 from merhaba.event.v1 import ConsentChanged, Event, Identity, MessageContent, MessageReceived
 from merhaba.profile.v1 import Consent as WireConsent
@@ -49,6 +49,7 @@ from merhaba.profile.v1 import (
     ResolveContactRequest,
     RestrictProcessingRequest,
     SetAttributesRequest,
+    StreamHistoryRequest,
     UpdateDataCategoryRequest,
     UpsertContactsRequest,
     add_PrivacyServiceServicer_to_server,
@@ -121,18 +122,16 @@ class Stubs:
 
 @pytest.fixture
 async def stubs(
+    profile_api: ProfileApi,
     directory: Directory,
     rights: Rights,
     reads: Reads,
-    watch: Watch,
     pool: Pool,
     manual_clock: ManualClock,
 ) -> AsyncIterator[Stubs]:
     answers = Answers(pool, manual_clock)
     own = server("profile", TOKEN)
-    add_ProfileServiceServicer_to_server(
-        ProfileApi(directory, reads, answers, watch, manual_clock, "TR"), own
-    )
+    add_ProfileServiceServicer_to_server(profile_api, own)
     add_PrivacyServiceServicer_to_server(
         PrivacyApi(directory, reads, answers, manual_clock, "TR", rights), own
     )
@@ -460,6 +459,15 @@ async def test_what_is_older_than_its_category_is_kept_is_deleted_and_traits_sta
         return [event.message_received.content.text for event in answer.events]
 
     assert await texts() == ["fresh"]
+    asked = StreamHistoryRequest(
+        contact_ids=[contact_id], names=["message_received", "order_completed"]
+    )
+    told = [response async for response in stubs.profiles.StreamHistory(asked)]
+    (kept,) = told[0].oldest_times.items()
+    assert (kept[0], kept[1].seconds) == (
+        "message_received",
+        int(stubs.clock.now().timestamp()) - 2 * DAY,
+    )
     got = await stubs.profiles.GetContact(GetContactRequest(contact=ref(contact_id)))
     (count,) = [t for t in got.contact.traits if t.name == "traits.message_count"]
     assert count.value_json == b"2"

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -20,7 +21,6 @@ from chassis.ids import fresh_id
 from chassis.postgres import Pool
 from chassis.rpc import channel, server
 from chassis.settings import ServiceSettings
-from chassis.streams import Watch
 from merhaba.event.v1 import AttributeChange, ConsentChanged, Identity
 from merhaba.profile.v1 import (
     BatchGetContactsRequest,
@@ -46,8 +46,11 @@ from merhaba.profile.v1 import (
 from services.profile import roles
 from services.profile.api import ProfileApi
 from services.profile.directory import Directory
+from services.profile.model import ValueType
 from services.profile.privacy_api import PrivacyApi, Rights
 from services.profile.reads import Reads
+from services.profile.registry_store import RegistryStore
+from services.profile.vocabulary import AttributeType
 
 TOKEN = "a token for tests"
 ROLES = ("support", "marketing", "analytics")
@@ -70,10 +73,10 @@ def methods() -> dict[str, frozenset[str]]:
 
 @pytest.fixture
 async def as_role(
+    profile_api: ProfileApi,
     directory: Directory,
     rights: Rights,
     reads: Reads,
-    watch: Watch,
     pool: Pool,
     manual_clock: ManualClock,
 ) -> AsyncIterator[Connect]:
@@ -82,7 +85,7 @@ async def as_role(
     own = server("profile", Callers(TOKEN, named, methods()))
     answers = Answers(pool, manual_clock)
     add_ProfileServiceServicer_to_server(
-        ProfileApi(directory, reads, answers, watch, manual_clock, "TR"),
+        profile_api,
         own,
     )
     add_PrivacyServiceServicer_to_server(
@@ -210,6 +213,26 @@ async def test_a_personal_attribute_asked_for_by_name_is_withheld_by_name(
     )
     assert [one.name for one in found.attributes] == ["country"]
     assert found.withheld_fields == ["attributes.first_name"]
+
+
+async def test_what_the_business_registered_decides_what_is_personal(
+    as_role: Connect, registry: RegistryStore
+) -> None:
+    who = Identity(kind="KIND_EXTERNAL_ID", scope="shop", value=fresh_id("c"))
+    shoes, nobody = (f"{kind}_{uuid4().hex}" for kind in ("shoes", "nobody"))
+    await registry.register_attribute(AttributeType(shoes, ValueType.INTEGER), (), "")
+    async with as_role("internal") as stubs:
+        told = AttributeChange(name=shoes, value_json=b"42")
+        answer = await stubs.profiles.UpsertContacts(
+            UpsertContactsRequest(contacts=[ContactUpsert(identities=[who], attributes=[told])])
+        )
+    contact_id = answer.results[0].contact_id
+    found = await seen_by(as_role, "marketing", contact_id)
+    assert [one.name for one in found.attributes] == [shoes]
+    known = await registry.current()
+    assert [known.personal(name) for name in (shoes, nobody, "city", "email", "traits.city")] == [
+        *(False, True, False, True, True)
+    ]
 
 
 async def test_who_may_not_know_people_may_not_ask_by_identity(

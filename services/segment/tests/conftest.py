@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from zlib import crc32
 
 import grpc
@@ -12,6 +13,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.answers import Answers
+from chassis.callers import Callers
 from chassis.clock import ManualClock
 from chassis.ids import fresh_id
 from chassis.postgres import Effects, Pool, database, migrate
@@ -22,55 +24,85 @@ from merhaba.event.v1 import AttributeChange, ContactCreated, Event, Tracked
 from merhaba.profile.v1 import (
     Attribute,
     AttributeType,
+    ConsentRecord,
     Contact,
     ContactHistory,
     EventType,
+    ItemFailure,
     ListAttributesResponse,
     ListEventTypesResponse,
     ProfileServiceServicer,
     ProfileServiceStub,
     RegistryServiceServicer,
     RegistryServiceStub,
+    SetAttributesRequest,
+    SetAttributesResponse,
+    StageStanding,
     StreamHistoryResponse,
     add_ProfileServiceServicer_to_server,
     add_RegistryServiceServicer_to_server,
 )
 from merhaba.segment.v1 import (
     CatalogServiceStub,
+    JourneyServiceStub,
     PrivacyServiceStub,
     SegmentServiceStub,
     TriggerServiceStub,
     add_CatalogServiceServicer_to_server,
+    add_JourneyServiceServicer_to_server,
     add_PrivacyServiceServicer_to_server,
     add_SegmentServiceServicer_to_server,
     add_TriggerServiceServicer_to_server,
 )
+from services.segment.action_checks import Webhooks as WebhookRules
 from services.segment.api import SegmentApi
 from services.segment.app import MIGRATIONS
+from services.segment.attributes import Attributes
 from services.segment.backfill import Backfills
+from services.segment.catalog import Catalog
 from services.segment.catalog_api import CatalogApi
 from services.segment.consumer import Intake
+from services.segment.declarations import Declarations
 from services.segment.declared import Declared
+from services.segment.deeds import Deeds
+from services.segment.deeds_store import DeedsStore
 from services.segment.definitions import Sources
 from services.segment.definitions_store import DefinitionsStore
+from services.segment.failures import ServiceUnavailable
+from services.segment.fanouts import Fanouts
+from services.segment.fanouts_store import FanoutsStore
 from services.segment.held import Held
+from services.segment.journey_api import JourneyApi
+from services.segment.journey_definitions import JourneyDefinitions
+from services.segment.journey_store import JourneyStore
+from services.segment.journey_views import JourneyViews
 from services.segment.members import Members
 from services.segment.membership import Membership
 from services.segment.names import Names
+from services.segment.occurrences import Occurrences
 from services.segment.place_definitions import PlaceDefinitions
 from services.segment.previews import Previews
 from services.segment.privacy_api import PrivacyApi
 from services.segment.rebuild import Rebuilds
+from services.segment.roles import SIGHTS
 from services.segment.rules import Compiler
 from services.segment.segment_definitions import SegmentDefinitions
+from services.segment.stage_map import StageMap
 from services.segment.stays import Stays
 from services.segment.store import SegmentStore
+from services.segment.sweeps import Sweeps
+from services.segment.sweeps_store import SweepsStore
 from services.segment.things_intake import ThingsIntake
 from services.segment.things_store import ThingsStore
+from services.segment.trials import Trials
 from services.segment.trigger_api import TriggerApi
 from services.segment.trigger_definitions import TriggerDefinitions
+from services.segment.weather.store import WeatherStore
+from services.segment.weather.watch import WeatherWatch
+from services.segment.webhooks import webhooks
 
 TOKEN = "a token for tests"
+SECRETS = {"crm": "a secret for tests"}
 
 
 class Profile(ProfileServiceServicer):
@@ -79,6 +111,9 @@ class Profile(ProfileServiceServicer):
     def __init__(self) -> None:
         self.events: dict[str, list[Event]] = {}
         self.facts: dict[str, list[Attribute]] = {}
+        self.traits: dict[str, list[Attribute]] = {}
+        self.consents: dict[str, list[ConsentRecord]] = {}
+        self.stages: dict[str, StageStanding] = {}
         self.survivors: dict[str, str] = {}
         self.restricted: set[str] = set()
         self.away = False
@@ -86,17 +121,23 @@ class Profile(ProfileServiceServicer):
         self.stalls = False
         self.stalled = 0
         """Streams that stand still."""
+        self.oldest: dict[str, datetime] = {}
+        """From when on events are kept."""
+        self.sets: list[SetAttributesRequest] = []
+        self.refused: dict[int, int] = {}
+        """Attributes not set, by position, with the reason."""
+
+    async def SetAttributes(self, request, context):  # noqa: N802
+        if self.away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        self.sets.append(request)
+        refused = [ItemFailure(index=at, reason=why) for at, why in self.refused.items()]
+        return SetAttributesResponse(
+            accepted_count=len(request.contacts) - len(refused), failures=refused
+        )
 
     async def StreamHistory(self, request, context):  # noqa: N802
         self.asked.append(list(request.names))
-        if request.contact_ids:
-            for one in {self.survivors.get(one, one) for one in request.contact_ids}:
-                told = [e for e in self.events.get(one, []) if e.tracked.name in request.names]
-                facts = self.facts.get(one, [])
-                state = Contact.STATE_RESTRICTED if one in self.restricted else Contact.STATE_ACTIVE
-                history = ContactHistory(contact_id=one, events=told, attributes=facts, state=state)
-                yield StreamHistoryResponse(cursor=one, histories=[history])
-            return
         if self.stalls and request.names:
             self.stalled += 1
             try:
@@ -107,13 +148,19 @@ class Profile(ProfileServiceServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
         ids = [
             one
-            for one in sorted({*self.events, *self.facts})
+            for one in sorted({*self.events, *self.facts, *self.traits, *self.consents})
             if one > request.cursor
+            and one not in self.survivors
             and crc32(one.encode()) % (request.shard_count or 1) == request.shard
         ]
+        if request.contact_ids:
+            ids = sorted({self.survivors.get(one, one) for one in request.contact_ids})
+            ids = [one for one in ids if one > request.cursor]
+        since = request.start_time.ToMicroseconds() if request.HasField("start_time") else -(2**60)
         for number, contact_id in enumerate(ids):
             events = self.events.get(contact_id, [])
-            told = [e for e in events if e.tracked.name in request.names]
+            told = [e for e in events if name_of(e) in request.names]
+            told = [e for e in told if e.event_time.ToMicroseconds() >= since]
             parts = [told[i : i + 2] for i in range(0, len(told), 2)] or [[]]
             for at, part in enumerate(parts):
                 history = ContactHistory(
@@ -121,6 +168,9 @@ class Profile(ProfileServiceServicer):
                     events=part,
                     continued=at < len(parts) - 1,
                     attributes=[] if at else self.facts.get(contact_id, []),
+                    traits=[] if at else self.traits.get(contact_id, []),
+                    consents=[] if at else self.consents.get(contact_id, []),
+                    stage=None if at else self.stages.get(contact_id),
                     state=Contact.STATE_RESTRICTED
                     if contact_id in self.restricted
                     else Contact.STATE_ACTIVE,
@@ -130,7 +180,18 @@ class Profile(ProfileServiceServicer):
                     histories=[history],
                     passed_count=number + 1,
                     total_count=len(ids),
+                    oldest_times={
+                        name: stamp(self.oldest[name])
+                        for name in request.names
+                        if name in self.oldest and not number + at
+                    },
                 )
+
+
+def name_of(event: Event) -> str:
+    """As expressions know it."""
+    kind = event.WhichOneof("body") or ""
+    return event.tracked.name if kind == "tracked" else kind
 
 
 class Registered(RegistryServiceServicer):
@@ -145,6 +206,23 @@ class Registered(RegistryServiceServicer):
 
     async def ListEventTypes(self, request, context):  # noqa: N802
         return ListEventTypesResponse(event_types=self.events)
+
+
+class Sky:
+    """Says what the weather is, by the middle of a cell, and can be away."""
+
+    most = 2
+
+    def __init__(self) -> None:
+        self.weather: dict[tuple[float, float], dict[str, float]] = {}
+        self.asked: list[list[tuple[float, float]]] = []
+        self.away = False
+
+    async def current(self, points):
+        self.asked.append(list(points))
+        if self.away:
+            raise ServiceUnavailable("the sky")
+        return [self.weather.get(point, {"temperature_c": 10.0}) for point in points]
 
 
 @dataclass
@@ -168,7 +246,14 @@ class Suite:
     stays: Stays = None
     target: str = ""
     registered: Registered = None
+    catalogue: Catalog = None
+    fanouts: Fanouts = None
+    weather: WeatherWatch = None
+    sky: Sky = None
     told: list[Event] = field(default_factory=list)
+    journeys: JourneyServiceStub = None
+    deeds: Deeds = None
+    sweeps: Sweeps = None
 
     @property
     def now(self) -> datetime:
@@ -179,9 +264,9 @@ class Suite:
         await self.intake.handle([event.SerializeToString() for event in events])
 
     async def pass_time(self, **span: float) -> None:
-        """The clock moves, and what is due is handled."""
+        """The clock moves, what edits left is done, and what is due is handled."""
         await self.clock.advance(timedelta(**span))
-        while await self.membership.pass_time():
+        while await self.sweeps.work() or await self.membership.pass_time():
             pass
 
     async def signals(self, contact_id: str) -> list[Event]:
@@ -254,9 +339,12 @@ async def suite(migrated: str, log: EventLog, manual_clock: ManualClock) -> Asyn
         pool = await stack.enter_async_context(database(migrated, "segment_test", 8))
         # Definitions apply to everybody, so tests cannot share a base of contacts.
         await pool.execute(
-            "TRUNCATE segments, segment_versions, triggers, backfills, contact_states,"
+            "TRUNCATE segments, segment_versions, triggers, trigger_versions, deeds, backfills,"
+            " contact_states,"
             " memberships, occurrences, rebuilds, outbox, erasures, tombstones,"
-            " places, catalog_items, stays, requests, declared_names"
+            " places, catalog_items, stays, requests, declared_names,"
+            " whereabouts, weather_cells, looks, fanouts, journeys, journey_versions,"
+            " journey_instances, journey_visits, journey_ways, contact_stages, stage_moves, sweeps"
         )
         await pool.execute("UPDATE generation SET number = number + 1")
 
@@ -269,25 +357,30 @@ async def suite(migrated: str, log: EventLog, manual_clock: ManualClock) -> Asyn
         membership = Membership(store, clock, compiler, 3600)
         sources = Sources(compiler, names.registry)
         definitions = SegmentDefinitions(kept, clock, sources)
-        triggers = TriggerDefinitions(kept, clock, sources)
+        triggers = TriggerDefinitions(kept, clock, sources, WebhookRules(frozenset(SECRETS), True))
+        calls = await stack.enter_async_context(webhooks(SECRETS, inside=True))
         await membership.reload()
         profile, registered = Profile(), Registered()
-        own = server("segment", TOKEN)
+        roles = {role: sight.methods for role, sight in SIGHTS.items()}
+        desks = ",".join(f"{r}-desk:{r}:{sha256(r.encode()).hexdigest()}" for r in roles)
+        own = server("segment", Callers(TOKEN, desks, roles))
         port = own.add_insecure_port("127.0.0.1:0")
         opened = await stack.enter_async_context(channel(f"127.0.0.1:{port}", TOKEN))
         histories = ProfileServiceStub(opened)
         stays = Stays(pool, clock, timedelta(days=90))
-        things = ThingsStore(pool)
+        things, fanouts, sky = ThingsStore(pool), FanoutsStore(pool), Sky()
+        catalogue = Catalog(things, fanouts, membership, clock)
         add_ProfileServiceServicer_to_server(profile, own)
         add_RegistryServiceServicer_to_server(registered, own)
-        declared = Declared(pool, names, RegistryServiceStub(opened), clock)
+        declarations = Declarations(kept, pool, clock, names, compiler)
+        declared = Declared(declarations, RegistryServiceStub(opened), clock)
         add_SegmentServiceServicer_to_server(
             SegmentApi(
                 definitions,
                 kept,
                 membership,
                 compiler,
-                Members(kept, membership, histories, stays),
+                Members(kept, membership, histories, stays, names.personal),
                 Previews(kept, definitions, compiler, histories, clock, sample=100),
                 Watch(log, clock),
                 Answers(pool, clock),
@@ -296,7 +389,33 @@ async def suite(migrated: str, log: EventLog, manual_clock: ManualClock) -> Asyn
             own,
         )
         add_CatalogServiceServicer_to_server(CatalogApi(things), own)
-        add_TriggerServiceServicer_to_server(TriggerApi(triggers, kept, membership, declared), own)
+        add_TriggerServiceServicer_to_server(
+            TriggerApi(
+                triggers,
+                kept,
+                membership,
+                declared,
+                Occurrences(pool, membership),
+                Trials(triggers, membership, compiler, histories, clock, names.personal),
+                Answers(pool, clock),
+            ),
+            own,
+        )
+        people = JourneyStore(pool)
+        rules = WebhookRules(frozenset(SECRETS), True)
+        add_JourneyServiceServicer_to_server(
+            JourneyApi(
+                JourneyDefinitions(kept, clock, sources, rules),
+                kept,
+                people,
+                JourneyViews(people, StageMap(pool), clock),
+                membership,
+                declared,
+                Answers(pool, clock),
+                clock,
+            ),
+            own,
+        )
         add_PrivacyServiceServicer_to_server(
             PrivacyApi(held, Erasures(pool, "segment", clock), clock), own
         )
@@ -317,9 +436,16 @@ async def suite(migrated: str, log: EventLog, manual_clock: ManualClock) -> Asyn
             TriggerServiceStub(opened),
             PrivacyServiceStub(opened),
             CatalogServiceStub(opened),
-            ThingsIntake(PlaceDefinitions(kept, clock, sources), things),
+            ThingsIntake(PlaceDefinitions(kept, clock, sources), catalogue),
             stays,
             f"127.0.0.1:{port}",
             registered,
+            catalogue,
+            Fanouts(fanouts, membership, clock),
+            WeatherWatch(WeatherStore(pool), sky, membership, clock, timedelta(minutes=30)),
+            sky,
+            journeys=JourneyServiceStub(opened),
+            deeds=Deeds(DeedsStore(pool), membership, calls.call, Attributes(histories).put, clock),
+            sweeps=Sweeps(SweepsStore(pool), membership, clock),
         )
         await own.stop(None)

@@ -87,6 +87,25 @@ async def test_a_preview_tells_what_is_common_with_other_segments(suite: Any) ->
     assert not own.overlaps
 
 
+async def test_a_preview_warns_when_less_history_is_kept_than_the_rule_looks_at(
+    suite: Any,
+) -> None:
+    lives_in(suite, "Izmir", 3)
+    suite.profile.oldest = {"product_viewed": suite.now - timedelta(days=30)}
+
+    async def warned(expression: str) -> list[str]:
+        preview = (await previewed(suite, expression)).preview
+        short = KINDS.KIND_HISTORY_TOO_SHORT
+        return [one.message for one in preview.warnings if one.kind == short]
+
+    views = 'events("product_viewed")'
+    assert await warned(f'{views}.within("30d").exists()') == []
+    assert await warned('events("order_completed").within("90d").exists()') == []
+    message = "`product_viewed` is kept for 30 days, and the rule looks further back"
+    assert await warned(f'{views}.within("31d").exists() || profile.age > 3') == [message]
+    assert await warned(f"{views}.count() > 3") == [message]
+
+
 async def test_somebody_whose_data_may_not_be_used_is_in_no_preview(suite: Any) -> None:
     one, _ = lives_in(suite, "Izmir", 2)
     suite.profile.restricted.add(one)

@@ -74,7 +74,7 @@ async def test_what_waited_for_a_restricted_contact_does_not_fire(suite) -> None
     await suite.hear(changed(suite, who, restricted=True))
     await suite.pass_time(minutes=61)
     found = await suite.triggers.ListOccurrences(ListOccurrencesRequest(contact_id=who))
-    assert [one.state for one in found.occurrences] == [Occurrence.STATE_CANCELLED]
+    assert [one.state for one in found.occurrences] == [Occurrence.STATE_RESTRICTED]
     assert await suite.said(who) == []
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from chassis.failures import FieldInvalid
 from merhaba.event.v1 import CatalogItemChanged, Event, PlaceChanged
+from merhaba.profile.v1 import Attribute
 from merhaba.segment.v1 import (
     BatchGetCatalogItemsRequest,
     CheckMembershipRequest,
@@ -22,6 +23,7 @@ from merhaba.segment.v1 import (
     ListPlacesRequest,
     Segment,
 )
+from services.segment.membership import BATCH
 from services.segment.things import ItemRecord, PlaceRecord, joined_item, later_place
 
 HERE = '{"latitude": 40.9903, "longitude": 29.0275, "accuracy_meters": 9.0}'
@@ -103,6 +105,52 @@ async def test_when_a_place_moves_or_goes_its_neighbours_are_found_anew(suite: A
     await suite.things.handle([gone(suite, "other", 12)])
     assert await suite.backfills.work()
     assert not await is_member(suite, one, away)
+
+
+@pytest.mark.parametrize("when", ["while history is read", "half way", "at the very end"])
+async def test_a_place_that_moves_during_a_backfill_leaves_nobody_where_they_were(
+    suite: Any, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    await suite.things.handle([place(suite, "van")])
+    people = [str(uuid4()) for _ in range(BATCH + 100)]
+    await suite.hear(*(suite.created(one) for one in people))
+    heard = suite.tracked(people[0], "x").event_time
+    located = Attribute(name="traits.last_location", value_json=HERE.encode(), change_time=heard)
+    suite.profile.facts |= {one: [located] for one in people}
+    near = await make(suite, "near", 'near("van", "500m")')
+    moves = iter([1])
+
+    async def move() -> None:
+        for _ in moves:
+            await suite.things.handle([place(suite, "van", 10, latitude=41.5)])
+
+    recall, catch_up = suite.membership.recall, suite.membership.catch_up
+
+    async def recalled(past: Any) -> None:
+        await recall(past)
+        if when == "while history is read":
+            await move()
+
+    async def caught_up(after: str) -> str | None:
+        last = await catch_up(after)
+        if last is None if when == "at the very end" else when == "half way":
+            await move()
+        return last
+
+    monkeypatch.setattr(suite.membership, "recall", recalled)
+    monkeypatch.setattr(suite.membership, "catch_up", caught_up)
+    while await suite.backfills.work():
+        pass
+    got = await suite.segments.GetSegment(GetSegmentRequest(segment_id=near.segment_id))
+    assert (got.segment.state, got.segment.member_count) == (Segment.STATE_ACTIVE, 0)
+    states = await suite.pool.fetch("SELECT state, count(*) FROM backfills GROUP BY state")
+    ended = (
+        {"completed": 1} if when == "while history is read" else {"superseded": 1, "completed": 1}
+    )
+    assert {row["state"]: row["count"] for row in states} == ended
+    assert not await suite.pool.fetchval("SELECT count(*) FROM memberships")
+    for one in people[:3]:
+        assert not await is_member(suite, one, near)
 
 
 async def test_a_place_nobody_told_of_cannot_be_named(suite: Any) -> None:

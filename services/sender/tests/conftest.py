@@ -13,11 +13,14 @@ import aiohttp
 import grpc
 import msgspec
 import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 from pydantic import SecretStr
 
 from chassis.app import tasks
 from chassis.clock import SystemClock, milliseconds_of
 from chassis.ids import derived_id, fresh_id
+from chassis.outbound import outbound
 from chassis.postgres import Effects, Pool, database, migrate
 from chassis.privacy import Erasures
 from chassis.rpc import channel, server
@@ -51,33 +54,56 @@ from merhaba.segment.v1 import (
 )
 from merhaba.sender.v1 import (
     CampaignServiceStub,
+    FileServiceStub,
     MessageServiceStub,
     NumberServiceStub,
+    PolicyServiceStub,
     PrivacyServiceStub,
+    RateCardServiceStub,
     SyncTemplatesRequest,
     TemplateServiceStub,
     add_CampaignServiceServicer_to_server,
+    add_FileServiceServicer_to_server,
     add_MessageServiceServicer_to_server,
     add_NumberServiceServicer_to_server,
+    add_PolicyServiceServicer_to_server,
     add_PrivacyServiceServicer_to_server,
+    add_RateCardServiceServicer_to_server,
     add_TemplateServiceServicer_to_server,
 )
 from services.sender.api import MessageApi
 from services.sender.campaign_api import CampaignApi
 from services.sender.campaign_store import CampaignStore
-from services.sender.cloud_api import cloud_api
+from services.sender.cloud_api import CloudApi, cloud_api
 from services.sender.dispatch import Dispatcher, Limits
+from services.sender.explaining import Explaining
+from services.sender.file_api import FileApi
+from services.sender.files.downloads import Downloads
+from services.sender.files.library import Files
+from services.sender.files.store import FileStore
+from services.sender.files.uploads import Uploads
 from services.sender.held import Held
-from services.sender.model import Message, Number
+from services.sender.intents import Intents
+from services.sender.model import NEVER, Message, Number
 from services.sender.naming import Named
 from services.sender.neighbours import Neighbours
+from services.sender.number_api import NumberApi
+from services.sender.numbers.keeping import Keeping
+from services.sender.numbers.store import NumberStore
 from services.sender.people_store import PeopleStore
 from services.sender.planner import Planner
+from services.sender.policy_api import PolicyApi
+from services.sender.post import Post
 from services.sender.privacy_api import PrivacyApi
+from services.sender.rate_card_api import RateCardApi
 from services.sender.registry import Registry
-from services.sender.registry_api import NumberApi, TemplateApi
 from services.sender.registry_store import RegistryStore
+from services.sender.rulebook.policy_store import PolicyStore
+from services.sender.rulebook.rate_card_store import RateCardStore
+from services.sender.rulebook.recalling import Recalling
+from services.sender.rules.policy import Policy
 from services.sender.store import Outbox
+from services.sender.template_api import TemplateApi
 from services.sender.throttle import RedisThrottle
 from simulator.app import running
 from simulator.settings import Settings
@@ -198,7 +224,16 @@ class Suite:
     campaign: CampaignServiceStub
     templates: TemplateServiceStub
     numbers: NumberServiceStub
+    file: FileServiceStub
+    graph: CloudApi
+    number_store: NumberStore
+    keeping: Keeping
+    files: Files
+    uploads: Uploads
     privacy: PrivacyServiceStub
+    policy: PolicyServiceStub
+    rate_cards: RateCardServiceStub
+    recalling: Recalling
     waba_id: str = ""
     number_id: str = ""
 
@@ -232,13 +267,34 @@ class Suite:
         )
         return {row[0]: row[1] for row in rows}
 
+    async def refusal(self, call: Any) -> tuple[str, str]:
+        """Status and reason of a call that is refused."""
+        return (await self.refused(call))[:2]
+
+    async def refused(self, call: Any) -> tuple[str, str, dict[str, str]]:
+        """Status, reason and metadata of a call that is refused."""
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        found = rpc_status.from_call(caught.value)
+        assert found is not None
+        info = error_details_pb2.ErrorInfo()
+        found.details[0].Unpack(info)
+        return caught.value.code().name, info.reason, dict(info.metadata)
+
+    async def paced(self, throughput: float) -> None:
+        """The number keeps to so many messages a second."""
+        await self.pool.execute(
+            "UPDATE numbers SET throughput = $2 WHERE phone_number_id = $1",
+            *(self.number_id, throughput),
+        )
+
     async def erase(self, contact_id: str) -> None:
         """As the service does when it hears that somebody was erased."""
         await self.held.erase(Named([contact_id]))
 
     def sending(self, *more: Callable[[], Any]) -> Any:
-        """Dispatcher and planner, running for the block."""
-        return tasks(self.dispatcher.run, self.planner.run, *more)
+        """Dispatcher, planner and recalls, running for the block."""
+        return tasks(self.dispatcher.run, self.planner.run, self.recalling.run, *more)
 
     async def settled(self, campaign_id: str, count: int, timeout_s: float = 15) -> None:
         """Return when so many messages exist and none is planned, held or attempting."""
@@ -267,7 +323,12 @@ class Suite:
 
 @pytest.fixture
 def running_limits() -> Limits:
-    return Limits(concurrency=100, lease_ms=60_000, unknown_ms=60_000)
+    return Limits(concurrency=100, lease_ms=60_000)
+
+
+@pytest.fixture
+def unknown_ms() -> int:
+    return 60_000
 
 
 @pytest.fixture
@@ -277,7 +338,7 @@ def call_timeout_s() -> float:
 
 @pytest.fixture
 async def suite(
-    pool: Pool, log: EventLog, running_limits: Limits, call_timeout_s: float
+    pool: Pool, log: EventLog, running_limits: Limits, unknown_ms: int, call_timeout_s: float
 ) -> AsyncIterator[Suite]:
     """Everything but the dispatcher and planner running: a test starts what it needs."""
     clock = SystemClock()
@@ -305,30 +366,56 @@ async def suite(
         beside = await stack.enter_async_context(channel(f"127.0.0.1:{others_port}", TOKEN))
         neighbours = Neighbours(beside, beside, beside)
         graph = await stack.enter_async_context(
-            cloud_api(graph_url, "v26.0", "graph", call_timeout_s, 200)
+            cloud_api(
+                graph_url,
+                "v26.0",
+                {"default": "graph", "brand": "graph", "stale": "gone"},
+                call_timeout_s,
+            )
         )
-        outbox = Outbox(pool, effects, running_limits.unknown_ms)
+        outbox = Outbox(pool, effects)
         campaigns = CampaignStore(pool, effects)
         shelf = RegistryStore(pool, effects)
+        number_store = NumberStore(pool, effects)
+        file_store = FileStore(pool)
+        outside = await stack.enter_async_context(
+            outbound(aiohttp.ClientTimeout(total=10), 8, inside=True)
+        )
+        files = Files(file_store, outside, clock, transient)
+        uploads = Uploads(file_store, graph, clock, 10)
+        keeping = Keeping(number_store, graph, clock, transient, lambda *_: None)
+        throttle = RedisThrottle(log)
         dispatcher = Dispatcher(
             outbox,
             neighbours,
-            graph,
-            RedisThrottle(log),
+            Post(graph, number_store, uploads, clock, transient),
+            throttle,
             clock,
             random.Random(1).random,
             running_limits,
             transient,
         )
         planner = Planner(campaigns, neighbours, clock, dispatcher.wake, transient, lambda *_: None)
+        recalling = Recalling(pool, clock, dispatcher.wake, transient, lambda *_: None)
         registry = Registry(shelf, graph, lambda: milliseconds_of(clock.now()))
+        intents = Intents(outbox, neighbours, number_store, shelf, files, clock)
+        explaining = Explaining(outbox, neighbours, campaigns, intents, clock)
         own = server("sender", TOKEN)
         add_MessageServiceServicer_to_server(
-            MessageApi(outbox, neighbours, shelf, campaigns, graph, dispatcher, clock), own
+            MessageApi(outbox, intents, explaining, number_store, graph, dispatcher), own
         )
         add_CampaignServiceServicer_to_server(CampaignApi(campaigns, planner.call, clock), own)
         add_TemplateServiceServicer_to_server(TemplateApi(registry), own)
-        add_NumberServiceServicer_to_server(NumberApi(registry), own)
+        add_NumberServiceServicer_to_server(
+            NumberApi(number_store, keeping, throttle, graph.authorised), own
+        )
+        add_FileServiceServicer_to_server(
+            FileApi(files, file_store, number_store, uploads, Downloads(graph, outside)), own
+        )
+        policies = PolicyStore(pool)
+        add_PolicyServiceServicer_to_server(PolicyApi(policies, recalling.call, clock), own)
+        cards = RateCardApi(RateCardStore(pool), recalling.call, clock)
+        add_RateCardServiceServicer_to_server(cards, own)
         held = Held(pool, effects, clock)
         erasures = Erasures(pool, "sender", clock)
         add_PrivacyServiceServicer_to_server(PrivacyApi(held, erasures, clock), own)
@@ -339,6 +426,11 @@ async def suite(
         # What other tests left belongs to numbers of other simulators.
         await pool.execute("UPDATE numbers SET paused = true")
         await pool.execute("UPDATE campaigns SET state = 7, swept = true")
+        await pool.execute("DELETE FROM rate_cards")
+        # Tests run at any hour and write to the same people often.
+        await policies.change(
+            lambda _: Policy(frequency_caps=(), quiet_hours=(), unknown_ms=unknown_ms), (), 0
+        )
         yield Suite(
             pool,
             log,
@@ -360,7 +452,16 @@ async def suite(
             CampaignServiceStub(opened),
             TemplateServiceStub(opened),
             NumberServiceStub(opened),
+            FileServiceStub(opened),
+            graph,
+            number_store,
+            keeping,
+            files,
+            uploads,
             PrivacyServiceStub(opened),
+            PolicyServiceStub(opened),
+            RateCardServiceStub(opened),
+            recalling,
         )
 
 
@@ -407,7 +508,14 @@ async def ready(suite: Suite) -> Suite:
                 BODY,
                 {
                     "type": "BUTTONS",
-                    "buttons": [{"type": "URL", "text": "Aç", "url": "http://127.0.0.1:1/r/{{1}}"}],
+                    "buttons": [
+                        {
+                            "type": "URL",
+                            "text": "Aç",
+                            "url": "http://127.0.0.1:1/r/{{1}}",
+                            "example": ["http://127.0.0.1:1/r/x"],
+                        }
+                    ],
                 },
             ],
         },
@@ -415,7 +523,7 @@ async def ready(suite: Suite) -> Suite:
     ) as response:
         assert response.status == 200
     now = milliseconds_of(SystemClock().now())
-    await suite.shelf.put_number(
+    await suite.number_store.add(
         Number(
             phone_number_id=suite.number_id,
             waba_id=suite.waba_id,
@@ -431,7 +539,8 @@ async def ready(suite: Suite) -> Suite:
             create_time=now,
             update_time=now,
             sync_time=now,
-        )
+        ),
+        NEVER,
     )
     synced = await suite.templates.SyncTemplates(SyncTemplatesRequest(waba_id=suite.waba_id))
     assert synced.added == 2

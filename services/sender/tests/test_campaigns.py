@@ -16,7 +16,13 @@ from chassis.ids import fresh_id
 from chassis.streams import Consumer, Record
 from chassis.testing import wait_until
 from chassis.transient import transient
-from merhaba.event.v1 import Event, Identity, StatusReceived, TriggerFired
+from merhaba.event.v1 import (
+    Event,
+    Identity,
+    JourneyStepReached,
+    StatusReceived,
+    TriggerFired,
+)
 from merhaba.sender.v1 import (
     Audience,
     Binding,
@@ -182,9 +188,7 @@ async def test_a_tracked_link_stands_in_the_button_of_each(ready: Any) -> None:
 async def test_nothing_leaves_after_a_pause_and_everybody_is_served_after_the_resumption(
     ready: Any,
 ) -> None:
-    number = await ready.shelf.number(ready.number_id)
-    number.throughput = 50.0
-    await ready.shelf.put_number(number)
+    await ready.paced(50.0)
     campaign_id = await launched(ready, segment(ready, await people(ready, 60)))
     async with ready.sending():
 
@@ -208,9 +212,7 @@ async def test_nothing_leaves_after_a_pause_and_everybody_is_served_after_the_re
 
 
 async def test_whoever_waits_when_a_campaign_is_cancelled_ends_as_cancelled(ready: Any) -> None:
-    number = await ready.shelf.number(ready.number_id)
-    number.throughput = 20.0
-    await ready.shelf.put_number(number)
+    await ready.paced(20.0)
     campaign_id = await launched(ready, segment(ready, await people(ready, 50)))
     async with ready.sending():
 
@@ -285,6 +287,46 @@ async def test_a_trigger_that_is_told_twice_sends_once(ready: Any) -> None:
         await ready.settled(campaign_id, 2)
     assert len(await ready.ledger()) == 2
     assert await state_of(ready, campaign_id) == Campaign.STATE_RUNNING
+
+
+def step_done(campaign_id: str, contact_id: str, visit_id: str, journey_id: str) -> bytes:
+    now = Timestamp()
+    now.GetCurrentTime()
+    return Event(
+        event_id=visit_id,
+        event_time=now,
+        received_time=now,
+        contact_id=contact_id,
+        journey_step_reached=JourneyStepReached(
+            journey_id=journey_id,
+            instance_id="ins_1",
+            step_id="hello",
+            state="done",
+            campaign_id=campaign_id,
+            parameters_json=b'{"product":"x"}',
+        ),
+    ).SerializeToString()
+
+
+async def test_each_step_of_a_journey_sends_once(ready: Any) -> None:
+    only = TriggeredAudience(journey_ids=["jny_1"])
+    campaign_id = await launched(ready, Audience(triggered=only))
+    who = ready.profile.add("905550100003")
+    first, again = fresh_id("vis"), fresh_id("vis")
+    steps = [
+        step_done(campaign_id, who, first, "jny_1"),
+        step_done(campaign_id, who, first, "jny_1"),
+        step_done(campaign_id, who, again, "jny_1"),
+        step_done(campaign_id, who, fresh_id("vis"), "jny_2"),
+        step_done("", who, fresh_id("vis"), "jny_1"),
+        fired(campaign_id, who, fresh_id("occ")),
+    ]
+    for one in steps:
+        await SignalConsumer(ready.planner).handle([one])
+    async with ready.sending():
+        await ready.settled(campaign_id, 2)
+    rows = await ready.rows(campaign_id=campaign_id)
+    assert sorted(row.occurrence_id for row in rows) == sorted([first, again])
 
 
 async def test_a_late_trigger_sends_nothing(ready: Any) -> None:
@@ -396,7 +438,11 @@ class TestUnderFaults:
 
     @pytest.fixture
     def running_limits(self) -> Limits:
-        return Limits(concurrency=60, lease_ms=60_000, unknown_ms=1_500)
+        return Limits(concurrency=60, lease_ms=60_000)
+
+    @pytest.fixture
+    def unknown_ms(self) -> int:
+        return 1_500
 
     async def test_no_person_is_sent_a_message_twice_and_none_is_without_an_outcome(
         self, ready: Any
@@ -434,22 +480,23 @@ class TestUnderFaults:
     ) -> None:
         campaign_id = await launched(ready, segment(ready, await people(ready, 20)))
         await ready.faults(latency_ms=60_000)
-        dying = replica(ready, Limits(concurrency=60, lease_ms=1, unknown_ms=1_000))
+        dying = replica(ready, Limits(concurrency=60, lease_ms=1))
         planner = Planner(
             ready.campaigns, ready.neighbours, SystemClock(), lambda: None, transient, print
         )
+        running = asyncio.create_task(dying.run())
         async with tasks(planner.run):
 
             async def attempting() -> bool:
-                await dying.turn()
                 found = await ready.states(campaign_id)
                 stuck = found.get(State.ATTEMPTING, 0) + found.get(State.UNKNOWN, 0)
-                return stuck == 20
+                return stuck == 20 and len(dying._calls) == 20
 
             await wait_until(attempting)
         for call in dying._calls:
             call.cancel()
-        await asyncio.gather(*dying._calls, return_exceptions=True)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
         await ready.faults()
         async with ready.sending():
 
@@ -464,8 +511,8 @@ class TestUnderFaults:
         assert len(unknown) == 20
 
     async def test_a_platform_that_is_away_makes_messages_wait(self, ready: Any) -> None:
-        base = ready.dispatcher._platform._base
-        ready.dispatcher._platform._base = "http://127.0.0.1:9/v26.0"
+        base = ready.graph._base
+        ready.graph._base = "http://127.0.0.1:9/v26.0"
         campaign_id = await launched(ready, segment(ready, await people(ready, 5)))
         async with ready.sending():
 
@@ -476,6 +523,6 @@ class TestUnderFaults:
             await wait_until(tried)
             rows = await ready.rows(campaign_id=campaign_id)
             assert {r.state for r in rows} <= {State.PLANNED, State.ATTEMPTING}
-            ready.dispatcher._platform._base = base
+            ready.graph._base = base
             await completed(ready, campaign_id)
         assert len(await ready.ledger()) == 5

@@ -2,7 +2,18 @@
 
 from typing import Any
 
-from services.sender.gates import GATES, Asked, Verdict, ask, decide
+from msgspec.structs import replace
+
+from services.sender.gates import (
+    GATES,
+    Asked,
+    Budget,
+    Candidate,
+    Verdict,
+    ask,
+    decide,
+    next_eligible,
+)
 from services.sender.model import (
     DAY_MS,
     NEVER,
@@ -11,10 +22,16 @@ from services.sender.model import (
     Contact,
     Lane,
     Message,
+    Number,
     Template,
 )
+from services.sender.rules.caps import Counted
+from services.sender.rules.policy import FrequencyCap, Policy, QuietHours
+from services.sender.rules.rates import Rate, RateCard, Tariff
+from services.sender.sentences import explanation
 
-NOW = 1_790_000_000_000
+NOW = 1_790_000_000_000  # 21 September 2026, 17:13:20 in Istanbul
+OPEN = Policy(frequency_caps=(), quiet_hours=())
 
 
 def template(**changes: Any) -> Template:
@@ -60,21 +77,15 @@ def asked(**changes: Any) -> Asked:
         "category": "",
     }
     own = {k: changes.pop(k) for k in list(changes) if k in message and k != "template"}
-    fields: dict[str, Any] = {
-        "now": NOW,
-        "message": Message(**{**message, **own}),
-        "phase": None,
-        "template": template(),
-        "contact": Contact("c", addresses=[Address("905")], consents={"marketing": "granted"}),
-        "window_time": 0,
-        "saturation_time": 0,
-    }
-    return Asked(**{**fields, **changes})
+    granted = Contact("c", addresses=[Address("905")], consents={"marketing": "granted"})
+    now, contact = changes.pop("now", NOW), changes.pop("contact", granted)
+    of: dict[str, Any] = {"template": template(), "policy": OPEN, **changes}
+    return Asked(now, contact, Candidate(Message(**{**message, **own}), **of))
 
 
 def stopped(**changes: Any) -> tuple[str, str, str] | None:
-    verdict = decide(asked(**changes))
-    return verdict and (verdict.gate, verdict.verdict.value, verdict.reason)
+    stop = decide(asked(**changes)).stop
+    return None if stop is None else (stop.gate, stop.verdict.value, stop.reason)
 
 
 def person(**changes: Any) -> Contact:
@@ -129,8 +140,8 @@ def test_free_form_words_need_an_open_window() -> None:
     def at(window: int) -> tuple[str, str, str] | None:
         one = asked(**free, window_time=window)
         one.message.template = ""
-        verdict = decide(one)
-        return verdict and (verdict.gate, verdict.verdict.value, verdict.reason)
+        stop = decide(one).stop
+        return None if stop is None else (stop.gate, stop.verdict.value, stop.reason)
 
     closed = ("window", "refuse", "window_closed")
     assert at(0) == closed
@@ -139,13 +150,10 @@ def test_free_form_words_need_an_open_window() -> None:
 
 
 def test_nobody_whom_meta_protects_is_asked_again_within_a_day() -> None:
-    verdict = decide(asked(saturation_time=NOW - 1))
-    assert verdict is not None
-    assert (verdict.gate, verdict.verdict, verdict.next_time) == (
-        "saturation",
-        Verdict.WAIT,
-        NOW - 1 + DAY_MS,
-    )
+    _, stop, due_time = decide(asked(saturation_time=NOW - 1))
+    assert stop is not None
+    assert (stop.gate, stop.verdict) == ("saturation", Verdict.WAIT)
+    assert stop.next_time == due_time == NOW - 1 + DAY_MS
     assert stopped(saturation_time=NOW - DAY_MS) is None
     assert stopped(saturation_time=NOW, template=template(effective_category="UTILITY")) is None
 
@@ -160,6 +168,175 @@ def test_campaigns_send_only_while_they_run() -> None:
     assert stopped(phase=CampaignPhase.PLANNING) is None
     assert stopped(phase=CampaignPhase.RUNNING) is None
     assert stopped(phase=CampaignPhase.CANCELLED) == ("campaign", "refuse", "cancelled")
-    verdict = decide(asked(phase=CampaignPhase.PAUSED, not_after=NOW + 1))
-    assert verdict is not None
-    assert (verdict.verdict, verdict.next_time) == (Verdict.WAIT, NEVER)
+    _, stop, due_time = decide(asked(phase=CampaignPhase.PAUSED, not_after=NOW + 1))
+    assert stop is not None
+    assert (stop.verdict, stop.next_time, due_time) == (Verdict.WAIT, NEVER, NEVER)
+
+
+HOUR = 3_600_000
+NIGHT = QuietHours("marketing", 21 * 60, 9 * 60)
+
+
+def agreeing(**changes: Any) -> Contact:
+    return person(**{"consents": {"marketing": "granted"}, **changes})
+
+
+def test_marketing_waits_while_a_complaint_is_open_and_nothing_else_does() -> None:
+    angry = agreeing(attributes={"traits.open_complaint": True})
+    assert stopped(contact=angry) == ("complaint", "wait", "complaint_open")
+    assert stopped(contact=angry, template=template(effective_category="UTILITY")) is None
+    both = Policy((), (), complaint_paused_purposes=["marketing", "utility"])
+    utility = template(effective_category="UTILITY")
+    assert stopped(contact=angry, policy=both, template=utility) is not None
+    closed = agreeing(attributes={"traits.open_complaint": False})
+    assert stopped(contact=closed) is None
+
+
+def test_nobody_can_say_when_a_complaint_ends_so_it_is_looked_at_again_and_before_the_end() -> None:
+    angry = agreeing(attributes={"traits.open_complaint": True})
+    assert decide(asked(contact=angry)).due_time == NOW + HOUR
+    assert decide(asked(contact=angry, not_after=NOW + 5)).due_time == NOW + 6
+    one = asked(contact=angry)
+    assert next_eligible(one, ask(one)) == NEVER
+
+
+def test_how_long_meta_is_heeded_is_for_the_policy_to_say() -> None:
+    slow = Policy((), (), saturation_ms=3 * DAY_MS)
+    stop = decide(asked(saturation_time=NOW - DAY_MS, policy=slow)).stop
+    assert stop is not None
+    assert stop.next_time == NOW + 2 * DAY_MS
+
+
+def test_caps_count_a_purpose_or_all_but_replies_and_authentication() -> None:
+    capped = Policy([FrequencyCap("*", 1, DAY_MS)], ())
+    for counted, waits in (("marketing", True), ("utility", True), ("service", False)):
+        stop = stopped(policy=capped, counted=[Counted(counted, NOW - HOUR)])
+        assert stop == (("frequency_cap", "wait", "cap_reached") if waits else None)
+    code = template(effective_category="AUTHENTICATION")
+    assert stopped(policy=capped, template=code, counted=[Counted("utility", NOW)]) is None
+
+
+def test_quiet_hours_are_those_of_the_contact_s_zone_or_else_of_the_policy_s() -> None:
+    night = Policy((), [NIGHT], default_zone="Europe/Istanbul")
+    assert stopped(policy=night) is None
+    tokyo = agreeing(zone="Asia/Tokyo")
+    assert stopped(policy=night, contact=tokyo) == ("quiet_hours", "wait", "quiet")
+    assert stopped(policy=night, contact=agreeing(zone="Nowhere/Known")) is None
+
+
+def test_quiet_hours_of_a_market_are_for_its_numbers_alone() -> None:
+    afternoon = Policy((), [QuietHours("marketing", 12 * 60, 18 * 60, market="DE")])
+    for market, quiet in (("DE", True), ("TR", False), ("", False)):
+        who = agreeing(addresses=[Address("49", market=market)])
+        assert (stopped(policy=afternoon, contact=who) is not None) == quiet
+
+
+def test_what_has_room_only_in_the_night_is_asked_again_in_the_morning() -> None:
+    policy = Policy([FrequencyCap("marketing", 1, 8 * HOUR)], [NIGHT], "Europe/Istanbul")
+    one = asked(policy=policy, counted=[Counted("marketing", NOW)])
+    _, stop, due_time = decide(one)
+    assert stop is not None
+    assert (stop.gate, stop.next_time) == ("frequency_cap", NOW + 8 * HOUR)
+    assert due_time == next_eligible(one, ask(one)) == NOW + 15 * HOUR + 2_800_000  # 09:00
+    late = asked(policy=policy, counted=[Counted("marketing", NOW)], not_after=NOW + 10 * HOUR)
+    stop = decide(late).stop
+    assert stop is not None
+    assert (stop.gate, stop.reason) == ("deadline", "too_late")
+
+
+def test_the_control_group_gets_no_marketing_but_all_the_rest() -> None:
+    nearly_all = Policy((), (), global_control_share=0.999_999)
+    control = ("global_control", "refuse", "global_control")
+    assert stopped(policy=nearly_all) == control
+    assert stopped(policy=nearly_all, template=template(effective_category="UTILITY")) is None
+    assert stopped(policy=nearly_all, ignores_control=True) is None
+
+
+def test_merging_takes_nobody_out_of_the_control_group_and_a_larger_share_only_adds() -> None:
+    def drawn(ids: list[str], share: float, salt: str = "") -> bool:
+        policy = Policy((), (), global_control_share=share, global_control_salt=salt)
+        who = Contact(ids[0], addresses=[Address("9")], consents={"marketing": "granted"})
+        who = replace(who, absorbed=ids[1:])
+        return stopped(policy=policy, contact=who, contact_id=ids[0]) is not None
+
+    people = [f"p{n}" for n in range(400)]
+    group = {one for one in people if drawn([one], 0.2)}
+    assert 50 < len(group) < 110
+    assert group <= {one for one in people if drawn([one], 0.3)}
+    assert group != {one for one in people if drawn([one], 0.2, "another")}
+    inside = min(group)
+    assert all(drawn([other, inside], 0.2) for other in people[:50] if other != inside)
+
+
+def number(**changes: Any) -> Number:
+    required = Number.__struct_fields__[: -len(Number.__struct_defaults__)]
+    fields = dict.fromkeys(required, "") | {"paused": False, "quality_rating": "GREEN"}
+    return Number(**{**fields, **changes})
+
+
+def test_a_number_that_people_complain_of_sends_no_marketing() -> None:
+    red = number(quality_rating="RED")
+    assert stopped(number=number()) is None
+    assert stopped(number=red) == ("number", "wait", "quality_red")
+    assert stopped(number=red, template=template(effective_category="UTILITY")) is None
+    paused = number(paused=True, state_reason="account_368")
+    assert stopped(number=paused) == ("number", "wait", "number_account_368")
+
+
+def test_a_campaign_spends_no_more_than_its_budget_by_the_rate_card() -> None:
+    card = RateCard("r", "", "EUR", "", 0, 0, 0, [Rate("TR", [], "marketing", 0, 40_000)])
+    who = agreeing(addresses=[Address("905", market="TR")])
+
+    def spending(micros: int, currency: str = "EUR", tariff: Tariff | None = None) -> Any:
+        money = Budget(micros, currency)
+        return stopped(budget=money, tariff=tariff or Tariff(card), contact=who)
+
+    assert spending(40_000) is None
+    assert spending(39_999) == ("budget", "wait", "budget_spent")
+    assert spending(40_000, "TRY") == ("budget", "wait", "budget_currency")
+    assert spending(40_000, tariff=Tariff()) == ("budget", "wait", "price_unknown")
+
+
+def test_every_reason_has_a_sentence_in_english_and_in_turkish() -> None:
+    angry = agreeing(attributes={"traits.open_complaint": True})
+    for one in ask(asked(contact=angry)) + ask(asked(contact=None, template=None)):
+        said = {language: explanation(one, language) for language in ("en", "tr", "tr-TR", "de")}
+        silent = one.verdict in {Verdict.PASS, Verdict.SKIPPED}
+        assert all(said.values()) != silent
+        assert silent or said["en"] != said["tr"] == said["tr-TR"]
+        assert said["de"] == said["en"]
+
+
+def test_who_stopped_offers_at_meta_gets_none_until_they_agree_anew() -> None:
+    def who(said: int) -> Contact:
+        return agreeing(consent_times={"marketing": said})
+
+    refused = ("consent", "refuse", "opted_out")
+    assert stopped(contact=who(NOW - 2), opted_out_time=NOW - 1) == refused
+    assert stopped(contact=who(NOW), opted_out_time=NOW - 1) is None
+    utility = template(effective_category="UTILITY")
+    assert stopped(contact=who(0), opted_out_time=NOW, template=utility) is None
+
+
+def test_who_cannot_be_reached_is_offered_nothing_for_weeks_or_until_they_write() -> None:
+    def who(wrote: int) -> Contact:
+        return agreeing(addresses=[Address("905", last_message_time=wrote)])
+
+    refused = ("address", "refuse", "unreachable")
+    assert stopped(contact=who(NOW - 2), unreachable_time=NOW - 1) == refused
+    assert stopped(contact=who(NOW), unreachable_time=NOW - 1) is None
+    assert stopped(contact=who(0), unreachable_time=NOW - 28 * DAY_MS) is None
+    utility = template(effective_category="UTILITY")
+    assert stopped(contact=who(0), unreachable_time=NOW, template=utility) is None
+
+
+def test_a_number_that_meta_restricts_waits_until_that_ends() -> None:
+    only_answers = number(restriction="business_initiated", restricted_until=NOW + HOUR)
+    _, stop, due_time = decide(asked(number=only_answers))
+    assert stop is not None
+    assert (stop.gate, stop.reason, due_time) == ("number", "restricted", NOW + HOUR)
+    answer = asked(number=only_answers, template=None, window_time=NOW)
+    answer.message.template = ""
+    assert decide(answer).stop is None
+    answer.of.number = number(restriction="all", restricted_until=NOW + HOUR)
+    assert decide(answer).stop is not None

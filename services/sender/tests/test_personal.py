@@ -6,19 +6,20 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.sender.failures import ExpressionInvalid
 from services.sender.model import (
     Address,
     Binding,
     Campaign,
     CampaignPhase,
     Contact,
-    ExpressionInvalid,
     Lane,
     Occurrence,
     State,
     Template,
     Variant,
 )
+from services.sender.numbers.allocation import Line
 from services.sender.personal import Writer, assign, compile_binding, finish
 from services.sender.template import variables
 
@@ -101,7 +102,7 @@ def test_every_variable_of_a_template_is_found() -> None:
 
 
 def test_values_come_from_the_contact_and_links_from_their_tokens() -> None:
-    writer = Writer(campaign(), [template()], ["1"])
+    writer = Writer(campaign(), [template()], [Line("1", 80)])
     assert writer.attributes == {"city", "first_name", "traits.points"}
     who = person(city="Bursa", first_name=" Ayşe\n ", **{"traits.points": 12})
     draft = writer.write(who, NOW, occurrence(path="bag"))
@@ -117,28 +118,32 @@ def test_values_come_from_the_contact_and_links_from_their_tokens() -> None:
 
 
 def test_a_missing_value_is_a_fallback_or_no_message_and_never_a_hole() -> None:
-    writer = Writer(campaign(), [template()], ["1"])
+    writer = Writer(campaign(), [template()], [Line("1", 80)])
     draft = writer.write(person(**{"traits.points": 3}), NOW, occurrence(path="x"))
     assert draft.values == {"header": "Selam", "body.1": "dostum", "body.2": "3"}
     blank = writer.write(person(first_name="  ", **{"traits.points": None}), NOW, occurrence())
     assert (blank.message.state, blank.message.gate) == (State.SUPPRESSED, "variables")
     assert blank.message.reason == "missing_body.2"
     strict = [Binding("body.1", "profile.first_name", "fail")]
-    failing = Writer(campaign(variants=[Variant("a", "welcome", 1.0, strict)]), [template()], ["1"])
+    failing = Writer(
+        campaign(variants=[Variant("a", "welcome", 1.0, strict)]), [template()], [Line("1", 80)]
+    )
     assert failing.write(person(), NOW).failed == "body.1"
 
 
 def test_a_language_that_nobody_approved_falls_back_and_then_stops() -> None:
-    writer = Writer(campaign(), [template("tr"), template("en")], ["1"])
+    writer = Writer(campaign(), [template("tr"), template("en")], [Line("1", 80)])
     points = {"traits.points": 1}
     given = {
         lang: writer.write(person("c", lang, **points), NOW).message for lang in ("tr-TR", "de")
     }
     assert {k: m.language for k, m in given.items()} == {"tr-TR": "tr", "de": "en"}
     sole = campaign(variants=[Variant("a", "welcome", 1.0, BINDINGS)])
-    unknown = Writer(sole, [template("tr")], ["1"]).write(person("c", "", **points), NOW)
+    unknown = Writer(sole, [template("tr")], [Line("1", 80)]).write(person("c", "", **points), NOW)
     assert unknown.message.language == "tr"
-    alone = Writer(campaign(), [template("tr")], ["1"]).write(person("c", "de", **points), NOW)
+    alone = Writer(campaign(), [template("tr")], [Line("1", 80)]).write(
+        person("c", "de", **points), NOW
+    )
     assert (alone.message.state, alone.message.gate) == (State.SUPPRESSED, "template")
 
 
@@ -157,7 +162,7 @@ def test_variants_stick_follow_their_weights_and_record_their_propensity() -> No
 
 
 def test_the_same_occurrence_is_the_same_message_and_another_is_another() -> None:
-    writer = Writer(campaign(), [template()], ["1"])
+    writer = Writer(campaign(), [template()], [Line("1", 80)])
     ids = [
         writer.write(person(), NOW + n, o).message.message_id
         for n, o in enumerate([None, occurrence(path="a"), occurrence(path="b"), None])
@@ -167,7 +172,7 @@ def test_the_same_occurrence_is_the_same_message_and_another_is_another() -> Non
 
 
 def test_a_person_gets_the_message_from_the_number_they_wrote_to() -> None:
-    writer = Writer(campaign(), [template()], ["1", "2", "3"])
+    writer = Writer(campaign(), [template()], [Line("1", 80), Line("2", 80), Line("3", 80)])
     for number in ("1", "2", "3"):
         who = Contact("c", addresses=[Address("905", phone_number_id=number)], language="tr")
         assert writer.write(who, NOW).message.phone_number_id == number

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from chassis.failures import FieldInvalid
 from chassis.ids import fresh_id
@@ -32,13 +33,15 @@ from merhaba.sender.v1 import (
     Destination,
     EraseContactRequest,
     ExportContactRequest,
+    FrequencyCap,
     Variant,
 )
 from services.sender.consumer import ContactConsumer, StatusConsumer
-from services.sender.dispatch import Settled
 from services.sender.model import Message, State
+from services.sender.moves import Settled
 from services.sender.outcome import RetryAt, Sent
 from services.sender.tests.test_people import event, heard, merged, now_ms, planned, split
+from services.sender.tests.test_policy import update
 from services.sender.tests.test_sending import reason_of, status, to, welcome
 
 RECORDS_OF_ERASURE = {"erasures", "tombstones"}
@@ -105,6 +108,10 @@ async def of_id(ready: Any, message_id: str) -> Message:
 
 async def test_every_table_of_contacts_is_told_and_erased(ready: Any) -> None:
     number, word = "905551119901", fresh_id("word")
+    day = Duration(seconds=86_400)
+    await update(
+        ready, frequency_caps=[FrequencyCap(purpose="marketing", limit=9, window_duration=day)]
+    )
     anne, also, bob = ready.profile.add(number), fresh_id("also"), ready.profile.add("905551119902")
     message = await sent(ready, anne, word)
     other = await sent(ready, bob, "Bob")
@@ -179,9 +186,9 @@ async def test_what_becomes_of_an_erased_persons_message_counts_as_nobodys(ready
     anne = ready.profile.add("905551119903")
     reply = await ready.messages.SendMessage(to(anne))
     message_id = reply.message.ref.message_id
-    await erase_while_attempting(ready, anne, message_id)
+    called = await erase_while_attempting(ready, anne, message_id)
     done = Sent("wamid.secret")
-    await ready.outbox.settle([Settled(message_id, ready.number_id, done, now_ms(), "")])
+    await ready.outbox.settle([Settled(called, done, now_ms())])
     assert (await of_id(ready, message_id)).state == State.SENT
     price = Pricing(billable=True, category="marketing")
     seconds = now_ms() // 1000
@@ -201,18 +208,23 @@ async def test_what_becomes_of_an_erased_persons_message_counts_as_nobodys(ready
     assert not await ready.pool.fetchval("SELECT count(*) FROM saturations WHERE contact_id = ''")
 
 
-async def erase_while_attempting(ready: Any, contact: str, message_id: str) -> None:
-    await ready.pool.execute("UPDATE messages SET state = 3 WHERE message_id = $1", message_id)
+async def erase_while_attempting(ready: Any, contact: str, message_id: str) -> Message:
+    """Returns the message as it was called."""
+    await ready.pool.execute(
+        "UPDATE messages SET state = 3, attempts = 1 WHERE message_id = $1", message_id
+    )
+    called: Message = await of_id(ready, message_id)
     await erase(ready, contact)
     assert (await of_id(ready, message_id)).state == State.ATTEMPTING
+    return called
 
 
 async def test_a_call_that_is_to_be_repeated_is_not_when_the_person_was_erased(ready: Any) -> None:
     anne = ready.profile.add("905551119904")
     message_id = (await ready.messages.SendMessage(to(anne))).message.ref.message_id
-    await erase_while_attempting(ready, anne, message_id)
+    called = await erase_while_attempting(ready, anne, message_id)
     again = RetryAt(now_ms(), "throttled")
-    await ready.outbox.settle([Settled(message_id, ready.number_id, again, now_ms(), "")])
+    await ready.outbox.settle([Settled(called, again, now_ms())])
     assert (await of_id(ready, message_id)).state == State.CANCELLED
     assert "message_suppressed" in await ready.told(message_id)
 

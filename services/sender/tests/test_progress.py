@@ -3,9 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.sender.dispatch import Settled, doubt, give_up, settle
 from services.sender.model import Lane, Message, State
-from services.sender.outcome import Refused, RetryAt, Sent, Unclear
 from services.sender.progress import Fact, Kind, learn
 
 T = 1_790_000_000_000
@@ -84,36 +82,6 @@ def test_what_reached_a_device_has_not_failed() -> None:
     one = message()
     learn(one, [Fact(Kind.FAILED, T, error_code=131026), Fact(Kind.DELIVERED, T)])
     assert one.state == State.DELIVERED
-
-
-def settled(outcome: object, time: int = T) -> Settled:
-    return Settled("msg_1", "1", outcome, time, "")  # type: ignore[arg-type]
-
-
-def test_a_status_that_came_before_the_answer_is_not_undone_by_it() -> None:
-    one = message()
-    learn(one, [Fact(Kind.DELIVERED, T, "wamid.1")])
-    for outcome in (RetryAt(T, "x"), Refused("request", 100), Unclear("timeout")):
-        assert settle(one, settled(outcome), 1000) == []
-        assert one.state == State.DELIVERED
-    assert settle(one, settled(Sent("wamid.1")), 1000) == []
-
-
-def test_an_unclear_answer_waits_for_a_status_and_then_fails_but_a_late_status_still_wins() -> None:
-    one = message()
-    assert [h.what for h in settle(one, settled(Unclear("timeout")), 1000)] == ["message_unknown"]
-    assert (one.state, one.due_time) == (State.UNKNOWN, T + 1000)
-    assert [h.what for h in give_up(one, T + 1000)] == ["message_failed"]
-    assert (one.state, one.reason) == (State.FAILED, "unconfirmed")
-    assert [h.what for h in learn(one, [Fact(Kind.SENT, T + 2000, "wamid.1")])] == ["message_sent"]
-    assert one.state == State.SENT
-
-
-def test_only_an_attempting_message_can_be_in_doubt() -> None:
-    for state in set(State) - {State.ATTEMPTING}:
-        one = message(state)
-        assert doubt(one, "lease_ended", T, 1000) == []
-        assert one.state == state
 
 
 def test_what_was_never_sent_takes_no_facts() -> None:

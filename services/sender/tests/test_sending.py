@@ -20,22 +20,17 @@ from merhaba.event.v1 import (
     Event,
     Identity,
     LinkClicked,
-    Location,
     MessageContent,
     MessageContext,
     MessageReceived,
     NumberQualityChanged,
     PlatformError,
     Pricing,
-    Reaction,
     StatusReceived,
     TemplateStatusChanged,
 )
 from merhaba.sender.v1 import (
-    Attachment,
     BusinessNumber,
-    ContactCard,
-    ContactCards,
     Content,
     CreateTemplateRequest,
     Destination,
@@ -43,17 +38,10 @@ from merhaba.sender.v1 import (
     ExplainSendRequest,
     GetMessageRequest,
     GetNumberRequest,
-    Interactive,
     ListMessagesRequest,
-    MarkReadRequest,
     Message,
-    OptionList,
-    OptionRow,
-    OptionSection,
     PauseNumberRequest,
     RegisterNumberRequest,
-    ReplyButton,
-    ReplyButtons,
     ResumeNumberRequest,
     SendMessageRequest,
     SendMessageResponse,
@@ -62,13 +50,11 @@ from merhaba.sender.v1 import (
     TemplateComponents,
     TemplateMessage,
     TemplateParameter,
-    Text,
-    UrlButton,
+    UpdateNumberRequest,
     VariableExample,
 )
 from services.sender.consumer import AccountConsumer, ContactConsumer, StatusConsumer
 from services.sender.model import State
-from services.sender.throttle import RedisThrottle
 
 
 def now_ms() -> int:
@@ -397,7 +383,8 @@ async def test_an_account_that_meta_refuses_pauses_the_number_and_fails_nothing(
 ) -> None:
     who = ready.profile.add("905551110010")
     await ready.messages.SendMessage(to(who))
-    ready.dispatcher._platform._session.headers["Authorization"] = "Bearer wrong"
+    number = BusinessNumber(phone_number_id=ready.number_id, credential_name="stale")
+    await ready.numbers.UpdateNumber(UpdateNumberRequest(number=number))
     async with ready.sending():
 
         async def paused() -> bool:
@@ -462,79 +449,12 @@ async def test_numbers_and_templates_are_read_from_meta_and_follow_its_webhooks(
             messaging_limit="TIER_10K",
         ),
     ).SerializeToString()
-    await AccountConsumer(ready.shelf).handle(
+    await AccountConsumer(ready.shelf, ready.number_store).handle(
         [changed("PAUSED", now), changed("APPROVED", now - 5_000), limit]
     )
     assert (await ready.shelf.template(created.template_id)).state == "PAUSED"
     got = await ready.numbers.GetNumber(GetNumberRequest(phone_number_id=ready.number_id))
     assert got.number.messaging_limit == "TIER_10K"
-
-
-KINDS = {
-    "text": Content(text=Text(body="Selam", preview_url=False)),
-    "image": Content(image=Attachment(link="https://m.example/a.jpg", caption="Yeni")),
-    "document": Content(document=Attachment(link="https://m.example/a.pdf", filename="a.pdf")),
-    "location": Content(location=Location(latitude=41.0, longitude=29.0, name="Mağaza")),
-    "contacts": Content(
-        contacts=ContactCards(
-            cards=[
-                ContactCard(
-                    name=ContactCard.Name(formatted_name="Ayşe Y", first_name="Ayşe"),
-                    phones=[ContactCard.Phone(phone="+905551112233", type="WORK")],
-                )
-            ]
-        )
-    ),
-    "buttons": Content(
-        interactive=Interactive(
-            body="Devam?",
-            footer="Merhaba",
-            reply_buttons=ReplyButtons(buttons=[ReplyButton(id="y", title="Evet")]),
-        )
-    ),
-    "list": Content(
-        interactive=Interactive(
-            body="Beden?",
-            option_list=OptionList(
-                button="Seç",
-                sections=[OptionSection(title="Beden", rows=[OptionRow(id="m", title="M")])],
-            ),
-        )
-    ),
-    "url": Content(
-        interactive=Interactive(
-            body="Bak", url_button=UrlButton(display_text="Aç", url="https://m.example")
-        )
-    ),
-    "ask": Content(interactive=Interactive(body="Neredesin?", ask=Interactive.ASK_LOCATION)),
-}
-
-
-async def test_every_kind_of_content_is_taken_by_meta_inside_the_window(ready: Any) -> None:
-    who = ready.profile.add("905551110020")
-    await ready.control("POST", "people", [{"wa_id": "905551110020"}])
-    said = await ready.control(
-        "POST", "people/905551110020/say", {"phone_number_id": ready.number_id, "text": "Selam"}
-    )
-    await ContactConsumer(ready.outbox, ready.people, ready.erase).handle(
-        [received(who, ready.number_id, said["wamid"], now_ms())]
-    )
-    await ready.messages.MarkRead(
-        MarkReadRequest(phone_number_id=ready.number_id, wamid=said["wamid"], typing=True)
-    )
-    for content in KINDS.values():
-        await ready.messages.SendMessage(to(who, content))
-    answer = to(who, Content(reaction=Reaction(wamid=said["wamid"], emoji="🙂")))
-    await ready.messages.SendMessage(answer)
-    async with ready.sending():
-
-        async def done() -> bool:
-            rows = await ready.rows(contact_id=who)
-            assert not [row.error_code for row in rows if row.state == State.FAILED]
-            return all(row.state == State.SENT for row in rows)
-
-        await wait_until(done)
-    assert len(await ready.ledger()) == len(KINDS) + 1
 
 
 def failures_of(kind: type[Failure]) -> list[type[Failure]]:
@@ -547,19 +467,6 @@ def test_every_failure_is_a_reason_of_the_contract() -> None:
     for failure in own:
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", failure.__name__).upper()
         assert f"ERROR_REASON_{name}" in ErrorReason.keys()  # noqa: SIM118 - no mapping
-
-
-async def test_the_limiter_of_a_number_is_one_for_all_replicas_and_only_makes_wait(
-    log: Any,
-) -> None:
-    one, other = RedisThrottle(log), RedisThrottle(log)
-    taken = (await one.take("n", 100, 8)).tokens + (await other.take("n", 100, 8)).tokens
-    assert taken in (10, 11)
-    empty = await other.take("n", 100, 8)
-    assert empty.tokens <= 1
-    assert 0 < empty.wait_ms <= 10
-    await one.give_back("n", 5)
-    assert (await other.take("n", 100, 8)).tokens >= 5
 
 
 async def test_bad_requests_name_what_is_wrong(ready: Any) -> None:

@@ -1,0 +1,1 @@
+"""`merhaba apply`: what files declare, made so."""

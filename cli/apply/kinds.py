@@ -1,0 +1,78 @@
+"""What files may declare: segments, triggers, journeys and places. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from google.protobuf.message import Message
+
+from merhaba.segment.v1 import Journey, Place, Segment, Trigger
+
+MARK: Final = "apply:"
+"""Labels of what was applied begin so; the rest says under which name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A noun of the contracts, and which of its fields a file may say."""
+
+    name: str
+    noun: type[Message]
+    key: str
+    """The field that says which one it is; the business chooses it."""
+    fields: Sequence[str]
+    """Besides the key; of a oneof, the members."""
+    oneof: str = ""
+    """The oneof among them."""
+    pauses: bool = False
+
+    def settable(self, message: Message) -> list[str]:
+        """The fields that say what one is; of the oneof, the member that is set."""
+        members: set[str] = set()
+        if self.oneof:
+            members = {one.name for one in self.noun.DESCRIPTOR.oneofs_by_name[self.oneof].fields}
+            members -= {message.WhichOneof(self.oneof)}
+        return [name for name in self.fields if name not in members]
+
+
+_TEXTS: Final = ("display_name", "description", "labels")
+PLACE: Final = Kind(
+    "place",
+    Place,
+    "place_id",
+    ("name", "latitude", "longitude", "radius_meters", "polygon_json", "labels"),
+)
+SEGMENT: Final = Kind("segment", Segment, "name", (*_TEXTS, "expression"))
+JOURNEY: Final = Kind(
+    "journey",
+    Journey,
+    "name",
+    (*_TEXTS, "steps", "key", "goal", "exit_condition", "restart_duration"),
+    pauses=True,
+)
+TRIGGER: Final = Kind(
+    "trigger",
+    Trigger,
+    "name",
+    (
+        *_TEXTS,
+        *(one.name for one in Trigger.DESCRIPTOR.oneofs_by_name["cause"].fields),
+        *("condition", "delay_duration", "cancel_condition", "key", "period_duration"),
+        *("max_per_period", "not_after_duration", "action"),
+    ),
+    oneof="cause",
+    pauses=True,
+)
+KINDS: Final = (PLACE, SEGMENT, JOURNEY, TRIGGER)
+"""In the order in which they need each other."""
+
+
+class Reference(NamedTuple):
+    """Somewhere in a declaration where another thing is named and its id belongs."""
+
+    message: Message
+    field: str
+    kind: str
+    """`segment`, `journey` or `campaign`."""
+    name: str
+    line: int

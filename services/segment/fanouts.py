@@ -1,0 +1,177 @@
+"""Works through everybody whom a change concerns, in batches, and survives restarts.
+
+A fanout is done for everybody up to its cursor. A batch that was done and not noted, or during
+which somebody became part of another, is done once more: what an item's change causes is known by
+its ids, and weather that is told again is the same.
+Long ones take turns with others.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import Final, Protocol, TypeVar
+
+import structlog
+
+from chassis.clock import Clock
+from chassis.transient import transient
+from services.segment.actions import StartAction
+from services.segment.causes import CatalogCause
+from services.segment.fanout import (
+    FanoutRecord,
+    ItemFanout,
+    Look,
+    WeatherFanout,
+    concerned,
+    weather_told,
+)
+from services.segment.membership import Membership
+from services.segment.model import Happening
+from services.segment.rules import Rules, TriggerRule
+
+T = TypeVar("T")
+Read = Callable[[Rules], Sequence[Happening]]
+
+_LOOK_EVERY: Final = timedelta(milliseconds=500)
+_LEASE: Final = timedelta(seconds=60)
+_BATCH: Final = 4_000
+_PART: Final = 250  # in one transaction
+_AT_ONCE: Final = 4
+"""Parts of a batch that are worked on: one decides while others wait for the database."""
+_TURN: Final = 5  # batches
+
+_logger = structlog.get_logger()
+
+
+class Store(Protocol):
+    """What this needs kept."""
+
+    async def claim(self, now: datetime, lease: timedelta) -> FanoutRecord | None:
+        """One that nobody works on, the one that waits longest, for as long as the lease."""
+        ...
+
+    async def looks(
+        self, item_id: str, names: list[str], since: int, after: str, limit: int
+    ) -> list[Look]:
+        """Of an item, by these events, after an instant, by contacts behind `after`, in order."""
+        ...
+
+    async def there(self, cell: str, after: str, limit: int) -> list[str]:
+        """Contacts in a cell, behind `after`, in order."""
+        ...
+
+    async def advance(self, record: FanoutRecord, cursor: str, lease_until: datetime) -> bool:
+        """Note that it is done up to a cursor; False when it was restarted meanwhile."""
+        ...
+
+    async def end(self, record: FanoutRecord, now: datetime) -> None:
+        """Note that it is done for all, unless it was restarted meanwhile."""
+        ...
+
+    async def release(self, record: FanoutRecord, now: datetime) -> None:
+        """Let others go on with it."""
+        ...
+
+
+class Fanouts:
+    """Works on one fanout after the other."""
+
+    def __init__(self, store: Store, membership: Membership, clock: Clock) -> None:
+        self._store = store
+        self._membership = membership
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                worked = await self.work()
+            except Exception as error:
+                if not transient(error):
+                    raise
+                _logger.warning("fanouts wait", error=type(error).__name__)
+                worked = False
+            if not worked:
+                await self._clock.sleep(_LOOK_EVERY)
+
+    async def work(self) -> bool:
+        """Take a turn at the next; whether there was one."""
+        record = await self._store.claim(self._clock.now(), _LEASE)
+        if record is None:
+            return False
+        for _ in range(_TURN):
+            last = await self._batch(record)
+            if last is None:
+                await self._store.end(record, self._clock.now())
+                return True
+            if not await self._store.advance(record, last, self._clock.now() + _LEASE):
+                break
+            record = record._replace(cursor=last)
+        await self._store.release(record, self._clock.now())
+        return True
+
+    async def _batch(self, record: FanoutRecord) -> str | None:
+        """Do it for the next; returns the last of them, None when there are no more."""
+        match record.fanout:
+            case ItemFanout():
+                return await self._tell_lookers(record, record.fanout)
+            case WeatherFanout():
+                return await self._tell_weather(record, record.fanout)
+
+    async def _tell_lookers(self, record: FanoutRecord, fanout: ItemFanout) -> str | None:
+        rules = self._membership.rules
+        triggers = [rules.triggers[i] for i in fanout.trigger_ids if i in rules.triggers]
+        found = [one.definition.cause for one in triggers]
+        causes = [cause for cause in found if isinstance(cause, CatalogCause)]
+        if not causes:
+            return None
+        # An occurrence is known by its id, and once is enough: that needs not be remembered
+        counted = any(_counts(one) for one in triggers)
+        names = sorted({name for cause in causes for name in cause.event_names})
+        since = fanout.time - max(cause.within for cause in causes)
+        looks = await self._store.looks(fanout.subject, names, since, record.cursor, _BATCH)
+        people = [list(own) for _, own in groupby(looks, attrgetter("contact_id"))]
+        if len(looks) == _BATCH and len(people) > 1:
+            people.pop()  # there may be more of the last one
+
+        def tell(part: Sequence[list[Look]]) -> Read:
+            return lambda rules: list(concerned(rules, record, chain.from_iterable(part)))
+
+        await self._process([tell(part) for part in _parts(people)], counted)
+        return people[-1][0].contact_id if people else None
+
+    async def _tell_weather(self, record: FanoutRecord, fanout: WeatherFanout) -> str | None:
+        contact_ids = await self._store.there(fanout.cell, record.cursor, _BATCH)
+        told = [weather_told(one, fanout.weather, fanout.time) for one in contact_ids]
+
+        def tell(part: Sequence[Happening]) -> Read:
+            return lambda _: part
+
+        await self._process([tell(part) for part in _parts(told)], remembered=False)
+        return contact_ids[-1] if contact_ids else None
+
+    async def _process(self, parts: Sequence[Read], remembered: bool = True) -> None:
+        free = asyncio.Semaphore(_AT_ONCE)
+
+        async def process(part: Read) -> None:
+            async with free:
+                await self._membership.process(part, remembered, make=False)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in parts:
+                    group.create_task(process(part))
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
+
+
+def _counts(trigger: TriggerRule) -> bool:
+    """Whether a repeat would make a difference: by the limits of key and period, or a journey."""
+    limited = trigger.key is not None or trigger.definition.period is not None
+    return limited or isinstance(trigger.action.action, StartAction)
+
+
+def _parts(batch: Sequence[T]) -> list[Sequence[T]]:
+    return [batch[first : first + _PART] for first in range(0, len(batch), _PART)]

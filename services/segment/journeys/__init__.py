@@ -1,0 +1,1 @@
+"""Journeys: what they are, and where each contact in one goes when. Pure."""

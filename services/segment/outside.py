@@ -1,0 +1,128 @@
+"""Postgres: where contacts are and what they looked at, written with their states; fanouts."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from chassis.postgres import Connection
+from services.segment.cells import cell_of
+from services.segment.fanout import Fanout, FanoutRecord, ItemFanout, Look, told_id
+from services.segment.model import Spot
+from services.segment.triggers import occurrence_id
+
+START: Final = "00000000-0000-0000-0000-000000000000"
+"""A cursor before everybody."""
+_FANOUT: Final = msgspec.msgpack.Decoder(Fanout)
+
+
+async def keep_spots(connection: Connection, spots: Mapping[str, Spot]) -> None:
+    """Note where contacts are; whoever came into another cell is to be told its weather."""
+    await connection.execute(
+        "INSERT INTO whereabouts AS w (contact_id, cell, located_time)"
+        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])"
+        " ON CONFLICT (contact_id) DO UPDATE SET cell = excluded.cell,"
+        " located_time = excluded.located_time, told = w.told AND w.cell = excluded.cell"
+        " WHERE w.located_time < excluded.located_time",
+        list(spots),
+        [cell_of(spot.latitude, spot.longitude) for spot in spots.values()],
+        [spot.time for spot in spots.values()],
+    )
+
+
+async def keep_looks(connection: Connection, looks: Iterable[Look]) -> None:
+    """Note who looked at what."""
+    joined: dict[tuple[str, str, str], Look] = {}
+    for one in looks:
+        key = one.item_id, one.contact_id, one.name
+        other = joined.get(key, one)
+        first, last = min(one.first_time, other.first_time), max(one.last_time, other.last_time)
+        joined[key] = one._replace(first_time=first, last_time=last)
+    # In order, so that two transactions wait for, not deadlock, each other
+    rows = [joined[key] for key in sorted(joined)]
+    await connection.execute(
+        "INSERT INTO looks AS l (item_id, contact_id, name, first_time, look_time)"
+        " SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[])"
+        " ON CONFLICT (item_id, contact_id, name) DO UPDATE"
+        " SET first_time = least(l.first_time, excluded.first_time),"
+        " look_time = greatest(l.look_time, excluded.look_time)"
+        " WHERE excluded.first_time < l.first_time OR excluded.look_time > l.look_time",
+        *([row[at] for row in rows] for at in range(5)),
+    )
+
+
+async def forget(connection: Connection, contact_ids: Collection[str]) -> None:
+    """Nothing is known of contacts any more."""
+    for table in ("whereabouts", "looks"):
+        await connection.execute(
+            f"DELETE FROM {table} WHERE contact_id = ANY($1::uuid[])",  # noqa: S608 - fixed names
+            list(contact_ids),
+        )
+
+
+async def unite(connection: Connection, absorbed: Mapping[str, str]) -> None:
+    """What contacts looked at counts for those that they became part of, also where a fanout has
+    passed these already; those are told the weather anew. Occurrences are theirs already."""
+    gone, stay = list(absorbed), list(absorbed.values())
+    await connection.execute(
+        "INSERT INTO looks AS l (item_id, contact_id, name, first_time, look_time)"
+        " SELECT item_id, n.stays, name, min(first_time), max(look_time) FROM looks"
+        " JOIN unnest($1::uuid[], $2::uuid[]) AS n (contact_id, stays) USING (contact_id)"
+        " GROUP BY item_id, n.stays, name"
+        " ON CONFLICT (item_id, contact_id, name) DO UPDATE"
+        " SET first_time = least(l.first_time, excluded.first_time),"
+        " look_time = greatest(l.look_time, excluded.look_time)",
+        gone,
+        stay,
+    )
+    await _restart(connection, absorbed)
+    await connection.execute(
+        "UPDATE whereabouts SET told = false WHERE contact_id = ANY($1::uuid[])", stay
+    )
+    await forget(connection, gone)
+
+
+async def _restart(connection: Connection, absorbed: Mapping[str, str]) -> None:
+    """Fanouts that have not told some who became part of others tell these, whether they have come
+    that far or not. Of whom has heard there is an occurrence, which is the other's now."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT f.fanout_id, f.fanout, l.contact_id::text AS gone FROM fanouts f"
+        " JOIN looks l ON l.item_id = f.subject"
+        " WHERE f.end_time IS NULL AND l.contact_id = ANY($1::uuid[]) AND l.contact_id > f.cursor",
+        list(absorbed),
+    )
+    for row in rows:
+        fanout = _FANOUT.decode(row["fanout"])
+        if not isinstance(fanout, ItemFanout):
+            continue  # of a cell that is called like an item
+        gone, stays = row["gone"], absorbed[row["gone"]]
+        cause_id = told_id(row["fanout_id"], gone)
+        heard = await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM occurrences WHERE contact_id = $1"
+            " AND occurrence_id = ANY($2::text[]))",
+            stays,
+            [occurrence_id(one, gone, cause_id) for one in fanout.trigger_ids],
+        )
+        if not heard:
+            await connection.execute(
+                "UPDATE fanouts SET restarts = restarts + 1,"
+                " cursor = CASE WHEN cursor < $2 THEN cursor ELSE $3 END WHERE fanout_id = $1",
+                row["fanout_id"],
+                stays,
+                START,
+            )
+
+
+async def put_fanouts(
+    connection: Connection, fanouts: Sequence[FanoutRecord], now: datetime
+) -> None:
+    """Begin fanouts; one that began before goes on as it is."""
+    await connection.executemany(
+        "INSERT INTO fanouts (fanout_id, subject, fanout, create_time) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT DO NOTHING",
+        [
+            (one.fanout_id, one.fanout.subject, msgspec.msgpack.encode(one.fanout), now)
+            for one in fanouts
+        ],
+    )

@@ -1,0 +1,99 @@
+"""What Meta says of templates and numbers, out of events."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from chassis.failures import FieldInvalid
+from merhaba.event.v1 import Event
+from services.sender.model import AccountChange
+from services.sender.numbers.facts import NumberFact, account_fact, limit_fact, quality_facts
+from services.sender.wire import at
+
+_TEMPLATE_STATES: Final = {"FLAGGED": "", "REINSTATED": "APPROVED", "UNARCHIVED": "APPROVED"}
+
+
+def template_change(event: Event) -> AccountChange | None:
+    """What an event says of a template; None when it says nothing."""
+    time = at(event, "event_time")
+    match event.WhichOneof("body"):
+        case "template_status_changed":
+            status = event.template_status_changed
+            state = _TEMPLATE_STATES.get(status.status, status.status)
+            return AccountChange(
+                event.event_id,
+                time,
+                status.waba_id,
+                template_id=status.template_id,
+                state=state,
+                state_reason="" if status.reason == "NONE" else status.reason,
+                state_detail=status.detail,
+            )
+        case "template_quality_changed":
+            quality = event.template_quality_changed
+            return AccountChange(
+                event.event_id,
+                time,
+                quality.waba_id,
+                template_id=quality.template_id,
+                quality=quality.score,
+            )
+        case "template_category_changed":
+            category = event.template_category_changed
+            return AccountChange(
+                event.event_id,
+                time,
+                category.waba_id,
+                template_id=category.template_id,
+                category=category.category,
+                category_time=at(category, "effective_time"),
+            )
+        case _:
+            return None
+
+
+def number_facts(event: Event) -> list[NumberFact]:
+    """What an event says of numbers."""
+    event_id, time = event.event_id, at(event, "event_time")
+    match event.WhichOneof("body"):
+        case "number_quality_changed":
+            quality = event.number_quality_changed
+            return quality_facts(
+                event_id,
+                time,
+                quality.waba_id,
+                quality.display_phone_number,
+                quality.change,
+                quality.messaging_limit,
+            )
+        case "number_name_changed":
+            name = event.number_name_changed
+            # User names come in the same event, with their decisions in lower case
+            if name.decision != "APPROVED" or not name.name:
+                return []
+            display = name.display_phone_number
+            return [NumberFact(event_id, time, name.waba_id, "name", name.name, display)]
+        case "capability_changed":
+            capability = event.capability_changed
+            fact = limit_fact(event_id, time, capability.waba_id, capability.max_daily_recipients)
+        case "account_changed":
+            account = event.account_changed
+            fact = account_fact(
+                event_id,
+                time,
+                account.waba_id,
+                account.field,
+                account.change,
+                _detail(account.detail_json),
+            )
+        case _:
+            return []
+    return [fact] if fact is not None else []
+
+
+def _detail(said: bytes) -> Mapping[str, Any]:
+    try:
+        return msgspec.json.decode(said or b"{}", type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise FieldInvalid("account_changed.detail_json", "not a JSON object") from error

@@ -1,0 +1,138 @@
+"""What the gates look at, and what each of them says. Pure."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
+
+from services.sender.model import Address, Contact, Message, Number, Template
+from services.sender.rules.caps import Counted
+from services.sender.rules.policy import SERVICE, Policy, QuietHours, zone_of
+from services.sender.rules.rates import Tariff
+
+_UTC = ZoneInfo("UTC")
+
+
+class Verdict(StrEnum):
+    """What one gate says."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    WAIT = "wait"
+    REFUSE = "refuse"
+    SKIPPED = "skipped"
+
+
+class GateVerdict(Struct, omit_defaults=True):
+    """What one gate says of one message, and why; `sentences` puts it in words."""
+
+    gate: str
+    verdict: Verdict
+    reason: str = ""
+    values: dict[str, Any] = {}
+    next_time: int = 0
+    """With WAIT: when it would pass if nothing else changes; NEVER when nobody can say."""
+    look_time: int = 0
+    """With a `next_time` of NEVER: when to look again all the same; 0: only when told."""
+
+
+class Budget(Struct):
+    """What a campaign may still spend; the messages of one claim share it."""
+
+    micros: int
+    currency: str
+
+
+class Candidate(Struct):
+    """A due message with all that the gates ask about, but for the person."""
+
+    message: Message
+    phase: int | None = None
+    """Of the message's campaign; None without one."""
+    ignores_control: bool = False
+    template: Template | None = None
+    number: Number | None = None
+    window_time: int = 0
+    """When the person last wrote to the number the message goes from."""
+    saturation_time: int = 0
+    """When Meta last withheld a marketing message to this person (131049)."""
+    opted_out_time: int = 0
+    """When Meta last said that the person stopped offers (131050)."""
+    unreachable_time: int = 0
+    """When Meta last said that nothing can be delivered to the person (131026)."""
+    policy: Policy = field(default_factory=Policy)
+    counted: list[Counted] = field(default_factory=list)
+    """What the contact was sent, as far back as any cap looks; the contact's messages share it."""
+    budget: Budget | None = None
+    tariff: Tariff = field(default_factory=Tariff)
+    edition: int = 0
+    """Of the rulebook that the policy and the tariff are from."""
+
+
+class Asked(Struct):
+    """A question to the gates: may this message go to this person at this moment?"""
+
+    now: int
+    contact: Contact | None
+    of: Candidate
+
+    @property
+    def message(self) -> Message:
+        """The message in question."""
+        return self.of.message
+
+    @property
+    def category(self) -> str:
+        """What the message counts as for Meta, now."""
+        if self.of.template is None:
+            return self.message.category or SERVICE
+        return self.of.template.category_at(self.now)
+
+    @property
+    def purpose(self) -> str:
+        """What consent, caps and quiet hours count it as."""
+        return self.message.purpose or self.category
+
+    @property
+    def address(self) -> Address | None:
+        """Where it would go."""
+        if self.contact is None:
+            return None
+        return address_of(self.contact, self.message.phone_number_id)
+
+    @property
+    def market(self) -> str:
+        """The country of the person's number."""
+        address = self.address
+        return address.market if address else ""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The contact's own, or the policy's for whom nobody knows one."""
+        told = self.contact.zone if self.contact else ""
+        return zone_of(told) or zone_of(self.of.policy.default_zone) or _UTC
+
+    @property
+    def quiet_hours(self) -> Sequence[QuietHours]:
+        """Those that the message keeps."""
+        rules = self.of.policy.quiet_hours
+        if not rules:
+            return ()
+        purpose, market = self.purpose, self.market
+        return [one for one in rules if one.covers(purpose, market)]
+
+
+def address_of(contact: Contact, phone_number_id: str) -> Address | None:
+    """Where a message from this number goes: the account that wrote to it, else the best."""
+    reachable = [a for a in contact.addresses if a.wa_id or a.bsuid]
+    for address in reachable:
+        if address.phone_number_id == phone_number_id:
+            return address
+    return reachable[0] if reachable else None
+
+
+def person_ids(contact: Contact) -> Iterator[str]:
+    """Every id under which a person is known."""
+    yield contact.contact_id
+    yield from contact.absorbed

@@ -1,0 +1,141 @@
+"""How a message moves: to its turn, by the outcome of its call, by the deadline. Pure."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from services.sender import gates
+from services.sender.gates import Asked, Candidate, GateVerdict, Verdict
+from services.sender.gates.now import GLOBAL_CONTROL
+from services.sender.model import (
+    UNCONFIRMED,
+    Address,
+    CampaignPhase,
+    Contact,
+    Happening,
+    Message,
+    State,
+)
+from services.sender.outcome import Halted, Outcome, Refused, RetryAt, Returned, Sent, Unclear
+from services.sender.progress import Fact, Kind, learn
+from services.sender.rules.caps import Counted
+from services.sender.rules.policy import MARKETING
+
+_MOST_REPEATS: Final = 3
+
+
+class Decided(NamedTuple):
+    """What became of a claimed message: attempting when there is an address."""
+
+    message: Message
+    address: Address | None
+    verdict: GateVerdict | None
+    """The gate that does not let it pass."""
+    verdicts: Sequence[GateVerdict] = ()
+
+
+class Settled(NamedTuple):
+    """A call that ended, and what it means."""
+
+    message: Message
+    """As it was called."""
+    outcome: Outcome
+    time: int
+    traceparent: str = ""
+
+
+def permit(candidate: Candidate, contact: Contact | None, now: int, lease_ms: int) -> Decided:
+    """Ask the gates and move the message: attempting, held, held out, suppressed or cancelled.
+
+    One that goes takes its room under the caps and in the budget, before the next one is asked.
+    """
+    message = candidate.message
+    asked = Asked(now, contact, candidate)
+    verdicts, stop, due_time = gates.decide(asked)
+    if candidate.template is not None:
+        message.category = asked.category
+    if stop is None:
+        address = asked.address
+        assert address is not None  # the address gate passed
+        message.state, message.gate, message.reason = State.ATTEMPTING, "", ""
+        message.attempts += 1
+        message.attempt_time, message.due_time = now, now + lease_ms
+        message.market = address.market
+        candidate.counted.append(Counted(asked.purpose, now))
+        if cost := candidate.tariff.estimate(message.category, address.market):
+            message.cost_micros, message.currency = cost.micros, cost.currency
+            if candidate.budget is not None:
+                candidate.budget.micros -= cost.micros
+        return Decided(message, address, None, verdicts)
+    message.gate, message.reason = stop.gate, stop.reason
+    if stop.verdict == Verdict.WAIT:
+        message.state, message.due_time = State.HELD, due_time
+    elif candidate.phase == CampaignPhase.CANCELLED:
+        message.state = State.CANCELLED
+    elif stop.gate == GLOBAL_CONTROL:
+        message.state = State.HELD_OUT
+    else:
+        message.state = State.SUPPRESSED
+    return Decided(message, None, stop, verdicts)
+
+
+def settle(message: Message, done: Settled, unknown_ms: int) -> list[Happening]:
+    """Move a message by the outcome of its call; returns what is to be published.
+
+    A status may have come first: then only what a status says counts. Or its lease may have ended
+    while the outcome waited to be written, and somebody else may have called again since.
+    """
+    outcome, now = done.outcome, done.time
+    if isinstance(outcome, Sent):
+        message.wamid = message.wamid or outcome.wamid
+        happenings = learn(message, [Fact(Kind.SENT, now, outcome.wamid)])
+        for happening in happenings:
+            happening.traceparent = done.traceparent
+        return happenings
+    called_again = message.attempts != done.message.attempts
+    if message.state not in {State.ATTEMPTING, State.UNKNOWN} or called_again:
+        return []
+    match outcome:
+        case RetryAt(time, why):
+            message.state, message.reason, message.due_time = State.PLANNED, why, time
+            return []
+        case Returned(time, why):
+            message.state, message.reason, message.due_time = State.PLANNED, why, time
+            message.attempts -= 1
+            return []
+        case Halted(kind, code):
+            message.state, message.reason, message.due_time = State.PLANNED, kind, now
+            message.error_code = code
+            return []
+        case Refused(kind, code):
+            return learn(message, [Fact(Kind.FAILED, now, error_code=code, error_kind=kind)])
+        case Unclear(why):
+            return doubt(message, why, now, unknown_ms)
+
+
+def doubt(message: Message, why: str, now: int, unknown_ms: int) -> list[Happening]:
+    """Park a message of which nobody knows whether it was accepted."""
+    if message.state != State.ATTEMPTING:
+        return []
+    message.state, message.reason, message.due_time = State.UNKNOWN, why, now + unknown_ms
+    return [Happening("message_unknown", message, now)]
+
+
+def give_up(message: Message, now: int, *, repeat: bool) -> list[Happening]:
+    """No status came in time: count the message as failed, or, with `repeat`, send it again a few
+    times. Marketing is never repeated."""
+    if repeat and message.category != MARKETING and message.attempts <= _MOST_REPEATS:
+        message.state, message.reason, message.due_time = State.PLANNED, "repeated", now
+        return []
+    return learn(message, [Fact(Kind.FAILED, now, error_kind=UNCONFIRMED)])
+
+
+def hold(one: Decided, verdict: GateVerdict, *, tell: bool) -> Decided:
+    """A limiter makes a message wait that the gates let pass; with `tell` that is news."""
+    message = one.message
+    message.state, message.gate, message.reason = State.HELD, verdict.gate, verdict.reason
+    message.due_time = verdict.next_time
+    message.attempts -= 1
+    message.cost_micros = 0
+    return one._replace(
+        address=None, verdict=verdict if tell else None, verdicts=[*one.verdicts, verdict]
+    )

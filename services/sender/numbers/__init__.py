@@ -1,0 +1,1 @@
+"""Business numbers: what is known of them, and which one a message goes from."""

@@ -1,0 +1,271 @@
+"""How fast messages leave a number: what the limiters promise, and the line before them.
+
+What was claimed stands in line, replies first, until its slot comes. Slots are booked a moment
+ahead and kept to within milliseconds; one that is missed goes back, since sending it later would
+put too many messages into that second.
+"""
+
+import asyncio
+import heapq
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from itertools import count
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+from services.sender.model import Circuit, Lane, Number
+
+_LATE_S: Final = 0.012  # of what `book.lua` allows: 2 % of a second
+_EARLY_S: Final = 0.001
+_AHEAD_S: Final = 0.03  # booked as long before its end: longer than Redis takes to answer
+_DEPTH_S: Final = 0.4  # of messages stand in line: longer than a claim takes
+_MOST: Final = 500
+_BOOKED: Final = 64
+_LOOK_S: Final = 1.0  # for what others plan
+_PATIENCE_S: Final = 2.0  # longer waits are waited out in the database
+_STUCK_S: Final = 10.0  # so are many short ones: less than a lease
+
+T = TypeVar("T")
+
+
+class Slot(NamedTuple):
+    """A moment at which one message may leave."""
+
+    at: float
+    """Seconds of the monotonic clock."""
+    mark: int
+    """Its name, to give it back by."""
+
+
+class Booked(NamedTuple):
+    """Slots, and how long until there are more (s)."""
+
+    slots: Sequence[Slot]
+    wait_s: float
+
+
+class Pair(NamedTuple):
+    """A person and the number's next message to them."""
+
+    person: str
+    """Their address."""
+    burst: bool
+    """Whether it may follow the one before within seconds."""
+    block_ms: int = 0
+    """Instead: nothing may go for so long."""
+
+
+class Told(NamedTuple):
+    """What became of calls of a number, and what came in to it."""
+
+    answered: int = 0
+    failed: int = 0
+    """Those without answer, and those that Meta's servers could not take."""
+    throttled: int = 0
+    replied: int = 0
+    """Of those that were answered, messages of a conversation."""
+    received: int = 0
+
+
+class Pace(NamedTuple):
+    """What the limiters now make of a number."""
+
+    throughput: float
+    """Messages a second."""
+    circuit: Circuit
+    retry_time: int
+    """When an open circuit is tried again."""
+    daily_recipients: int
+    """People its portfolio reached outside a window in the last 24 h."""
+
+
+class Throttle(Protocol):
+    """The limiters, shared by all replicas."""
+
+    async def book(self, number: Number, wanted: Sequence[int], missed: Sequence[int]) -> Booked:
+        """Slots for so many messages of each lane, the first lanes first; `missed` go back.
+
+        A share of the limit is kept for conversations, as far as there are any.
+        """
+        ...
+
+    async def told(self, number: Number, told: Told) -> None:
+        """Learn what became of calls, and what came in."""
+        ...
+
+    async def pairs(self, phone_number_id: str, pairs: Sequence[Pair]) -> Sequence[int]:
+        """For each, after how many ms one may go; 0 counts it."""
+        ...
+
+    async def reach(self, portfolio_id: str, limit: int, people: Sequence[str]) -> Sequence[int]:
+        """For each, after how many ms they may be reached; 0 counts them."""
+        ...
+
+
+class Claimed(NamedTuple, Generic[T]):
+    """What a claim brought."""
+
+    ready: Sequence[tuple[int, T]]
+    """Lane and message of each that may go."""
+    more: bool
+    """Whether as many were due as were asked for."""
+
+
+class Line(Generic[T]):
+    """What was claimed of one number and waits for its slots; three loops, each feeding the next:
+    claim, book, release."""
+
+    def __init__(
+        self,
+        number: Number,
+        throttle: Throttle,
+        claim: Callable[[Number, Sequence[int]], Awaitable[Claimed[T]]],
+        start: Callable[[T], None],
+        room: Callable[[int], Awaitable[None]],
+        give_back: Callable[[T, float], None],
+    ) -> None:
+        """`claim` takes at most so many of each lane; `start` begins a call; `room` returns when
+        one of a lane may begin; `give_back` has a message wait elsewhere for so many seconds."""
+        self.number = number
+        self._throttle = throttle
+        self._claim = claim
+        self._start = start
+        self._room = room
+        self._give_back = give_back
+        self._waiting: list[tuple[int, int, T]] = []
+        self._lanes = [0] * len(Lane)
+        self._order = count()
+        self._slots: asyncio.Queue[Slot] = asyncio.Queue()
+        self._last = 0.0  # the latest slot that is booked
+        self._missed: list[int] = []
+        self._moved = time.monotonic()  # when a slot was last to be had
+        self._closed_until = 0.0
+        self._hungry = False  # more is due than stands in line
+        self._look = asyncio.Event()
+        self._came = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something may be due: look at once."""
+        self._look.set()
+
+    async def run(self) -> None:
+        """Until cancelled; then what stands in line is given back."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._claiming(), name="claiming")
+                group.create_task(self._booking(), name="booking")
+                group.create_task(self._releasing(), name="releasing")
+        finally:
+            self._empty(0.0)
+
+    # --- claiming -----------------------------------------------------------------------------
+
+    async def _claiming(self) -> None:
+        while True:
+            self._look.clear()
+            closed_s = self._closed_until - time.monotonic()
+            if closed_s > 0:
+                await asyncio.sleep(min(closed_s, 1.0))
+                continue
+            claimed = await self._claim(self.number, self._places())
+            for lane, message in claimed.ready:
+                heapq.heappush(self._waiting, (lane, next(self._order), message))
+                self._lanes[lane] += 1
+            if claimed.ready:
+                self._came.set()
+            self._hungry = claimed.more or self._crowded
+            if not self._hungry or self._crowded:
+                await _set(self._look, _LOOK_S)
+
+    @property
+    def _depth(self) -> int:
+        return max(2, min(int(self.number.throughput * _DEPTH_S), _MOST))
+
+    @property
+    def _crowded(self) -> bool:
+        return len(self._waiting) > self._depth // 2
+
+    def _places(self) -> list[int]:
+        """A lane has the places that it and those before it leave: what is urgent always has some.
+        Bulk is claimed when half of it went, not one by one."""
+        taken, places = 0, []
+        for lane in Lane:
+            taken += self._lanes[lane]
+            places.append(max(0, self._depth - taken))
+        if self._crowded:
+            places[Lane.BULK] = 0
+        return places
+
+    # --- booking ------------------------------------------------------------------------------
+
+    async def _booking(self) -> None:
+        while True:
+            self._came.clear()
+            wanted = self._unbooked()
+            early_s = self._last - time.monotonic() - _AHEAD_S
+            if not any(wanted) and not self._missed:
+                await self._came.wait()
+                self._moved = time.monotonic()
+            elif early_s > 0 and not wanted[Lane.REPLY]:
+                await _set(self._came, early_s)
+            else:
+                await self._book(wanted)
+
+    async def _book(self, wanted: Sequence[int]) -> None:
+        missed, self._missed = self._missed, []
+        booked = await self._throttle.book(self.number, wanted, missed)
+        for slot in booked.slots:
+            self._slots.put_nowait(slot)
+            self._last = max(self._last, slot.at)
+        now = time.monotonic()
+        if booked.slots:
+            self._moved = now
+        elif booked.wait_s > _PATIENCE_S or now - self._moved > _STUCK_S:
+            wait_s = max(booked.wait_s, 1.0)
+            self._closed_until, self._moved = now + wait_s, now + wait_s
+            self._empty(wait_s)
+        else:
+            await _set(self._came, max(booked.wait_s, 0.001))
+
+    def _unbooked(self) -> list[int]:
+        """Messages of each lane that have no slot; those that go first take the slots that are
+        booked already."""
+        booked, wanted = self._slots.qsize(), []
+        for lane in Lane:
+            covered = min(booked, self._lanes[lane])
+            booked -= covered
+            wanted.append(min(self._lanes[lane] - covered, _BOOKED))
+        return wanted
+
+    # --- releasing ----------------------------------------------------------------------------
+
+    async def _releasing(self) -> None:
+        while True:
+            slot = await self._slots.get()
+            early_s = slot.at - time.monotonic()
+            if early_s > _EARLY_S:
+                await asyncio.sleep(early_s)
+            if self._waiting:
+                await self._room(self._waiting[0][0])
+            if not self._waiting or time.monotonic() - slot.at > _LATE_S:
+                self._missed.append(slot.mark)
+                self._came.set()
+                continue
+            lane, _, message = heapq.heappop(self._waiting)
+            self._lanes[lane] -= 1
+            self._start(message)
+            if self._hungry and not self._crowded:
+                self._look.set()
+
+    def _empty(self, wait_s: float) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._lanes = [0] * len(Lane)
+        for _, _, message in waiting:
+            self._give_back(message, wait_s)
+
+
+async def _set(event: asyncio.Event, timeout_s: float) -> None:
+    """Return when the event is set, or after so long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()

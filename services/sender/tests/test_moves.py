@@ -1,0 +1,122 @@
+"""How the outcome of a call, or the want of one, moves a message."""
+
+import pytest
+
+from services.sender.model import Message, State
+from services.sender.moves import Settled, doubt, give_up, settle
+from services.sender.outcome import Halted, Outcome, Refused, RetryAt, Returned, Sent, Unclear
+from services.sender.progress import Fact, Kind, learn
+
+T = 1_000_000
+
+
+def message(state: int = State.ATTEMPTING, category: str = "marketing") -> Message:
+    return Message(
+        message_id="msg_1",
+        contact_id="c1",
+        campaign_id="",
+        occurrence_id="",
+        phone_number_id="1",
+        template="t",
+        language="tr",
+        variant="",
+        propensity=1.0,
+        purpose="",
+        context_wamid="",
+        body=b"{}",
+        lane=2,
+        not_after=0,
+        plan_time=T,
+        received_time=T,
+        traceparent="",
+        category=category,
+        state=state,
+        attempts=1,
+    )
+
+
+def settled(outcome: Outcome, attempt: int = 1) -> Settled:
+    called = message()
+    called.attempts = attempt
+    return Settled(called, outcome, T)
+
+
+def test_an_accepted_message_is_sent_and_a_refused_one_failed() -> None:
+    one = message()
+    assert [h.what for h in settle(one, settled(Sent("wamid.1")), 1000)] == ["message_sent"]
+    assert (one.state, one.wamid) == (State.SENT, "wamid.1")
+    one = message()
+    assert [h.what for h in settle(one, settled(Refused("request", 100)), 1000)] == [
+        "message_failed"
+    ]
+    assert (one.state, one.error_code, one.reason) == (State.FAILED, 100, "request")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "due_time", "calls"),
+    [
+        (RetryAt(T + 5, "server"), T + 5, 1),
+        (Halted("account", 190), T, 1),
+        (Returned(T + 7, "limiter_number"), T + 7, 0),
+    ],
+)
+def test_what_was_certainly_not_accepted_waits_for_another_turn(
+    outcome: Outcome, due_time: int, calls: int
+) -> None:
+    one = message()
+    assert settle(one, settled(outcome), 1000) == []
+    assert (one.state, one.due_time, one.attempts) == (State.PLANNED, due_time, calls)
+
+
+def test_a_status_that_came_before_the_answer_is_not_undone_by_it() -> None:
+    one = message()
+    learn(one, [Fact(Kind.DELIVERED, T, "wamid.1")])
+    for outcome in (RetryAt(T, "x"), Refused("request", 100), Unclear("timeout"), Returned(T, "")):
+        assert settle(one, settled(outcome), 1000) == []
+        assert (one.state, one.attempts) == (State.DELIVERED, 1)
+    assert settle(one, settled(Sent("wamid.1")), 1000) == []
+
+
+def test_an_outcome_that_comes_after_somebody_called_again_says_nothing_of_that_call() -> None:
+    for outcome in (RetryAt(T, "x"), Refused("request", 100), Unclear("timeout"), Returned(T, "")):
+        one = message()
+        one.attempts = 2
+        assert settle(one, settled(outcome, attempt=1), 1000) == []
+        assert (one.state, one.attempts) == (State.ATTEMPTING, 2)
+    assert [h.what for h in settle(one, settled(Sent("wamid.1")), 1000)] == ["message_sent"]
+
+
+def test_an_unclear_answer_waits_for_a_status_and_then_fails_but_a_late_status_still_wins() -> None:
+    one = message()
+    assert [h.what for h in settle(one, settled(Unclear("timeout")), 1000)] == ["message_unknown"]
+    assert (one.state, one.due_time) == (State.UNKNOWN, T + 1000)
+    assert [h.what for h in give_up(one, T + 1000, repeat=False)] == ["message_failed"]
+    assert (one.state, one.reason) == (State.FAILED, "unconfirmed")
+    assert [h.what for h in learn(one, [Fact(Kind.SENT, T + 2000, "wamid.1")])] == ["message_sent"]
+    assert one.state == State.SENT
+
+
+def test_only_an_attempting_message_can_be_in_doubt() -> None:
+    for state in set(State) - {State.ATTEMPTING}:
+        one = message(state)
+        assert doubt(one, "lease_ended", T, 1000) == []
+        assert one.state == state
+
+
+def test_marketing_of_which_nobody_knows_is_never_repeated_whatever_the_policy() -> None:
+    one = message(State.UNKNOWN)
+    assert [h.what for h in give_up(one, T, repeat=True)] == ["message_failed"]
+
+
+@pytest.mark.parametrize("category", ["utility", "authentication"])
+def test_other_messages_of_which_nobody_knows_are_repeated_a_few_times_by_policy(
+    category: str,
+) -> None:
+    one = message(State.UNKNOWN, category)
+    for _ in range(3):
+        assert give_up(one, T, repeat=True) == []
+        assert (one.state, one.due_time) == (State.PLANNED, T)
+        one.state, one.attempts = State.UNKNOWN, one.attempts + 1
+    assert [h.what for h in give_up(one, T, repeat=True)] == ["message_failed"]
+    one = message(State.UNKNOWN, category)
+    assert [h.what for h in give_up(one, T, repeat=False)] == ["message_failed"]

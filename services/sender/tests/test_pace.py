@@ -1,0 +1,150 @@
+"""A line before its slots: what goes first, what is given back, what is never exceeded."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from chassis.testing import wait_until
+from services.sender.model import Lane, Number
+from services.sender.pace import Booked, Claimed, Line, Slot
+from services.sender.tests.numbers import number
+
+
+class Metronome:
+    """Slots every so often, from now on, as a limiter of one replica gives them."""
+
+    def __init__(self, gap_s: float) -> None:
+        self.gap_s = gap_s
+        self.next = 0.0
+        self.given: list[float] = []
+        self.back: list[int] = []
+        self.closed_s = 0.0
+
+    async def book(self, number: Number, wanted: Sequence[int], missed: Sequence[int]) -> Booked:
+        self.back += missed
+        if self.closed_s:
+            return Booked([], self.closed_s)
+        now = time.monotonic()
+        self.next = max(self.next, now)
+        slots = []
+        for _ in range(sum(wanted)):
+            if self.next > now + 0.06:
+                break
+            slots.append(Slot(self.next, int(self.next * 1e6)))
+            self.next += self.gap_s
+        self.given += [slot.at for slot in slots]
+        return Booked(slots, max(0.0, self.next - now - 0.06))
+
+
+class Desk:
+    """Due messages by lane, and what became of them."""
+
+    def __init__(self, *due: int) -> None:
+        self.due = list(due)
+        self.claims: list[list[int]] = []
+        self.went: list[tuple[int, float]] = []
+        self.given_back: list[tuple[int, float]] = []
+        self.full = asyncio.Event()
+        self.full.set()
+
+    async def claim(self, number: Number, places: Sequence[int]) -> Claimed[int]:
+        self.claims.append(list(places))
+        await asyncio.sleep(0.005)
+        taken = [min(d, p) for d, p in zip(self.due, places, strict=True)]
+        self.due = [d - t for d, t in zip(self.due, taken, strict=True)]
+        ready = [(lane, int(lane)) for lane in Lane for _ in range(taken[lane])]
+        full = any(t == p for t, p in zip(taken, places, strict=True) if p)
+        return Claimed(ready, full)
+
+    def start(self, lane: int) -> None:
+        self.went.append((lane, time.monotonic()))
+
+    async def room(self, lane: int) -> None:
+        await self.full.wait()
+
+    def give_back(self, lane: int, wait_s: float) -> None:
+        self.given_back.append((lane, wait_s))
+
+    def line(self, throttle: Any, limit: float = 100.0) -> Line[int]:
+        return Line(number(limit), throttle, self.claim, self.start, self.room, self.give_back)
+
+
+@asynccontextmanager
+async def running(line: Line[int]) -> Any:
+    task = asyncio.create_task(line.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_messages_leave_at_their_slots() -> None:
+    desk, throttle = Desk(0, 0, 30), Metronome(0.01)
+    async with running(desk.line(throttle)):
+        await wait_until(lambda: len(desk.went) == 30)
+    for (_, went), slot in zip(desk.went, throttle.given, strict=False):
+        assert went >= slot - 0.002
+    assert desk.went[-1][1] - desk.went[0][1] >= 0.27
+
+
+async def test_a_reply_takes_the_slot_that_bulk_has_booked() -> None:
+    desk, throttle = Desk(0, 0, 10_000), Metronome(0.01)
+    line = desk.line(throttle)
+    async with running(line):
+        await wait_until(lambda: len(desk.went) > 5)
+        desk.due[Lane.REPLY] = 1
+        asked = time.monotonic()
+        line.wake()
+        await wait_until(lambda: Lane.REPLY in [lane for lane, _ in desk.went], every_s=0.002)
+    (went,) = [at for lane, at in desk.went if lane == Lane.REPLY]
+    assert went - asked < 0.1
+
+
+async def test_bulk_is_claimed_in_parts_of_what_goes_in_a_moment() -> None:
+    desk = Desk(0, 0, 10_000)
+    async with running(desk.line(Metronome(0.01))):
+        await wait_until(lambda: len(desk.went) > 40)
+    assert max(places[Lane.BULK] for places in desk.claims) <= 40
+    assert len(desk.claims) < 10
+    # What stands in line is given back when the process stops: nothing of it is in doubt.
+    assert len(desk.went) + len(desk.given_back) + desk.due[Lane.BULK] == 10_000
+
+
+async def test_what_waits_longer_than_a_moment_waits_in_the_database() -> None:
+    desk, throttle = Desk(0, 0, 100), Metronome(0.01)
+    throttle.closed_s = 30.0
+    async with running(desk.line(throttle)):
+        await wait_until(lambda: bool(desk.given_back))
+        claims = len(desk.claims)
+        await asyncio.sleep(0.05)
+        assert len(desk.claims) == claims, "nothing more is claimed meanwhile"
+    assert {wait_s for _, wait_s in desk.given_back} == {30.0}
+    assert not desk.went
+
+
+async def test_a_slot_for_which_there_was_no_room_in_time_is_given_back() -> None:
+    desk, throttle = Desk(0, 0, 20), Metronome(0.005)
+    async with running(desk.line(throttle)):
+        await wait_until(lambda: len(desk.went) > 3)
+        desk.full.clear()
+        await asyncio.sleep(0.1)
+        desk.full.set()
+        await wait_until(lambda: len(desk.went) == 20)
+    assert throttle.back
+    assert not desk.given_back
+
+
+async def test_what_was_claimed_is_given_back_when_the_limiter_is_gone() -> None:
+    class Gone(Metronome):
+        async def book(self, *_: Any) -> Booked:
+            raise OSError
+
+    desk = Desk(3, 0, 0)
+    with pytest.raises(ExceptionGroup):
+        await desk.line(Gone(0.01)).run()
+    assert len(desk.given_back) == 3
