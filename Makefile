@@ -47,7 +47,7 @@ test: setup ## every test, against real servers
 
 .PHONY: survive
 survive: setup ## the long tests: kills, freezes, a full disk, fuzzing
-	@SURVIVE=long $(BIN)/python -m pytest tests/ingest services/ingest/tests/test_fuzz.py services/ingest/tests/test_raw_http.py services/ingest/tests/test_batching.py
+	@SURVIVE=long $(BIN)/python -m pytest tests/ingest tests/sender services/ingest/tests/test_fuzz.py services/ingest/tests/test_raw_http.py services/ingest/tests/test_batching.py
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import contracts, buf, kustomize

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from expressions.oracle import Happening as Told
 from expressions.oracle import Oracle, Person
-from services.segment.membership import Outcome, decide, pass_time
+from services.segment.membership import decide, pass_time
 from services.segment.model import (
     AttributeFact,
     ConsentFact,
@@ -18,6 +18,7 @@ from services.segment.model import (
     SegmentDefinition,
     Transition,
 )
+from services.segment.outcome import Outcome
 from services.segment.rules import Compiler, Rules
 from services.segment.state import ContactState
 from services.segment.vocabulary import registry

@@ -75,7 +75,10 @@ def filled(
         group = known.containing_oneof
         if group is not None and (other := message.WhichOneof(group.name)) not in (None, name):
             raise Wrong(key, f"{other} is said already; only one of both can be")
-        _fill(message, known, value, references)
+        try:
+            _fill(message, known, value, references)
+        except ValueError as error:  # a number beyond what the field can hold, half a character
+            raise Wrong(value, f"{name} cannot be that: {error}") from None
 
 
 def _first(message: Message, node: yaml.ScalarNode, references: list[Reference]) -> None:

@@ -281,6 +281,7 @@ FILES = {
     "kind: trigger\nname: a\naction: {send: [a]}\n": "3: write the fields of SendAction here, no "
     "list",
     "kind: place\nplace_id: a\nlatitude: north\n": "3: north: not a number",
+    "kind: trigger\nname: a\nmax_per_period: 99999999999\n": "3: max_per_period cannot be that: ",
     "kind: place\nplace_id: a\nlabels: store\n": "3: labels is a list: begin each with `- `",
 }
 

@@ -95,7 +95,8 @@ class Causing:
             received, traceparent = happening.received or self._now, happening.traceparent
             if instant < received - self._max_age:
                 return
-        why = Why(cause_id, instant, event, given, received, traceparent)
+        shared = "" if happening is None else happening.shared_cause
+        why = Why(cause_id, instant, event, given, received, traceparent, shared)
         before = len(self.occurrences)
         occurrence = caused(trigger, self._contact_id, self._state.facts, why)
         if occurrence is not None and self._new(trigger, occurrence, cause_id):
@@ -204,7 +205,7 @@ class Causing:
             reason = "the key had its occurrence"
         elif period and crowded(times, instant, period, definition.max_per_period):
             reason = "the period had as many as it may have"
-        elif trigger.cancel is not None and len(own.waiting) >= MOST_WAITING:
+        elif trigger.cancel is not None and self._waiting(instant) >= MOST_WAITING:
             reason = f"{MOST_WAITING} that may be cancelled wait for the contact already"
         if reason:
             self.occurrences.append(limited(occurrence, cause_id, reason, self._now))
@@ -217,6 +218,9 @@ class Causing:
             own.had[trigger_id] = [*had[-MOST_KEYS + 1 :], _print(mark)]
             self._state.moved()
         return True
+
+    def _waiting(self, instant: int) -> int:
+        return sum(one.due_time >= instant for one in self._own.waiting.values())
 
     def _take(
         self, trigger: TriggerRule, occurrence: Occurrence, why: Why, happening: Happening | None

@@ -11,8 +11,8 @@ from expressions import Clause as ExpressionClause
 from expressions import Event, Expression, Facts, Given, Reading
 from expressions.registry import WEATHER
 from merhaba.segment.v1 import Cause, Clause, Explanation
+from services.segment.settling import REWIND
 from services.segment.state import ContactState
-from services.segment.timeline import REWIND
 
 _CONSENT: Final = "consent."
 _SEGMENT: Final = "segment."

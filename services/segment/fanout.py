@@ -128,20 +128,16 @@ def concerned(rules: Rules, record: FanoutRecord, looks: Iterable[Look]) -> Iter
     for contact_id, trigger_ids in found.items():
         if trigger_ids:
             yield Happening(
-                event_id=told_id(record.fanout_id, contact_id),
+                event_id=f"{record.fanout_id}/{contact_id}",
                 contact_id=contact_id,
                 time=fanout.time,
                 name=ITEM_CHANGED,
                 trigger_ids=tuple(trigger_ids),
                 item=fanout.item,
+                shared_cause=record.fanout_id,
                 received=fanout.received,
                 traceparent=fanout.traceparent,
             )
-
-
-def told_id(fanout_id: str, contact_id: str) -> str:
-    """The id of what happens to a contact by a fanout."""
-    return f"{fanout_id}/{contact_id}"
 
 
 def weather_told(contact_id: str, weather: Mapping[str, float] | None, time: int) -> Happening:

@@ -162,7 +162,7 @@ class JourneyApi(JourneyServiceServicer):
             changed, migrating = await self._definitions.update(
                 given.journey_id, given.etag, change, ordered, earlier, request.validate_only
             )
-            await self._look()
+            await self._membership.reload()
             return UpdateJourneyResponse(journey=nouns.journey(changed), migrating_count=migrating)
 
         if request.validate_only:
@@ -176,7 +176,7 @@ class JourneyApi(JourneyServiceServicer):
 
         async def respond() -> ArchiveJourneyResponse:
             ended, exited = await self._definitions.archive(request.journey_id, request.etag)
-            await self._look()
+            await self._membership.reload()
             return ArchiveJourneyResponse(journey=nouns.journey(ended), exited_count=exited)
 
         return await self._answers.once(
@@ -202,7 +202,7 @@ class JourneyApi(JourneyServiceServicer):
 
         async def respond() -> ResumeJourneyResponse:
             resumed = await self._definitions.pause(request.journey_id, False)
-            await self._look()
+            await self._membership.reload()
             return ResumeJourneyResponse(journey=nouns.journey(resumed))
 
         return await self._answers.once(request, request.request_id, respond, ResumeJourneyResponse)
@@ -382,11 +382,6 @@ class JourneyApi(JourneyServiceServicer):
             for one, order in orders
         ]
         await self._membership.process(lambda _: happenings)
-
-    async def _look(self) -> None:
-        """Have people looked at whom an edit concerns."""
-        await self._membership.reload()
-        self._membership.sooner.set()
 
 
 def _named(order: Start | Exit) -> tuple[str, str]:

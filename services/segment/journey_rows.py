@@ -16,7 +16,7 @@ from services.segment.journeys.model import (
     Journeys,
     Visit,
 )
-from services.segment.membership import Outcome
+from services.segment.outcome import Outcome
 
 RECORD: Final = msgspec.json.Decoder(JourneyRecord)
 

@@ -2,30 +2,22 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Final, NamedTuple, Protocol
-
-from msgspec.structs import replace
+from typing import Final, Protocol
 
 from chassis.clock import Clock, milliseconds_of
-from services.segment.actions import Deed
-from services.segment.causing import Cancelled
-from services.segment.fanout import Look
-from services.segment.journeys.model import InstanceRecord, Journeys, Reached, Visit
+from services.segment.journeys.model import Journeys
 from services.segment.model import (
     Happening,
     Occurrence,
     Past,
     SegmentDefinition,
-    Spot,
     Sweep,
-    Transition,
     TriggerDefinition,
 )
+from services.segment.outcome import Ending, Outcome
 from services.segment.places import Places
 from services.segment.rules import Compiler, Rules
-from services.segment.stages import Move
 from services.segment.state import ContactState
 from services.segment.timeline import Walk
 from services.segment.triggers import deed_of, fired, withheld
@@ -39,96 +31,6 @@ BATCH: Final = 500
 
 class RulesChanged(Exception):
     """The definitions are of another generation than those that were used: load them again."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a batch changes."""
-
-    states: dict[str, ContactState] = field(default_factory=dict)
-    """To be written, by contact."""
-    gone: set[str] = field(default_factory=set)
-    """Contacts of which everything from before is to be deleted, before anything is written."""
-    absorbed: dict[str, str] = field(default_factory=dict)
-    """Contacts that became part of another, with that one; their waiting occurrences move."""
-    parted: list[Happening] = field(default_factory=list)
-    """Contacts that are no part of another any more get theirs back."""
-    rebuilds: dict[str, int] = field(default_factory=dict)
-    """Contacts to be made anew from profile's history, and when."""
-    transitions: list[Transition] = field(default_factory=list)
-    occurrences: list[Occurrence] = field(default_factory=list)
-    cancelled: list[Cancelled] = field(default_factory=list)
-    instances: dict[str, InstanceRecord] = field(default_factory=dict)
-    """Contacts in journeys, by instance, as they are now."""
-    visits: list[Visit] = field(default_factory=list)
-    reached: list[Reached] = field(default_factory=list)
-    deeds: list[Deed] = field(default_factory=list)
-    stages: dict[str, str | None] = field(default_factory=dict)
-    """Where contacts stand that stand elsewhere now, or nowhere."""
-    moves: list[Move] = field(default_factory=list)
-    """Between stages."""
-    spots: dict[str, Spot] = field(default_factory=dict)
-    """Where contacts are, if that became known and matters for the weather."""
-    looks: list[Look] = field(default_factory=list)
-    anew: set[str] = field(default_factory=set)
-    """Contacts of whom only what is in this is known."""
-    refused: dict[str, str] = field(default_factory=dict)
-    """Why journeys did not start, by what they would have followed from."""
-
-    def take(self, walked: Walk) -> None:
-        """What followed for a contact; once."""
-        self.transitions += walked.transitions
-        walked.transitions = []
-        causing = walked.causing
-        self.occurrences += causing.occurrences
-        self.cancelled += causing.cancelled
-        self.deeds += causing.deeds
-        causing.occurrences, causing.cancelled, causing.deeds = [], [], []
-        if walked.moved:
-            self.stages[walked.contact_id] = walked.stage
-        self.moves += walked.moves
-        walked.moves = []
-        trail = walked.journeys.trail
-        for instance_id, record in trail.records.items():
-            before = self.instances.get(instance_id)
-            started = record.started or (before is not None and before.started)
-            self.instances[instance_id] = replace(record, started=started)
-        self.visits += trail.visits
-        self.reached += trail.reached
-        self.deeds += trail.deeds
-        trail.records, trail.visits, trail.reached, trail.deeds = {}, [], [], []
-        self.looks += walked.looks
-        walked.looks = []
-        self.refused |= walked.refused
-        if walked.spot is not None:
-            self.spots[walked.contact_id] = walked.spot
-
-    def leave_out(self, erased: Collection[str]) -> None:
-        """Nothing is to be written of people who were erased, and nothing follows for them."""
-        for one in erased:
-            self.states.pop(one, None)
-            self.rebuilds.pop(one, None)
-        self.absorbed = {i: who for i, who in self.absorbed.items() if who not in erased}
-        self.transitions = [t for t in self.transitions if t.contact_id not in erased]
-        self.occurrences = [o for o in self.occurrences if o.contact_id not in erased]
-        self.cancelled = [c for c in self.cancelled if c.contact_id not in erased]
-        self.instances = {
-            i: one for i, one in self.instances.items() if one.contact_id not in erased
-        }
-        self.visits = [v for v in self.visits if v.instance_id in self.instances]
-        self.reached = [r for r in self.reached if r.contact_id not in erased]
-        self.deeds = [d for d in self.deeds if d.contact_id not in erased]
-        self.stages = {i: stage for i, stage in self.stages.items() if i not in erased}
-        self.moves = [m for m in self.moves if m.contact_id not in erased]
-        self.spots = {i: spot for i, spot in self.spots.items() if i not in erased}
-        self.looks = [one for one in self.looks if one.contact_id not in erased]
-
-
-class Ending(NamedTuple):
-    """What became of an occurrence that was due, and what is to be done outside for it."""
-
-    occurrence: Occurrence
-    deed: Deed | None = None
 
 
 States = Mapping[str, ContactState]
@@ -249,36 +151,9 @@ def decide(
         if happening.absorbed:
             flush(contact_id)
             other = drop(happening.absorbed)
-            outcome.absorbed = {
-                one: contact_id if who == happening.absorbed else who
-                for one, who in outcome.absorbed.items()
-            } | {happening.absorbed: contact_id}
             outcome.rebuilds[happening.absorbed] = now + LATE
-            outcome.occurrences = [
-                replace(o, contact_id=contact_id) if o.contact_id == happening.absorbed else o
-                for o in outcome.occurrences
-            ]
-            outcome.deeds = [
-                replace(d, contact_id=contact_id) if d.contact_id == happening.absorbed else d
-                for d in outcome.deeds
-            ]
-            outcome.cancelled = [
-                c._replace(contact_id=contact_id) if c.contact_id == happening.absorbed else c
-                for c in outcome.cancelled
-            ]
-            outcome.instances = {
-                i: replace(one, contact_id=contact_id)
-                if one.contact_id == happening.absorbed
-                else one
-                for i, one in outcome.instances.items()
-            }
-            outcome.spots.pop(happening.absorbed, None)
-            outcome.looks = [
-                one._replace(contact_id=contact_id) if one.contact_id == happening.absorbed else one
-                for one in outcome.looks
-            ]
-            walked = walk(contact_id)
-            walked.absorb(other, happening)
+            outcome.hand_over(happening.absorbed, contact_id)
+            walk(contact_id).absorb(other, happening)
         elif happening.parted:
             for one in (happening.parted, contact_id):
                 flush(one)

@@ -71,6 +71,8 @@ class Happening(msgspec.Struct, frozen=True):
     """Of a change of an item that the contact looked at: what it causes."""
     item: Mapping[str, Any] = {}
     """Of such a change: the item."""
+    shared_cause: str = ""
+    """Of such a change: by what its occurrences are known, whoever somebody becomes."""
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -171,6 +173,8 @@ class Occurrence(msgspec.Struct, frozen=True):
     """What came with the cause, by root: `item`."""
     attempt_count: int = 0
     """Calls of a webhook so far."""
+    shared_cause: str = ""
+    """What many people have one occurrence of each because of."""
 
     @property
     def acted(self) -> bool:

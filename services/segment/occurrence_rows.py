@@ -10,8 +10,8 @@ from chassis.streams import Record
 from services.segment import wire
 from services.segment.actions import RESTRICTED, Deed
 from services.segment.causing import Cancelled
-from services.segment.membership import Outcome
 from services.segment.model import Occurrence
+from services.segment.outcome import Outcome
 from services.segment.triggers import CANCELLED
 
 COLUMNS: Final = "contact_id::text AS id, state, end_time, reason, attempt_count, occurrence"
@@ -133,13 +133,19 @@ async def _insert(
 ) -> dict[str, Occurrence]:
     first = {one.occurrence_id: one for one in reversed(occurrences)}
     rows = await connection.fetch(
-        # One that was there before may be another contact's by now.
+        # One that was there before may be another contact's by now, or of who became this one.
+        # OFFSET 0: looked up by the index, row by row. A join would read the whole table, by a
+        # plan that was made when it was empty.
         "INSERT INTO occurrences (contact_id, occurrence_id, trigger_id, trigger_version, state,"
-        " cause_time, due_time, occurrence)"
+        " cause_time, due_time, occurrence, shared_cause)"
         " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[],"
-        " $6::bigint[], $7::bigint[], $8::bytea[]) AS n (contact_id, occurrence_id)"
+        " $6::bigint[], $7::bigint[], $8::bytea[], $9::text[])"
+        " AS n (contact_id, occurrence_id, trigger_id, version, state, cause, due, kept, shared)"
         " WHERE NOT EXISTS"
-        " (SELECT FROM occurrences o WHERE o.occurrence_id = n.occurrence_id)"
+        " (SELECT FROM occurrences o WHERE o.occurrence_id = n.occurrence_id OFFSET 0)"
+        " AND (shared IS NULL OR NOT EXISTS (SELECT FROM occurrences o"
+        " WHERE o.contact_id = n.contact_id AND o.shared_cause = n.shared"
+        " AND o.trigger_id = n.trigger_id OFFSET 0))"
         " ON CONFLICT DO NOTHING RETURNING occurrence_id",
         [one.contact_id for one in first.values()],
         list(first),
@@ -149,6 +155,7 @@ async def _insert(
         [one.cause_time for one in first.values()],
         [one.due_time for one in first.values()],
         [msgspec.msgpack.encode(one) for one in first.values()],
+        [one.shared_cause or None for one in first.values()],
     )
     return {row["occurrence_id"]: first[row["occurrence_id"]] for row in rows}
 

@@ -8,13 +8,11 @@ import msgspec
 
 from chassis.postgres import Connection
 from services.segment.cells import cell_of
-from services.segment.fanout import Fanout, FanoutRecord, ItemFanout, Look, told_id
+from services.segment.fanout import FanoutRecord, Look
 from services.segment.model import Spot
-from services.segment.triggers import occurrence_id
 
 START: Final = "00000000-0000-0000-0000-000000000000"
 """A cursor before everybody."""
-_FANOUT: Final = msgspec.msgpack.Decoder(Fanout)
 
 
 async def keep_spots(connection: Connection, spots: Mapping[str, Spot]) -> None:
@@ -63,7 +61,7 @@ async def forget(connection: Connection, contact_ids: Collection[str]) -> None:
 
 async def unite(connection: Connection, absorbed: Mapping[str, str]) -> None:
     """What contacts looked at counts for those that they became part of, also where a fanout has
-    passed these already; those are told the weather anew. Occurrences are theirs already."""
+    passed these already; those are told the weather anew."""
     gone, stay = list(absorbed), list(absorbed.values())
     await connection.execute(
         "INSERT INTO looks AS l (item_id, contact_id, name, first_time, look_time)"
@@ -76,42 +74,18 @@ async def unite(connection: Connection, absorbed: Mapping[str, str]) -> None:
         gone,
         stay,
     )
-    await _restart(connection, absorbed)
+    # Those that had not come to who is gone: who stays is told, unless that was done.
+    await connection.executemany(
+        "UPDATE fanouts SET restarts = restarts + 1,"
+        " cursor = CASE WHEN cursor < $2 THEN cursor ELSE $3 END"
+        " WHERE end_time IS NULL AND cursor < $1"
+        " AND subject IN (SELECT item_id FROM looks WHERE contact_id = $1)",
+        [(one, other, START) for one, other in absorbed.items()],
+    )
     await connection.execute(
         "UPDATE whereabouts SET told = false WHERE contact_id = ANY($1::uuid[])", stay
     )
     await forget(connection, gone)
-
-
-async def _restart(connection: Connection, absorbed: Mapping[str, str]) -> None:
-    """Fanouts that have not told some who became part of others tell these, whether they have come
-    that far or not. Of whom has heard there is an occurrence, which is the other's now."""
-    rows = await connection.fetch(
-        "SELECT DISTINCT f.fanout_id, f.fanout, l.contact_id::text AS gone FROM fanouts f"
-        " JOIN looks l ON l.item_id = f.subject"
-        " WHERE f.end_time IS NULL AND l.contact_id = ANY($1::uuid[]) AND l.contact_id > f.cursor",
-        list(absorbed),
-    )
-    for row in rows:
-        fanout = _FANOUT.decode(row["fanout"])
-        if not isinstance(fanout, ItemFanout):
-            continue  # of a cell that is called like an item
-        gone, stays = row["gone"], absorbed[row["gone"]]
-        cause_id = told_id(row["fanout_id"], gone)
-        heard = await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM occurrences WHERE contact_id = $1"
-            " AND occurrence_id = ANY($2::text[]))",
-            stays,
-            [occurrence_id(one, gone, cause_id) for one in fanout.trigger_ids],
-        )
-        if not heard:
-            await connection.execute(
-                "UPDATE fanouts SET restarts = restarts + 1,"
-                " cursor = CASE WHEN cursor < $2 THEN cursor ELSE $3 END WHERE fanout_id = $1",
-                row["fanout_id"],
-                stays,
-                START,
-            )
 
 
 async def put_fanouts(

@@ -7,8 +7,9 @@ from chassis.postgres import Connection
 from chassis.streams import Record
 from services.segment import journey_rows, occurrence_rows, outside, stage_map, stays, wire
 from services.segment.actions import RESTRICTED
-from services.segment.membership import Outcome, RulesChanged
+from services.segment.membership import RulesChanged
 from services.segment.model import Happening
+from services.segment.outcome import Outcome
 from services.segment.state import ContactState
 
 TABLES: Final[Mapping[str, str]] = {

@@ -1,13 +1,19 @@
 """Segments evaluated at an instant, each after those it uses. Pure."""
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from heapq import heapify, heappop, heappush
+from typing import Final
 
 from chassis.ids import derived_id
 from expressions import Facts
 from services.segment.model import Transition
 from services.segment.rules import Rules, SegmentRule
 from services.segment.state import Standing
+
+REWIND: Final = 3_600_000
+"""How late (ms) something may come and still get its exact instant; later, membership is exact
+all the same, and the instant is this long before the clock."""
 
 
 def settle(
@@ -49,6 +55,49 @@ def settle(
         for dependent in rules.dependents(segment_id):
             heappush(todo, segments[dependent].rank)
     return flipped
+
+
+def revise(
+    rules: Rules,
+    facts: Facts,
+    standings: dict[str, Standing],
+    segment_ids: AbstractSet[str],
+    instant: int,
+    clock: int,
+) -> list[tuple[SegmentRule, Standing]]:
+    """Something late became known: walk again from its instant to the clock, and see who is a
+    member there. Changes `standings` and `facts.segments`; returns those that differ."""
+    start = max(instant, clock - REWIND)
+    wanted = rules.downstream(segment_ids)
+    walked = rules.upstream(wanted)
+    present = facts.segments
+    facts.segments = present - {rules.segments[i].name for i in walked}
+    course: dict[str, Standing] = {}
+    at, todo = start, walked
+    while True:
+        settle(rules, facts, course, todo, at)
+        after = min((s.due for s in course.values() if s.due is not None), default=None)
+        if after is None or after > clock:
+            break
+        at = after
+        todo = {i for i, s in course.items() if s.due == at}
+    facts.segments = present
+    differing: list[tuple[SegmentRule, Standing]] = []
+    for segment_id in sorted(wanted, key=lambda i: rules.segments[i].rank):
+        outcome = course.get(segment_id) or Standing()
+        standing = standings.get(segment_id)
+        if standing is None:
+            if not outcome.member and outcome.due is None:
+                continue
+            standing = standings[segment_id] = Standing()
+        standing.due = outcome.due
+        if standing.member != outcome.member:
+            rule = rules.segments[segment_id]
+            standing.member = outcome.member
+            standing.since = max(outcome.since, start, standing.since + 1)
+            mark(facts, rule, outcome.member)
+            differing.append((rule, standing))
+    return differing
 
 
 def transition_id(transition: Transition) -> str:

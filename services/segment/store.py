@@ -10,7 +10,7 @@ from chassis.streams import Record
 from chassis.tombstones import erased
 from services.segment import journey_rows, sweep_rows
 from services.segment.journeys.model import Journeys
-from services.segment.membership import Decide, Ending
+from services.segment.membership import Decide
 from services.segment.model import (
     Occurrence,
     SegmentDefinition,
@@ -21,6 +21,7 @@ from services.segment.model import (
 from services.segment.names import Names
 from services.segment.occurrence_rows import COLUMNS, add_deeds, of_row
 from services.segment.occurrence_rows import ended as write_ended
+from services.segment.outcome import Ending
 from services.segment.places import Places
 from services.segment.rows import check, delete_all, lock, state_of, write
 from services.segment.state import ContactState

@@ -8,7 +8,6 @@ instant on, and only where the outcome at the clock differs does somebody enter 
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from typing import Final
 
 from chassis.ids import derived_id
 from expressions import Event, Given
@@ -31,14 +30,10 @@ from services.segment.model import (
 )
 from services.segment.moments import season
 from services.segment.rules import Rules, SegmentRule, TriggerRule, nobody
-from services.segment.settling import mark, settle, transition_id
+from services.segment.settling import REWIND, revise, settle, transition_id
 from services.segment.stages import STAGE, Joined, Move, move_of
 from services.segment.state import ContactState, Standing
 from services.segment.whereabouts import locate, remember, settle_in, unite
-
-REWIND: Final = 3_600_000
-"""How late (ms) something may come and still get its exact instant; later, membership is exact
-all the same, and the instant is this long before the clock."""
 
 
 class Walk:
@@ -365,39 +360,12 @@ class Walk:
 
     def _revise(self, segment_ids: AbstractSet[str], instant: int, happening: Happening) -> None:
         """Something late became known: walk again from its instant to the clock."""
-        state, rules = self.state, self.rules
-        facts, clock = state.facts, state.clock
+        state = self.state
         state.moved()
-        wanted = rules.downstream(segment_ids)
-        walked = rules.upstream(wanted)
-        present = facts.segments
-        facts.segments = present - {rules.segments[i].name for i in walked}
-        course: dict[str, Standing] = {}
-        at = max(instant, clock - REWIND)
-        todo = walked
-        while True:
-            settle(rules, facts, course, todo, at)
-            after = min((s.due for s in course.values() if s.due is not None), default=None)
-            if after is None or after > clock:
-                break
-            at = after
-            todo = {i for i, s in course.items() if s.due == at}
-        facts.segments = present
-        start = max(instant, clock - REWIND)
-        for segment_id in sorted(wanted, key=lambda i: rules.segments[i].rank):
-            outcome = course.get(segment_id) or Standing()
-            standing = state.standings.get(segment_id)
-            if standing is None:
-                if not outcome.member and outcome.due is None:
-                    continue
-                standing = state.standings[segment_id] = Standing()
-            standing.due = outcome.due
-            if standing.member != outcome.member:
-                rule = rules.segments[segment_id]
-                standing.member = outcome.member
-                standing.since = max(outcome.since, start, standing.since + 1)
-                mark(facts, rule, outcome.member)
-                self._flipped(rule, standing, happening, False)
+        for rule, standing in revise(
+            self.rules, state.facts, state.standings, segment_ids, instant, state.clock
+        ):
+            self._flipped(rule, standing, happening, False)
 
     def _forget_ended(self) -> None:
         """Of segments that ended nothing is kept; of all others the facts know who is in them."""

@@ -37,6 +37,8 @@ class Why(NamedTuple):
     received: int = 0
     """When it, or what caused it, was accepted."""
     traceparent: str = ""
+    shared: str = ""
+    """What many are told of, each once."""
 
 
 def caused(trigger: TriggerRule, contact_id: str, facts: Facts, why: Why) -> Occurrence | None:
@@ -63,16 +65,13 @@ def unmet(trigger: TriggerRule, contact_id: str, facts: Facts, why: Why) -> Occu
     return _ended(_made(trigger, contact_id, "", why), "unmet", reason, why.instant)
 
 
-def occurrence_id(trigger_id: str, contact_id: str, cause_id: str, key: str = "") -> str:
-    """The id of what a cause makes: of a key, where there is one, else of the cause."""
-    return derived_id("occ", trigger_id, contact_id, key or f"\x1e{cause_id}")
-
-
 def _made(trigger: TriggerRule, contact_id: str, key: str, why: Why) -> Occurrence:
     definition = trigger.definition
     due = why.instant + definition.delay
     return Occurrence(
-        occurrence_id=occurrence_id(definition.trigger_id, contact_id, why.cause_id, key),
+        occurrence_id=derived_id(
+            "occ", definition.trigger_id, contact_id, key or f"\x1e{why.cause_id}"
+        ),
         trigger_id=definition.trigger_id,
         trigger_version=definition.version,
         contact_id=contact_id,
@@ -86,6 +85,7 @@ def _made(trigger: TriggerRule, contact_id: str, key: str, why: Why) -> Occurren
         received=why.received,
         traceparent=why.traceparent,
         given=why.given,
+        shared_cause=why.shared,
     )
 
 

@@ -50,8 +50,8 @@ _NAMING: Final = "encode(definition, 'escape') ~* ANY($1::text[])"
 
 
 class Held:
-    """What is kept of contacts, in whatever table. In Redis there is nothing: limiters are named
-    by the business's own numbers."""
+    """What is kept of contacts, in whatever table. In Redis the limiters keep hashes of addresses
+    and ids, for a day at most, which lead to nobody once these are gone."""
 
     def __init__(self, pool: Pool, effects: Effects, clock: Clock) -> None:
         self._pool = pool

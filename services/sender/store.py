@@ -98,9 +98,7 @@ class Outbox:
     async def candidate(self, message: Message, now: int) -> Candidate:
         """What the gates ask about at a moment for a message that may not be stored."""
         async with self._pool.acquire(timeout=10) as connection:
-            (candidate,) = await candidates(
-                connection, self._rulebook, [message], now, lock=False
-            )
+            (candidate,) = await candidates(connection, self._rulebook, [message], now, lock=False)
         return candidate
 
     async def decision(self, message_id: str) -> Recorded | None:
@@ -324,9 +322,7 @@ class Outbox:
         await self._effects.apply([talk.event_id for talk in talks], work)
 
 
-async def _accept(
-    connection: Connection, accepted: Sequence[Settled]
-) -> Mapping[str, Happening]:
+async def _accept(connection: Connection, accepted: Sequence[Settled]) -> Mapping[str, Happening]:
     """Messages of which nothing is known but that Meta accepted them, and whose person is known:
     nearly all. They are not read, which halves the cost of an outcome. By message id."""
     if not accepted:

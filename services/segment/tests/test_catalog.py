@@ -196,6 +196,31 @@ async def test_who_became_one_is_found_even_behind_the_cursor(suite: Any) -> Non
     assert await who(suite, others) == [True] * 20
 
 
+@pytest.mark.parametrize("heard", [False, True])
+async def test_who_becomes_another_while_a_batch_is_under_way_hears_once(
+    suite: Any, monkeypatch: pytest.MonkeyPatch, heard: bool
+) -> None:
+    """`heard`: before it became another."""
+    await make(suite, "back", BACK)
+    stays, goes = str(uuid4()), str(uuid4())
+    await view(suite, goes, str(uuid4()))
+    real = suite.membership.process
+
+    async def process(*given: Any, **named: Any) -> Any:
+        monkeypatch.setattr(suite.membership, "process", real)
+        if heard:
+            await real(*given, **named)
+        merged = suite.created(stays)
+        merged.contact_merged.absorbed_contact_id = goes
+        await suite.hear(merged)
+        return await real(*given, **named)
+
+    monkeypatch.setattr(suite.membership, "process", process)
+    await tell(suite, item(suite, stock=0), item(suite, seconds=1, stock=1))
+    assert len(await told(suite, stays) + await told(suite, goes)) == 1
+    assert await suite.pool.fetch("SELECT FROM contact_states WHERE contact_id = $1", goes) == []
+
+
 @pytest.mark.parametrize("limited", [False, True])
 async def test_a_fanout_goes_on_after_a_crash_and_tells_nobody_twice(
     suite: Any, monkeypatch: pytest.MonkeyPatch, limited: bool

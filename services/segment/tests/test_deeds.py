@@ -212,6 +212,35 @@ async def test_nothing_is_called_while_a_trigger_is_paused_or_after_it_ended(
     assert both == {FIRED, Occurrence.STATE_CANCELLED}
 
 
+async def test_a_replica_that_has_not_heard_of_a_pause_calls_nobody_either(
+    suite: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger = await hooked(suite, receiver)
+    await order(suite)
+
+    async def late() -> None:
+        """It has the rules of before."""
+
+    monkeypatch.setattr(suite.membership, "reload", late)
+    await suite.triggers.PauseTrigger(PauseTriggerRequest(trigger_id=trigger.trigger_id))
+    assert await suite.deeds.work() == 0
+    assert receiver.calls == []
+
+
+async def test_one_trigger_with_very_many_calls_takes_nobody_elses_place(suite: Any) -> None:
+    action, ids = Webhook("http://127.0.0.1:1/", "crm"), []
+    for name in ("one", "other"):
+        made = await start(suite, name, event=EventCause(name="signed_up"))
+        ids.append(made.trigger_id)
+    deeds = [Deed(f"d{n}", "occurrence", ids[0], person(), action, {}, {}, n) for n in range(900)]
+    deeds.append(Deed("d", "occurrence", ids[1], person(), action, {}, {}, 10_000))
+    async with suite.pool.acquire() as connection:
+        await add_deeds(connection, deeds)
+    claimed = await suite.deeds._claim()
+    assert [one.deed.owner_id for one in claimed].count(ids[1]) == 1
+    assert 100 <= len(claimed) <= 200
+
+
 async def test_what_a_crash_left_is_done_again_when_its_lease_is_over(
     suite: Any, receiver: Receiver
 ) -> None:
@@ -320,6 +349,12 @@ async def test_a_journey_is_started_at_once_or_after_the_delay_and_only_once(sui
     other = person()
     await suite.hear(suite.tracked(other, "signed_up"))
     refused = await the_one(suite, other)
+    assert (refused.state, refused.reason) == (FAILED, "the journey is paused")
+    delayed = person()
+    await suite.hear(suite.tracked(delayed, "order_completed", '{"order_id": "o2"}'))
+    await suite.pass_time(hours=1)
+    assert await suite.deeds.work() == 1
+    refused = await the_one(suite, delayed)
     assert (refused.state, refused.reason) == (FAILED, "the journey is paused")
 
 

@@ -402,6 +402,21 @@ async def test_a_merge_goes_on_with_the_older_and_a_split_gives_back(suite) -> N
     assert [s[1] for s in await sent(suite, younger)] == ["cmp_y"]
 
 
+async def test_who_starts_late_under_an_absorbed_id_goes_on_as_who_stays(suite) -> None:
+    stays, goes = person(), person()
+    journey = await create(suite, wait("a", "b", duration=hours(5)), send("b"))
+    merged = _about(suite, stays, contact_merged=ContactMerged(absorbed_contact_id=goes))
+    await suite.hear(suite.created(goes), merged)
+    [instance] = await start(suite, journey, goes)  # it was asked for before the merge
+    suite.profile.survivors[goes] = stays
+    await suite.pass_time(minutes=2)
+    while await suite.rebuilds.work():
+        pass
+    assert (await look(suite, instance)).contact_id == stays
+    await suite.pass_time(hours=5)
+    assert len(await sent(suite, stays)) == 1
+
+
 async def test_whose_data_may_not_be_used_is_taken_out(suite) -> None:
     who = person()
     journey = await create(suite, wait("a", "b", duration=hours(5)), send("b"))

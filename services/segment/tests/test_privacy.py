@@ -173,6 +173,16 @@ async def test_an_erasure_is_heard_of_without_a_call_and_nothing_late_undoes_it(
     assert [one.dataset for one in await exported(suite, bob)][-1] == "rebuild"
 
 
+async def test_what_a_split_gives_back_to_somebody_who_was_erased_is_gone(suite, rules) -> None:
+    anne, bob = person(), person()
+    await live(suite, anne, "red")
+    merge = ContactMerged(absorbed_contact_id=anne, member_contact_ids=[anne])
+    await suite.hear(event(suite, bob, contact_merged=merge))
+    await erase(suite, anne)
+    await suite.hear(split(suite, anne, bob))
+    assert await tables_naming(suite.pool, anne) <= RECORDS_OF_ERASURE | {"outbox"}
+
+
 async def test_a_past_that_is_being_taken_up_brings_nobody_back(suite, rules) -> None:
     anne = person()
     for _ in range(20):

@@ -9,15 +9,21 @@ from merhaba.event.v1 import Event, RestrictionChanged
 from merhaba.segment.v1 import (
     Action,
     CheckMembershipRequest,
+    CreateJourneyRequest,
     CreateSegmentRequest,
     CreateTriggerRequest,
     EventCause,
+    Journey,
     ListOccurrencesRequest,
     Occurrence,
     Segment,
     SegmentCause,
     SendAction,
+    StartInstancesRequest,
+    Step,
     Trigger,
+    WaitStep,
+    WebhookAction,
 )
 from services.segment.state import ContactState
 
@@ -76,6 +82,41 @@ async def test_what_waited_for_a_restricted_contact_does_not_fire(suite) -> None
     found = await suite.triggers.ListOccurrences(ListOccurrencesRequest(contact_id=who))
     assert [one.state for one in found.occurrences] == [Occurrence.STATE_RESTRICTED]
     assert await suite.said(who) == []
+
+
+async def test_what_waited_does_not_fire_either_when_the_restriction_ends_before(suite) -> None:
+    """Nobody saw meanwhile whether it was to be cancelled."""
+    who = str(uuid4())
+    await trigger(
+        suite, event=EventCause(name="cart_updated"), delay_duration=Duration(seconds=3600)
+    )
+    await suite.hear(suite.tracked(who, "cart_updated"))
+    await suite.hear(changed(suite, who, restricted=True))
+    await suite.hear(changed(suite, who, restricted=False))
+    await suite.rebuilds.work()
+    await suite.pass_time(minutes=61)
+    assert await suite.said(who) == []
+
+
+async def test_no_webhook_is_called_for_a_restricted_contact(suite) -> None:
+    who, hook = str(uuid4()), WebhookAction(url="http://127.0.0.1:1/", secret_name="crm")
+    made = Trigger(name="hook", event=EventCause(name="signed_up"), action=Action(webhook=hook))
+    await suite.triggers.CreateTrigger(CreateTriggerRequest(trigger=made))
+    call = Step(step_id="call", next_step_id="wait", action=Action(webhook=hook))
+    steps = [call, Step(step_id="wait", wait=WaitStep(days=9))]
+    request = CreateJourneyRequest(journey=Journey(name="way", steps=steps))
+    journey_id = (await suite.journeys.CreateJourney(request)).journey.journey_id
+    await suite.hear(suite.tracked(who, "signed_up"))
+    start = StartInstancesRequest(journey_id=journey_id, contact_ids=[who])
+    await suite.journeys.StartInstances(start)
+    await suite.hear(changed(suite, who, restricted=True))
+    assert await suite.deeds.work() == 0
+    found = await suite.triggers.ListOccurrences(ListOccurrencesRequest(contact_id=who))
+    assert [one.state for one in found.occurrences] == [Occurrence.STATE_RESTRICTED]
+    outcomes = await suite.pool.fetch(
+        "SELECT outcome FROM journey_visits WHERE contact_id = $1 AND step_id = 'call'", who
+    )
+    assert "restricted" in outcomes[0]["outcome"]
 
 
 async def test_when_it_ends_memberships_are_computed_anew_from_the_past(suite) -> None:

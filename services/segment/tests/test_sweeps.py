@@ -1,4 +1,4 @@
-"""What an edit means for all who were there before is done behind it, and nothing acts meanwhile."""
+"""What an edit means for all who were there is done behind it, and nothing acts meanwhile."""
 
 import asyncio
 from datetime import timedelta
@@ -151,7 +151,9 @@ async def test_a_resumed_journey_goes_on_for_everybody_once_whoever_dies(
     suite: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(membership, "BATCH", 2)
-    journey = await create(suite, wait("a", "b", duration=hours(1)), send("b", "c"), wait("c", duration=hours(9)))
+    journey = await create(
+        suite, wait("a", "b", duration=hours(1)), send("b", "c"), wait("c", duration=hours(9))
+    )
     journey_id = journey.journey_id
     contacts = [person() for _ in range(7)]
     await enter(suite, journey, *contacts)

@@ -22,7 +22,7 @@ from services.segment.causes import (
     SegmentCause,
     StageCause,
 )
-from services.segment.membership import Outcome, decide, fall_due, pass_time
+from services.segment.membership import decide, fall_due, pass_time
 from services.segment.model import (
     AttributeFact,
     Happening,
@@ -30,6 +30,7 @@ from services.segment.model import (
     SegmentDefinition,
     TriggerDefinition,
 )
+from services.segment.outcome import Outcome
 from services.segment.rules import Compiler, Rules
 from services.segment.state import ContactState
 from services.segment.tests.trigger_interpreter import (

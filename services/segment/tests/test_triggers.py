@@ -33,7 +33,8 @@ from merhaba.segment.v1 import (
     WeatherCause,
     WebhookAction,
 )
-from services.segment.tests.test_service import person, refused, stamp_of, start
+from services.segment import causing
+from services.segment.tests.test_service import merged, person, refused, stamp_of, start
 
 SEND = Action(send=SendAction(campaign_id="c"))
 MINUTE = Duration(seconds=60)
@@ -380,6 +381,56 @@ async def test_a_key_has_its_one_occurrence_through_merges_and_splits(suite: Any
     assert await fired() == 2
     await order(goes, "o3")
     assert await fired() == 3
+
+
+async def test_a_key_that_comes_late_under_an_absorbed_id_has_had_its_occurrence(
+    suite: Any,
+) -> None:
+    await start(suite, event=EventCause(name="order_completed"), key="event.order_id", action=SEND)
+    stays, goes = person(), person()
+    ordered = [suite.tracked(goes, "order_completed", '{"order_id": "o1"}') for _ in range(2)]
+    await suite.hear(ordered[0], merged(suite, stays, goes))
+    await suite.hear(ordered[1])  # it was said before the merge, on another shard
+    suite.profile.survivors[goes] = stays
+    await suite.pass_time(minutes=2)
+    while await suite.rebuilds.work():
+        pass
+    await suite.hear(suite.tracked(stays, "order_completed", '{"order_id": "o1"}'))
+    said = await suite.said(goes) + await suite.said(stays)
+    assert said == ["trigger_fired"]
+
+
+async def test_what_waits_late_under_an_absorbed_id_is_cancelled_by_who_stays(suite: Any) -> None:
+    cart = {"event": EventCause(name="cart_updated"), "delay_duration": HOUR}
+    await start(suite, action=SEND, cancel_condition='events("order_completed").exists()', **cart)
+    stays, goes = person(), person()
+    await suite.hear(suite.tracked(goes, "x"), merged(suite, stays, goes))
+    await suite.hear(suite.tracked(goes, "cart_updated"))
+    suite.profile.survivors[goes] = stays
+    await suite.pass_time(minutes=2)
+    while await suite.rebuilds.work():
+        pass
+    await suite.hear(suite.tracked(stays, "order_completed"))
+    await suite.pass_time(hours=2)
+    assert await states(suite, stays) == [Occurrence.STATE_CANCELLED]
+    assert await suite.said(stays) == []
+
+
+async def test_more_than_can_be_watched_do_not_wait(
+    suite: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(causing, "MOST_WAITING", 2)
+    cart = {"event": EventCause(name="cart_updated"), "delay_duration": HOUR}
+    await start(suite, action=SEND, cancel_condition='events("order_completed").exists()', **cart)
+    who = person()
+    for _ in range(3):
+        await suite.hear(suite.tracked(who, "cart_updated"))
+    assert sorted(await states(suite, who)) == sorted(
+        [Occurrence.STATE_WAITING] * 2 + [Occurrence.STATE_LIMITED]
+    )
+    await suite.pass_time(hours=2)
+    await suite.hear(suite.tracked(who, "cart_updated"))
+    assert (await states(suite, who)).count(Occurrence.STATE_WAITING) == 1, "there is room again"
 
 
 async def test_what_fell_due_while_nobody_looked_fires_unless_it_is_too_late(morning: Any) -> None:

@@ -511,8 +511,8 @@ class TestUnderFaults:
         assert len(unknown) == 20
 
     async def test_a_platform_that_is_away_makes_messages_wait(self, ready: Any) -> None:
-        base = ready.graph._base
-        ready.graph._base = "http://127.0.0.1:9/v26.0"
+        posts = ready.graph._calls
+        port, posts._port = posts._port, 9
         campaign_id = await launched(ready, segment(ready, await people(ready, 5)))
         async with ready.sending():
 
@@ -523,6 +523,6 @@ class TestUnderFaults:
             await wait_until(tried)
             rows = await ready.rows(campaign_id=campaign_id)
             assert {r.state for r in rows} <= {State.PLANNED, State.ATTEMPTING}
-            ready.graph._base = base
+            posts._port = port
             await completed(ready, campaign_id)
         assert len(await ready.ledger()) == 5

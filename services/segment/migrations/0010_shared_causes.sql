@@ -1,0 +1,8 @@
+-- What many have one occurrence of each because of: who has become another has had it.
+
+-- depends: 0009_sweeps
+
+ALTER TABLE occurrences ADD COLUMN shared_cause text;
+CREATE INDEX occurrences_shared ON occurrences (contact_id, shared_cause)
+    WHERE shared_cause IS NOT NULL;
+COMMENT ON COLUMN occurrences.shared_cause IS 'the fanout';
