@@ -1,10 +1,17 @@
 """Which errors pass by themselves, so that waiting helps and giving up would lose something."""
 
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
 import asyncpg
 import grpc
 import redis.exceptions
+import structlog
 
+from chassis.clock import Clock
 from chassis.failures import Busy, Unavailable
+
+_logger = structlog.get_logger()
 
 _PASSING = (
     Unavailable,
@@ -41,3 +48,20 @@ def transient(error: BaseException) -> bool:
     if isinstance(error, grpc.aio.AioRpcError):
         return error.code() in _GRPC_PASSING
     return isinstance(error, _PASSING)
+
+
+async def keep_at(
+    work: Callable[[], Awaitable[object]], clock: Clock, every: timedelta, complaint: str
+) -> None:
+    """Do `work` until cancelled: again at once while it says that there was some, else after a
+    while; as well when it fails by something transient, of which `complaint` is logged."""
+    while True:
+        try:
+            worked = await work()
+        except Exception as error:
+            if not transient(error):
+                raise
+            _logger.warning(complaint, error=type(error).__name__)
+            worked = False
+        if not worked:
+            await clock.sleep(every)

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-import structlog
-
 from chassis.clock import Clock
-from chassis.transient import transient
+from chassis.transient import keep_at
 from services.ingest.archive import Archive
 from services.ingest.imports.store import Imports
 from services.ingest.intake import Intake
@@ -17,7 +15,6 @@ from services.ingest.wire import posted
 GROUP: Final = "ingest"
 ARCHIVE_GROUP: Final = "ingest-archive"
 _EVERY: Final = timedelta(hours=1)
-_logger = structlog.get_logger()
 
 
 class Retrier:
@@ -47,14 +44,7 @@ class Retention:
 
     async def run(self) -> None:
         """Delete once an hour, until cancelled."""
-        while True:
-            try:
-                await self.once()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                _logger.warning("no retention", error=type(error).__name__)
-            await self._clock.sleep(_EVERY)
+        await keep_at(self.once, self._clock, _EVERY, "no retention")
 
     async def once(self) -> None:
         """Delete what is past its time now."""

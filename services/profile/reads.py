@@ -18,7 +18,7 @@ from chassis.callers import Call, RoleDenied, call
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import FieldInvalid
 from chassis.postgres import Pool
-from chassis.transient import transient
+from chassis.transient import keep_at, transient
 from services.profile import roles
 from services.profile.directory import Ref
 from services.profile.model import Identity, ServiceUnavailable
@@ -185,14 +185,7 @@ class Reads:
 
     async def forget(self) -> None:
         """Delete what is older than is kept, until cancelled."""
-        while True:
-            try:
-                await self.forget_old()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                _logger.warning("old reads stay for now", error=type(error).__name__)
-            await self._clock.sleep(_FORGET_EVERY)
+        await keep_at(self.forget_old, self._clock, _FORGET_EVERY, "old reads stay for now")
 
     async def forget_old(self) -> int:
         """Delete what is older than is kept; returns how many reads that were."""

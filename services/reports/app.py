@@ -7,15 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from chassis.app import platform, serving, serving_http, tasks
 from chassis.clock import Clock
 from chassis.privacy import Erasures
 from chassis.rpc import server
 from chassis.settings import from_env
 from chassis.streams import Consumer, EventLog
-from chassis.transient import transient
+from chassis.transient import keep_at
 from merhaba.reports.v1 import (
     add_PrivacyServiceServicer_to_server,
     add_ReportServiceServicer_to_server,
@@ -34,7 +32,6 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 TOPICS: Final = ("message", "contact", "signal")
 _SERVICES: Final = ("ReportService", "PrivacyService")
 _UPSTREAM: Final = ("inbound.message", "inbound.status", "inbound.track", *TOPICS)
-_logger = structlog.get_logger()
 
 
 async def main(stop: asyncio.Event) -> None:
@@ -74,14 +71,7 @@ class Sampler:
 
     async def run(self) -> None:
         """Look, until cancelled."""
-        while True:
-            try:
-                await self.sample()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                _logger.warning("freshness unknown", error=type(error).__name__)
-            await self._clock.sleep(SAMPLED_EVERY)
+        await keep_at(self.sample, self._clock, SAMPLED_EVERY, "freshness unknown")
 
     async def sample(self) -> None:
         """Look once."""

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from chassis.clock import Clock
 from chassis.times import stamped
-from chassis.transient import transient
+from chassis.transient import keep_at
 from merhaba.profile.v1 import (
     ContactHistory,
     ProfileServiceStub,
@@ -71,16 +71,7 @@ class Backfills:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                worked = await self.work()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                _logger.warning("backfills wait", error=type(error).__name__)
-                worked = False
-            if not worked:
-                await self._clock.sleep(_LOOK_EVERY)
+        await keep_at(self.work, self._clock, _LOOK_EVERY, "backfills wait")
 
     async def work(self) -> bool:
         """Bring the next backfill to its end, or as far as profile lets it; whether it ended."""

@@ -13,10 +13,8 @@ from itertools import chain, groupby
 from operator import attrgetter
 from typing import Final, Protocol, TypeVar
 
-import structlog
-
 from chassis.clock import Clock
-from chassis.transient import transient
+from chassis.transient import keep_at
 from services.segment.actions import StartAction
 from services.segment.causes import CatalogCause
 from services.segment.fanout import (
@@ -41,8 +39,6 @@ _PART: Final = 250  # in one transaction
 _AT_ONCE: Final = 4
 """Parts of a batch that are worked on: one decides while others wait for the database."""
 _TURN: Final = 5  # batches
-
-_logger = structlog.get_logger()
 
 
 class Store(Protocol):
@@ -85,16 +81,7 @@ class Fanouts:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                worked = await self.work()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                _logger.warning("fanouts wait", error=type(error).__name__)
-                worked = False
-            if not worked:
-                await self._clock.sleep(_LOOK_EVERY)
+        await keep_at(self.work, self._clock, _LOOK_EVERY, "fanouts wait")
 
     async def work(self) -> bool:
         """Take a turn at the next; whether there was one."""

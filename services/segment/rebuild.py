@@ -12,7 +12,7 @@ import structlog
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from chassis.clock import Clock
-from chassis.transient import transient
+from chassis.transient import keep_at
 from merhaba.profile.v1 import ContactHistory, ProfileServiceStub, StreamHistoryRequest
 from services.segment.backfill import FACTS, joined
 from services.segment.membership import Membership
@@ -50,16 +50,7 @@ class Rebuilds:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                worked = await self.work()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                _logger.warning("rebuilds wait", error=type(error).__name__)
-                worked = 0
-            if not worked:
-                await self._clock.sleep(_LOOK_EVERY)
+        await keep_at(self.work, self._clock, _LOOK_EVERY, "rebuilds wait")
 
     async def work(self) -> int:
         """Make anew what is due; returns how many were done."""

@@ -4,17 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-import structlog
-
 from chassis.clock import Clock, milliseconds_of
 from chassis.postgres import Connection, Pool
-from chassis.transient import transient
+from chassis.transient import keep_at
 from services.segment.model import Transition
 
 _FORGET_EVERY: Final = timedelta(hours=1)
 _FORGOTTEN: Final = 5_000  # rows at once
-
-_logger = structlog.get_logger()
 
 
 async def keep(connection: Connection, transitions: Sequence[Transition]) -> None:
@@ -72,14 +68,7 @@ class Stays:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                await self.forget()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                _logger.warning("kept old stays", error=type(error).__name__)
-            await self._clock.sleep(_FORGET_EVERY)
+        await keep_at(self.forget, self._clock, _FORGET_EVERY, "kept old stays")
 
     async def forget(self) -> None:
         """Delete those that ended before what is kept."""

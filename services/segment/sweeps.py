@@ -8,18 +8,14 @@ here, and people in a journey are brought up to its rules, unless something happ
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-import structlog
-
 from chassis.clock import Clock
-from chassis.transient import transient
+from chassis.transient import keep_at
 from services.segment.membership import Membership
 from services.segment.model import Sweep
 
 _LOOK_EVERY: Final = timedelta(milliseconds=500)
 _LEASE: Final = timedelta(seconds=60)
 _TURN: Final = 20  # batches
-
-_logger = structlog.get_logger()
 
 
 class Store(Protocol):
@@ -52,16 +48,7 @@ class Sweeps:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                worked = await self.work()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                _logger.warning("sweeps wait", error=type(error).__name__)
-                worked = False
-            if not worked:
-                await self._clock.sleep(_LOOK_EVERY)
+        await keep_at(self.work, self._clock, _LOOK_EVERY, "sweeps wait")
 
     async def work(self) -> bool:
         """Take a turn at the next; whether there was one."""

@@ -16,7 +16,7 @@ import structlog
 from chassis.clock import Clock, milliseconds_of
 from chassis.postgres import Connection, Pool
 from chassis.telemetry import counter
-from chassis.transient import transient
+from chassis.transient import keep_at
 from services.profile import consent
 from services.profile.directory import Profiles
 from services.profile.model import Contact
@@ -52,16 +52,7 @@ class Retention:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                worked = await self.turn()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                _logger.warning("what is too old stays for now", error=type(error).__name__)
-                worked = False
-            if not worked:
-                await self._clock.sleep(_LOOK_EVERY)
+        await keep_at(self.turn, self._clock, _LOOK_EVERY, "what is too old stays for now")
 
     async def turn(self) -> bool:
         """Look at a batch of events, if a pass is due; returns whether the pass goes on."""
