@@ -21,7 +21,7 @@ from chassis.ids import fresh_id
 from chassis.testing import wait_until
 from chassis.times import stamped
 from cli.doors import text_message
-from cli.play import definitions
+from cli.play import definitions, story
 from merhaba.event.v1 import AttributeChange, ConsentChanged, Identity
 from merhaba.ingest.v1 import ReplayWebhooksRequest
 from merhaba.profile.v1 import (
@@ -293,14 +293,9 @@ async def test_what_is_known_of_a_person_is_shown_and_none_of_it_outlives_erasur
     ) as response:
         assert response.status == 302
 
-    async def quiet() -> bool:
-        async with session.get(
-            f"{addresses.simulator_url}/control/summary",
-            headers={"Authorization": f"Bearer {addresses.control_token}"},
-        ) as response:
-            return not any((await response.json())["waiting"].values())
-
-    await wait_until(quiet, timeout_s=60, every_s=0.5)  # Meta has nothing more to say of them
+    # Meta has nothing more to say of them, though they may be asleep at this hour
+    drained = await story.control(session, addresses, "drain", {"timeout_s": 60, "hurry": True})
+    assert drained["drained"], drained
 
     # ---- all of it is shown
     words = {**word.words, "phone": phone}
