@@ -48,7 +48,7 @@ LANES = {
     "profile.outcome": "message",
 }
 
-AT_ONCE = 4
+AT_ONCE = 2
 """Consumers of each lane, each with its own streams: one waits for Postgres, another thinks."""
 
 

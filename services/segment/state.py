@@ -74,6 +74,8 @@ class TriggerState(msgspec.Struct, array_like=True):
 
     def next_due(self) -> int | None:
         """The earliest instant at which time alone does something."""
+        if not self.moments and not self.waiting:  # nearly everybody
+            return None
         dues = [one.due for one in self.moments.values() if one.due is not None]
         dues += [one.next for one in self.waiting.values() if one.next is not None]
         return min(dues, default=None)

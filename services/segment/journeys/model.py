@@ -224,6 +224,8 @@ class Journeying(msgspec.Struct, array_like=True):
 
     def next_due(self) -> int | None:
         """The earliest instant at which time alone moves somebody."""
+        if not self.instances:  # nearly everybody
+            return None
         dues = [at for one in self.instances.values() if (at := one.next_time) is not None]
         return min(dues, default=None)
 
