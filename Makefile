@@ -43,7 +43,7 @@ run: setup ## everything on this machine, with real data; ARGS=--once ends by it
 
 .PHONY: test
 test: setup ## every test, against real servers
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 .PHONY: survive
 survive: setup ## the long tests: kills, freezes, a full disk, fuzzing

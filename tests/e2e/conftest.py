@@ -54,6 +54,13 @@ class Collector(
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the one running suite stay together when tests are shared out."""
+    for item in items:
+        if "addresses" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("suite"))
+
+
 @pytest.fixture(scope="session")
 def collector() -> Iterator[Collector]:
     kept = Collector()

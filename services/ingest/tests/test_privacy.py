@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 
 from chassis.clock import SystemClock
@@ -26,6 +27,7 @@ from merhaba.ingest.v1.privacy_service_pb2_grpc import PrivacyServiceStub
 from merhaba.ingest.v1.webhook_pb2 import Webhook, WebhookFilter
 from merhaba.profile.v1.privacy_pb2 import ExportedRecord
 from services.ingest.config import TOPICS
+from services.ingest.imports.mapping import Spec
 from services.ingest.model import Posted, RawWebhook
 from services.ingest.privacy_api import PrivacyApi
 from services.ingest.tests.bodies import message, status, value, webhook
@@ -252,9 +254,10 @@ async def test_refused_rows_of_imports_are_shown_and_deleted(
     await pool.execute(
         "INSERT INTO imports (import_id, fingerprint, name, format, sha256, size_bytes, spec,"
         " create_time, update_time)"
-        " VALUES ($1, gen_random_uuid(), 'x', 'csv', '', 1, '{}', $2, $2)",
+        " VALUES ($1, gen_random_uuid(), 'x', 'csv', '', 1, $3, $2, $2)",
         import_id,
         now,
+        msgspec.json.encode(Spec("contacts", {}, {}, "", "", "")).decode(),
     )
     rows = [
         b"+90 532 123 45 67,Anne,3\n", b'{"phone":"05321234567"}\n', b"905321234568,Bob,u-7\n",

@@ -271,6 +271,7 @@ async def test_what_concerns_no_person_is_left_alone(handle: Handle, log: EventL
         Event(event_id="no time", identities=[external("x")], tracked={}).SerializeToString(),
         event(external("x"), identified={"traits_json": b"[]"}).SerializeToString(),
     ],
+    ids=range(8),  # ids of events are fresh, and names of tests are not to be
 )
 async def test_what_cannot_be_understood_is_refused_with_a_reason(
     handle: Handle, bad: bytes
