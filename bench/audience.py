@@ -19,12 +19,28 @@ from cli.stack import Addresses, Stack
 from merhaba.profile.v1 import (
     Address,
     BatchGetContactsResponse,
+    BatchGetReachResponse,
     Consent,
     Contact,
     ContactResult,
     Inference,
+    ListAttributesResponse,
     ProfileServiceServicer,
+    Reach,
+    ReachColumn,
+    ReachServiceServicer,
+    RegistryServiceServicer,
     add_ProfileServiceServicer_to_server,
+    add_ReachServiceServicer_to_server,
+    add_RegistryServiceServicer_to_server,
+)
+from merhaba.segment.v1 import (
+    GetSegmentResponse,
+    Member,
+    Segment,
+    SegmentServiceServicer,
+    StreamMembersResponse,
+    add_SegmentServiceServicer_to_server,
 )
 from merhaba.sender.v1 import SyncTemplatesRequest, TemplateServiceStub
 from services.sender.model import CampaignPhase, Lane, Message
@@ -58,6 +74,7 @@ _TEMPLATE: Final = {
     ],
 }
 _AT_ONCE: Final = 5_000
+_PAGE: Final = 1_000
 _CONTACT: Final = "c"
 
 
@@ -76,7 +93,7 @@ def message_id(campaign_id: str, person: int) -> str:
     return derived_id("msg", campaign_id, "", contact_id(person))
 
 
-class People(ProfileServiceServicer):
+class People(ProfileServiceServicer, ReachServiceServicer, RegistryServiceServicer):
     """By the contract of profile: everybody agreed to everything, and has lunch."""
 
     def __init__(self) -> None:
@@ -91,8 +108,35 @@ class People(ProfileServiceServicer):
         """Whether a person agreed to marketing."""
         return person >= 0
 
+    async def BatchGetReach(self, request: Any, _: Any) -> BatchGetReachResponse:
+        """How whoever is asked for can be reached: all alike, but for what they agreed to."""
+        count = len(request.contact_ids)
+        states = (Consent.STATE_NONE, Consent.STATE_GRANTED)
+        reaches = [
+            Reach(
+                reachable=True,
+                market="TR",
+                language=LANGUAGE,
+                zone=self._zone,
+                consents={"marketing": state},
+            )
+            for state in states
+        ]
+        places = [int(self.agreed(_person(one))) for one in request.contact_ids]
+        return BatchGetReachResponse(
+            reaches=reaches,
+            places=places,
+            last_message_times=[0] * count,
+            marketing_consent_times=[0] * count,
+            columns=[ReachColumn(values_json=[b""] * count) for _ in request.attribute_names],
+        )
+
+    async def ListAttributes(self, _request: Any, _: Any) -> ListAttributesResponse:
+        """None is declared."""
+        return ListAttributesResponse()
+
     def _result(self, ref: Any) -> ContactResult:
-        person = int(ref.contact_id.removeprefix(_CONTACT))
+        person = _person(ref.contact_id)
         found = Contact(contact_id=ref.contact_id, state=Contact.STATE_ACTIVE)
         found.addresses.append(Address(wa_id=wa_id(person), market="TR"))
         agreed = Consent.STATE_GRANTED if self.agreed(person) else Consent.STATE_NONE
@@ -102,11 +146,54 @@ class People(ProfileServiceServicer):
         return ContactResult(contact=found)
 
 
+def _person(contact_id: str) -> int:
+    return int(contact_id.removeprefix(_CONTACT))
+
+
+class Members(SegmentServiceServicer):
+    """By the contract of segment: one segment, of everybody."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    async def GetSegment(self, request: Any, _: Any) -> GetSegmentResponse:
+        """Whichever is asked for."""
+        segment = Segment(segment_id=request.segment_id, version=1, live_version=1)
+        return GetSegmentResponse(segment=segment)
+
+    async def StreamMembers(self, request: Any, _: Any) -> AsyncIterator[StreamMembersResponse]:
+        """Everybody, in the order of their numbers."""
+        for start in range(int(request.cursor or 0), self._count, _PAGE):
+            end = min(start + _PAGE, self._count)
+            yield StreamMembersResponse(
+                cursor=str(end),
+                members=[Member(contact_id=contact_id(one)) for one in range(start, end)],
+                passed_count=end,
+                total_count=self._count,
+            )
+
+
+@asynccontextmanager
+async def members(running: Stack, count: int) -> AsyncIterator[None]:
+    """Segment's stand-in, where the sender looks for segment."""
+    standing = server("segment", running.secrets.api_token)
+    add_SegmentServiceServicer_to_server(Members(count), standing)  # type: ignore[abstract]  # asked for nothing else
+    standing.add_insecure_port(f"127.0.0.1:{running.ports['segment']}")
+    await standing.start()
+    try:
+        yield
+    finally:
+        await standing.stop(None)
+
+
 @asynccontextmanager
 async def people(running: Stack, who: People | None = None) -> AsyncIterator[None]:
     """Profile's stand-in, where the sender looks for profile."""
     standing = server("profile", running.secrets.api_token)
-    add_ProfileServiceServicer_to_server(who or People(), standing)  # type: ignore[abstract]  # asked for nothing else
+    found = who or People()  # type: ignore[abstract]  # asked for nothing else
+    add_ProfileServiceServicer_to_server(found, standing)
+    add_ReachServiceServicer_to_server(found, standing)
+    add_RegistryServiceServicer_to_server(found, standing)
     standing.add_insecure_port(f"127.0.0.1:{running.ports['profile']}")
     await standing.start()
     try:

@@ -1,9 +1,7 @@
 """A base of contacts as profile keeps it, made in bulk: copies of a few that it made itself."""
 
 import asyncio
-import os
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
 import asyncpg
@@ -15,9 +13,11 @@ from chassis.settings import LogSettings
 from chassis.streams import EventLog, Record
 from cli.place import Secrets
 from merhaba.event.v1 import Event
+from services.profile import standings
+from services.profile.app import new_contact_id
 from services.profile.identity import BlindIndex, normalised
 from services.profile.master_keys import LocalMasterKeys, decoded
-from services.profile.model import Document, Identity, Kind
+from services.profile.model import Document, Identity, Kind, Member, Standing
 from services.profile.rows import MEMBER, MEMBERS, Sealer, keys_of, members_of
 from services.profile.vault import Vault
 
@@ -98,32 +98,44 @@ class Base:
         try:
             rows = await connection.fetch(f"SELECT {MEMBER} FROM {MEMBERS} LIMIT 500")  # noqa: S608 - constants
             keys = await keys_of(rows, self._vault)
-            models = [one.document for one in members_of(rows, keys)]
+            models = members_of(rows, keys)
+            stand = await standings.load(
+                cast(Connection, connection), [one.contact_id for one in models]
+            )
             for first in range(start, end, _AT_ONCE):
-                await self._some(connection, models, range(first, min(first + _AT_ONCE, end)))
+                people = range(first, min(first + _AT_ONCE, end))
+                await self._some(connection, models, stand, people)
                 if first // 100_000 != (first + _AT_ONCE) // 100_000:
                     note(f"  {first + _AT_ONCE:,} contacts")
             # Now, not by itself in the middle of what is measured
-            await connection.execute("VACUUM (ANALYZE) contacts, identities, keys")
+            await connection.execute("VACUUM (ANALYZE) contacts, identities, keys, standings")
             await connection.execute("CHECKPOINT")
         finally:
             await connection.close()
 
+    def document(self, model: Document, number: int) -> Document:
+        """What is kept of a person: what a model did, under another identity."""
+        who: Identity = normalised(Kind.EXTERNAL_ID, SCOPE, customer(number))
+        (known,) = model.identities.values()
+        return msgspec.structs.replace(model, identities={who: known})
+
     async def _some(
         self,
         connection: "asyncpg.Connection[asyncpg.Record]",
-        models: Sequence[Document],
+        models: Sequence[Member],
+        stand: Mapping[str, Standing],
         people: range,
     ) -> None:
-        ids = [str(uuid.UUID(bytes=os.urandom(16), version=4)) for _ in people]
+        ids = [new_contact_id() for _ in people]
         documents: dict[str, Document] = {}
         identities: list[tuple[bytes, str]] = []
+        stood: list[tuple[object, ...]] = []
         for contact_id, number in zip(ids, people, strict=True):
             model = models[number % len(models)]
-            who: Identity = normalised(Kind.EXTERNAL_ID, SCOPE, customer(number))
-            (known,) = model.identities.values()
-            documents[contact_id] = msgspec.structs.replace(model, identities={who: known})
-            identities.append((self._index(who), contact_id))
+            document = documents[contact_id] = self.document(model.document, number)
+            identities += [(self._index(who), contact_id) for who in document.identities]
+            if model.contact_id in stand:
+                stood.append((contact_id, *stand[model.contact_id]))
         async with connection.transaction():
             opened = await self._vault.make(cast(Connection, connection), ids)
             sealed = Sealer(self._vault, opened).documents(documents.items())
@@ -141,6 +153,7 @@ class Base:
                 ],
             )
             await connection.copy_records_to_table("identities", records=identities)
+            await connection.copy_records_to_table("standings", records=stood)
 
 
 def log_of(redis_url: str) -> LogSettings:

@@ -1,10 +1,18 @@
 """Addresses that others name: whether they may be called. Pure."""
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from yarl import URL
 
+# Of IPv6 only this was ever given out; and in it, as among the addresses of IPv4, what Python
+# counts as public although it leads to no host of the internet.
+_GIVEN_OUT: Final = IPv6Network("2000::/3")
+_NO_HOSTS: Final = (
+    IPv4Network("192.0.0.0/24"),
+    IPv4Network("192.88.99.0/24"),
+    IPv6Network("3fff::/20"),
+)
 _TRANSLATED: Final = IPv6Network("64:ff9b::/96")
 _LONGEST: Final = 2_048
 
@@ -41,6 +49,9 @@ def is_public(address: str) -> bool:
         meant = found.ipv4_mapped or found.sixtofour
         if found in _TRANSLATED:
             meant = IPv4Address(int(found) & 0xFFFFFFFF)
-        if meant is not None:
-            found = meant
+        if meant is None and found not in _GIVEN_OUT:
+            return False
+        found = meant or found
+    if any(found in network for network in _NO_HOSTS):
+        return False
     return found.is_global and not found.is_multicast

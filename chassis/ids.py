@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from functools import lru_cache
 from random import Random, SystemRandom
 from uuid import UUID
 
@@ -31,6 +32,7 @@ def fresh_id(prefix: str) -> str:
     return f"{prefix}_{int(time.time() * 1000):012x}{_random.getrandbits(80):020x}"
 
 
+@lru_cache(4_096)  # of every event several times in a row
 def fingerprint(event_id: str) -> UUID:
     """128 bits of an event id, for the table of what was seen."""
     return UUID(bytes=hashlib.blake2b(event_id.encode(), digest_size=16).digest())

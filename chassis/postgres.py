@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 from urllib.parse import quote, urlsplit
@@ -36,6 +37,7 @@ _SWEEP_EVERY: Final = timedelta(milliseconds=500)
 _LEFT_BEHIND: Final = timedelta(seconds=5)  # longer than any publishing takes
 _FORGET_EVERY: Final = 600  # sweeps
 _SWEPT: Final = 100
+_NUMBER: Final = attrgetter("int")  # UUIDs compared as such cost more than all the rest
 
 _logger = structlog.get_logger()
 
@@ -169,8 +171,10 @@ class Effects:
         rows = await connection.fetch(
             "INSERT INTO seen (event) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING"
             " RETURNING event",
-            sorted(prints),
+            sorted(prints, key=_NUMBER),
         )
+        if len(rows) == len(prints):
+            return list(prints.values())
         return sorted(prints[row["event"]] for row in rows)
 
     async def _store(self, connection: Connection, records: Sequence[Record]) -> int:

@@ -6,11 +6,25 @@ from typing import Annotated
 import typer
 import uvloop
 
-from cli import background, dead_letters, rights, segments, triggers, write_keys
+from cli import (
+    alerts,
+    background,
+    dead_letters,
+    experiments,
+    numbers,
+    rate_cards,
+    rights,
+    segments,
+    templates,
+    triggers,
+    write_keys,
+)
 from cli.apply.command import apply_files
+from cli.campaigns import command as campaigns
 from cli.imports.command import import_file
 from cli.place import place
 from cli.play.run import run_stack
+from cli.reports import command as reports
 from cli.told import told
 
 app = typer.Typer(
@@ -21,8 +35,15 @@ app = typer.Typer(
 )
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(write_keys.app, name="write-keys")
+app.add_typer(reports.app, name="report")
 app.add_typer(segments.app, name="segments")
 app.add_typer(triggers.app, name="triggers")
+app.add_typer(templates.app, name="templates")
+app.add_typer(campaigns.app, name="campaigns")
+app.add_typer(numbers.app, name="numbers")
+app.add_typer(rate_cards.app, name="rate-cards")
+app.add_typer(experiments.app, name="experiments")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(rights.consents, name="consents")
 app.command("apply")(apply_files)
 app.command("import")(import_file)

@@ -37,6 +37,7 @@ class Secrets:
     access_token: str = field(default_factory=_token)
     control_token: str = field(default_factory=_token)
     dashboard_token: str = field(default_factory=_token)
+    dashboard_manager_token: str = field(default_factory=_token)
     archive_index_key: str = field(default_factory=_token)
     link_key: str = field(default_factory=_token)
     master_key: str = field(default_factory=_key)

@@ -20,9 +20,11 @@ from chassis.times import stamped
 from cli.target import target_of
 from cli.told import time_told, told
 from merhaba.segment.v1 import (
+    Backfill,
     Clause,
     CreateSegmentRequest,
     ExplainMembershipRequest,
+    GetBackfillRequest,
     ListMembersRequest,
     ListSegmentDefinitionsRequest,
     ListSegmentsRequest,
@@ -50,6 +52,9 @@ def list_segments(
                 page = await service.ListSegments(request)
                 for one in page.segments:
                     state = Segment.State.Name(one.state).removeprefix("STATE_").lower()
+                    if one.state == Segment.STATE_BACKFILLING:
+                        asked = GetBackfillRequest(backfill_id=one.backfill_id)
+                        state += f": {progress((await service.GetBackfill(asked)).backfill)}"
                     table.add_row(
                         one.name,
                         one.display_name,
@@ -64,6 +69,18 @@ def list_segments(
         Console().print(table)
 
     uvloop.run(ask())
+
+
+def progress(found: Backfill) -> str:
+    """How far a backfill is, in words."""
+    words = {Backfill.PHASE_HISTORY: "reading history", Backfill.PHASE_MEMBERS: "finding members"}
+    told = words.get(found.phase, "about to begin")
+    if found.total_count:
+        told += f", {min(found.passed_count / found.total_count, 1):.0%}"
+    if found.HasField("remaining_duration"):
+        minutes, seconds = divmod(round(found.remaining_duration.ToTimedelta().total_seconds()), 60)
+        told += f", {minutes} min {seconds} s to go" if minutes else f", {seconds} s to go"
+    return told
 
 
 @app.command()

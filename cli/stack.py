@@ -63,6 +63,7 @@ class Addresses:
     access_token: str
     control_token: str
     dashboard_token: str
+    dashboard_manager_token: str
     data: str
     pid: int
 
@@ -162,6 +163,7 @@ class Stack:
             access_token=self.secrets.access_token,
             control_token=self.secrets.control_token,
             dashboard_token=self.secrets.dashboard_token,
+            dashboard_manager_token=self.secrets.dashboard_manager_token,
             data=str(self.place.folder),
             pid=os.getpid(),
         )
@@ -191,6 +193,8 @@ class Stack:
             "WRITE_KEYS": f"shop:{self.secrets.write_key}",
             "PUBLIC_URL": door,
             "DASHBOARD_TOKEN": self.secrets.dashboard_token,
+            "DASHBOARD_MANAGER_TOKEN": self.secrets.dashboard_manager_token,
+            "EXPORT_FOLDER": str(self.place.folder / "exports"),
             "ARCHIVE_INDEX_KEY": self.secrets.archive_index_key,
             "LINK_KEY": self.secrets.link_key,
             # The simulator is inside

@@ -154,8 +154,9 @@ class Index(Generic[K]):
         uses = self._events.get(name)
         if uses is None:
             return False
-        whoever = any(keys for texts in uses.required.values() for keys in texts.values())
-        return bool(uses.free or whoever or uses.found((properties,), {}))
+        if uses.free or any(keys for texts in uses.required.values() for keys in texts.values()):
+            return True
+        return bool(uses.found((properties,), {}))
 
     def attributes(self) -> frozenset[str]:
         """The attributes and traits that any of them looks at."""

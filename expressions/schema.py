@@ -91,14 +91,16 @@ def normalise(kind: Type, value: Any) -> Any:
 
     Timestamps may be RFC 3339 text, dates may carry a time of day.
     """
-    if kind == TIMESTAMP and isinstance(value, str):
-        try:
-            return parse_timestamp(value)
-        except ValueError:
-            return None
-    if kind == DATE and isinstance(value, str):
-        value = value[:10]
-    value = _READERS[kind.name](value)
+    name = kind.name
+    if value.__class__ is str:
+        if name == TIMESTAMP.name:
+            try:
+                return parse_timestamp(value)
+            except ValueError:
+                return None
+        if name == DATE.name:
+            value = value[:10]
+    value = _READERS[name](value)
     if value is None:
         return None
     if kind.item:

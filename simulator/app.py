@@ -12,6 +12,7 @@ from aiohttp import web
 
 from simulator.control.control import Control
 from simulator.faults import FaultBox
+from simulator.graph.analytics import AnalyticsCalls
 from simulator.graph.apps import Apps
 from simulator.graph.door import Door
 from simulator.graph.lane import Lanes
@@ -139,6 +140,7 @@ def _door(
         templates=TemplateCalls(world, TemplateAccount(world, standing), pipeline, courier, clock),
         media=MediaCalls(world, clock),
         apps=apps,
+        analytics=AnalyticsCalls(world, clock),
         faults=faults,
         clock=clock,
     )

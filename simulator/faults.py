@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from simulator.refusals import Refused
 from simulator.rules import Rate
 
 
@@ -18,6 +19,10 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Code to rate: refused with that code, nothing accepted."""
     fail: dict[int, Rate] = {}
     """Code to rate: accepted, and later told as failed with that code."""
+    refuse_calls: dict[int, Rate] = {}
+    """The same for calls that are no messages, such as 10 and 200 (permissions) or 2 (503)."""
+    cut_calls: Rate = 0.0
+    """Calls that are no messages are done, and then the connection is cut without an answer."""
     error_5xx: Rate = 0.0
     """Answered 500 with code 131000, nothing accepted."""
     error_5xx_after_accept: Rate = 0.0
@@ -57,6 +62,11 @@ class FaultBox:
 
     def hits(self, rate: float) -> bool:
         return rate > 0 and self.rng.random() < rate
+
+    def check_call(self) -> None:
+        """Raises Refused when a call that is no message is to fail."""
+        if code := self.one_of(self.now.refuse_calls):
+            raise Refused(code, "Refused on demand, nothing was done.")
 
     def one_of(self, rates: dict[int, float]) -> int:
         """The first code whose rate hits; 0: none."""

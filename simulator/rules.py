@@ -37,6 +37,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reject_templates: frozenset[str] = frozenset()
     """Names of templates that will be rejected."""
     reject_reason: str = "PROMOTIONAL"
+    template_limit: Annotated[int, Meta(ge=1)] = 6000
+    """Of one account: 250 for a business that is not verified."""
     template_creations_per_hour: Annotated[int, Meta(ge=1)] = 100
     """Of one account."""
     pacing_after: Annotated[int, Meta(ge=0)] = 0

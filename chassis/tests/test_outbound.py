@@ -111,6 +111,9 @@ async def test_a_redirect_is_checked_like_the_address(
         *("10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1"),
         *("0.0.0.0", "255.255.255.255", "::", "fe80::1%eth0", "fc00::1", "ff02::1"),
         *("64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2001:0:7f00:1::", "::ffff:10.0.0.1"),
+        # Those in which an older way of writing or translating hides an inner one
+        *("::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "fec0::1"),
+        *("192.0.0.8", "192.88.99.1", "3fff::1", "5f00::1"),
     ],
 )
 def test_addresses_that_are_not_of_the_public_internet(address: str) -> None:

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from chassis.failures import Failure
+from chassis.failures import Failure, Invalid
 from cli.apply.files import Declared, Mistake
 from cli.apply.kinds import JOURNEY, KINDS, MARK, PLACE, SEGMENT, Kind, Reference
 from cli.apply.plan import Change, Step, described, differences, ordered
@@ -46,7 +46,8 @@ class Applying:
     ) -> tuple[list[Step], list[Mistake]]:
         """What is to be done, and what cannot be. Nothing is changed."""
         for kind in KINDS:
-            if prune or any(one.kind is kind or one.names(kind.name) for one in declared):
+            named = any(one.kind is kind or one.names(kind.name) for one in declared)
+            if named or (prune and kind.labelled):
                 self._standing[kind.name] = await (await self._services.keeper(kind)).all()
         steps: list[Step] = []
         mistakes: list[Mistake] = []
@@ -87,10 +88,11 @@ class Applying:
         if standing is not None and _archived(one.kind, standing):
             said = "the name is taken by an archived one; choose another"
             raise _Wrong([one.mistake(said, f"{one.kind.name}.{one.kind.key}")])
-        labels: Any = one.message.labels  # type: ignore[attr-defined]
-        if any(label.startswith(MARK) for label in labels):
-            raise _Wrong([one.mistake(f"labels of {MARK}… are not for files to say")])
-        labels.append(self._label)
+        if one.kind.labelled:
+            labels: Any = one.message.labels  # type: ignore[attr-defined]
+            if any(label.startswith(MARK) for label in labels):
+                raise _Wrong([one.mistake(f"labels of {MARK}… are not for files to say")])
+            labels.append(self._label)
         missing = await self._refer(one, new)
         waits = missing + [
             f"{kind} {name}"
@@ -101,6 +103,8 @@ class Applying:
         if not waits:
             try:
                 after = await (await self._services.keeper(one.kind)).check(one, standing)
+            except Invalid as error:
+                raise _Wrong([_mistake(one, error)]) from error
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _WRONG:
                     raise
@@ -155,6 +159,7 @@ class Applying:
         return [
             Step("archive", kind, name, standing=one)
             for kind in reversed(KINDS)
+            if kind.labelled
             for name, one in _users_first(kind, self._standing[kind.name])
             if self._label in one.labels
             and (kind.name, name) not in declared

@@ -47,12 +47,17 @@ def apply_files(
             raise Misconfigured(f"{error.filename}: {error.strerror}") from None
         if mistakes:
             sys.exit(_wrong(mistakes))
-        sys.exit(uvloop.run(_apply(declared, only_plan, yes, prune, name)))
+        sys.exit(uvloop.run(applied(declared, only_plan, yes, prune, name)))
 
 
-async def _apply(
-    declared: Sequence[Declared], only_plan: bool, yes: bool, prune: bool, name: str
+async def applied(
+    declared: Sequence[Declared],
+    only_plan: bool = False,
+    yes: bool = False,
+    prune: bool = False,
+    name: str = "default",
 ) -> int:
+    """Show the plan, ask, and do it; returns the exit code."""
     async with services() as opened:
         applying = Applying(opened, name)
         steps, mistakes = await applying.plan(declared, prune)

@@ -132,8 +132,9 @@ def _declared(file: Path, node: yaml.Node) -> Declared:
     kind = kinds.get(scalar(said["kind"]))
     if kind is None:
         raise Wrong(said["kind"], f"there is no kind {said['kind'].value}: {', '.join(kinds)}")
-    if kind.key not in said:
-        raise Wrong(node, f"{kind.key} is missing: by it a {kind.name} is known")
+    for key in (kind.key, *kind.with_key):
+        if key not in said:
+            raise Wrong(node, f"{key} is missing: by it a {kind.name} is known")
     paused = None
     if "paused" in said:
         if not kind.pauses or scalar(said["paused"]) not in ("true", "false"):
@@ -143,7 +144,9 @@ def _declared(file: Path, node: yaml.Node) -> Declared:
     message = kind.noun()
     references: list[Reference] = []
     filled(message, _with(node, rest), references, [kind.key, *kind.fields])
-    return Declared(file, kind, scalar(said[kind.key]), message, node, references, paused)
+    keys = (kind.key, *kind.with_key, *(key for key in kind.with_key_maybe if key in said))
+    name = " ".join(scalar(said[key]) for key in keys)
+    return Declared(file, kind, name, message, node, references, paused)
 
 
 def _with(node: yaml.MappingNode, pairs: list[tuple[yaml.Node, yaml.Node]]) -> yaml.MappingNode:

@@ -15,6 +15,7 @@ import yaml
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from cli.apply.kinds import Reference
 from expressions.values import parse_duration
@@ -112,6 +113,8 @@ def _fill(message: Message, known: Field, node: yaml.Node, references: list[Refe
                 entries.append(_value(known, one))
     elif known.message_type is Duration.DESCRIPTOR:
         getattr(message, known.name).FromMilliseconds(_read(node, parse_duration))
+    elif known.message_type is Timestamp.DESCRIPTOR:
+        getattr(message, known.name).CopyFrom(_read(node, _moment))
     elif known.message_type is not None:
         inner = getattr(message, known.name)
         inner.SetInParent()
@@ -160,7 +163,15 @@ def _read(node: yaml.Node, read: Callable[[str], Any]) -> Any:
         return read(scalar(node))
     except ValueError as error:
         said = str(error) if read is parse_duration else "not a number"
+        if read is _moment:
+            said = "not a moment, such as 2026-12-01T18:00:00Z"
         raise Wrong(node, f"{scalar(node)}: {said}") from None
+
+
+def _moment(text: str) -> Timestamp:
+    found = Timestamp()
+    found.FromJsonString(text)
+    return found
 
 
 def _unknown(kind: Any, name: str, allowed: Collection[str] | None) -> str:

@@ -1,4 +1,4 @@
-"""What files may declare: segments, triggers, journeys and places. Pure."""
+"""What files may declare: segments, triggers, journeys, places and templates. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from google.protobuf.message import Message
 
 from merhaba.segment.v1 import Journey, Place, Segment, Trigger
+from merhaba.sender.v1 import Template
 
 MARK: Final = "apply:"
 """Labels of what was applied begin so; the rest says under which name."""
@@ -25,6 +26,15 @@ class Kind:
     oneof: str = ""
     """The oneof among them."""
     pauses: bool = False
+    with_key: Sequence[str] = ()
+    """Fields that say it together with the key."""
+    with_key_maybe: Sequence[str] = ()
+    """The same, for those of whom there is more than one."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether labels say under which name it was applied; what has none is never archived."""
+        return "labels" in self.fields
 
     def settable(self, message: Message) -> list[str]:
         """The fields that say what one is; of the oneof, the member that is set."""
@@ -63,7 +73,19 @@ TRIGGER: Final = Kind(
     oneof="cause",
     pauses=True,
 )
-KINDS: Final = (PLACE, SEGMENT, JOURNEY, TRIGGER)
+TEMPLATE: Final = Kind(
+    "template",
+    Template,
+    "name",
+    (
+        *("language", "waba_id", "category", "parameter_format", "components"),
+        *("message_ttl_duration", "sub_category", "link_tracking_disabled"),
+        "library_template_name",
+    ),
+    with_key=("language",),
+    with_key_maybe=("waba_id",),
+)
+KINDS: Final = (PLACE, SEGMENT, JOURNEY, TRIGGER, TEMPLATE)
 """In the order in which they need each other."""
 
 

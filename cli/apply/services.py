@@ -12,7 +12,8 @@ import merhaba.segment.v1 as contract
 from chassis.failures import Invalid, Unavailable
 from chassis.rpc import channel
 from cli.apply.files import Declared
-from cli.apply.kinds import JOURNEY, PLACE, SEGMENT, TRIGGER, Kind
+from cli.apply.kinds import JOURNEY, PLACE, SEGMENT, TEMPLATE, TRIGGER, Kind
+from cli.apply.templates import Templates
 from cli.target import target_of
 from merhaba.ingest.v1 import DeletePlacesRequest, IngestServiceStub, UpsertPlacesRequest
 from merhaba.segment.v1 import (
@@ -23,7 +24,14 @@ from merhaba.segment.v1 import (
     SegmentServiceStub,
     TriggerServiceStub,
 )
-from merhaba.sender.v1 import Campaign, CampaignServiceStub, ListCampaignsRequest
+from merhaba.sender.v1 import (
+    Campaign,
+    CampaignServiceStub,
+    FileServiceStub,
+    ListCampaignsRequest,
+    NumberServiceStub,
+    TemplateServiceStub,
+)
 
 _PAGE: Final = 500
 _SEEN_WITHIN_S: Final = 30.0
@@ -228,6 +236,11 @@ class Services:
 
     async def keeper(self, kind: Kind) -> Keeper:
         """Of the things of a kind."""
+        if kind is TEMPLATE:
+            sender = await self._channel("sender")
+            return Templates(
+                TemplateServiceStub(sender), NumberServiceStub(sender), FileServiceStub(sender)
+            )
         segment = await self._channel("segment")
         if kind is PLACE:
             return Places(CatalogServiceStub(segment), self._ingest)

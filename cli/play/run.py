@@ -182,5 +182,6 @@ def _progress(console: Console) -> Progress:
 def _tell_where(running: stack.Stack, console: Console) -> None:
     addresses = running.addresses()
     console.print(f"dashboard   {addresses.dashboard_url}")
-    console.print(f"sign in with {addresses.dashboard_token}")
+    console.print(f"sign in with {addresses.dashboard_token} to see figures,")
+    console.print(f"        with {addresses.dashboard_manager_token} to see people and make files")
     console.print(f"number {NUMBER}; Ctrl-C stops everything, `make clean` forgets it")

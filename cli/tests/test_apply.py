@@ -260,8 +260,10 @@ archived segment loyal
 
 
 FILES = {
-    "kind: segmnt\nname: a\n": "1: there is no kind segmnt: place, segment, journey, trigger",
-    "name: a\n": "1: kind is missing: one of place, segment, journey, trigger",
+    "kind: segmnt\nname: a\n": (
+        "1: there is no kind segmnt: place, segment, journey, trigger, template"
+    ),
+    "name: a\n": "1: kind is missing: one of place, segment, journey, trigger, template",
     "- kind: segment\n": "1: write `kind: segment`, `name: …` and what it is",
     "kind: segment\nexpression: true\n": "1: name is missing: by it a segment is known",
     "kind: segment\nname: a\nexpresion: true\n": "3: Segment has no expresion; did you mean "

@@ -1,11 +1,13 @@
 """ProfileService over gRPC."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis import paging, streams
+from chassis.ahead import ahead
 from chassis.answers import Answers
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Failure, FieldInvalid
@@ -38,7 +40,7 @@ from merhaba.profile.v1 import (
     WatchContactsResponse,
 )
 from merhaba.profile.v1 import Contact as WireContact
-from services.profile import asked, attributes, views, watch
+from services.profile import asked, attributes, chapters, views, watch
 from services.profile.directory import (
     Chapter,
     ContactQuery,
@@ -54,6 +56,7 @@ from services.profile.model import (
     ContactNotFound,
     Happening,
 )
+from services.profile.part import Part
 from services.profile.reads import Reader, Reads
 from services.profile.registry_store import RegistryStore
 from services.profile.rights.category_store import CategoryStore
@@ -62,7 +65,7 @@ from services.profile.rights.limits import limits
 _MOST: Final = 500
 _SCANNED: Final = 5_000  # contacts looked at for one page when few of them pass the filter
 _MOST_SHARDS: Final = 65_536
-_HISTORY_CONTACTS: Final = 100
+_HISTORY_CONTACTS: Final = 500
 _HISTORY_EVENTS: Final = 200
 _NEVER: Final = 1 << 62
 
@@ -141,7 +144,8 @@ class ProfileApi(ProfileServiceServicer):
         mask = await self._mask(request.read_mask.paths, reader)
         refs = [reader.named(asked.reference(ref, self._region)) for ref in request.contacts]
         stand = "stage" in mask or "traits" in mask
-        found, now = await self._directory.find(refs, stand), self._now()
+        found = await self._directory.find(refs, stand, mask.part)
+        now = self._now()
         nobody = ContactNotFound("nobody is that contact; look it up by an identity")
         async with reader.read([one.contact_id for one in found if one], mask.fields):
             return views.results(found, mask, now, nobody)
@@ -334,22 +338,44 @@ class ProfileApi(ProfileServiceServicer):
             list(request.names),
             milliseconds(request.start_time) if request.HasField("start_time") else -_NEVER,
         )
+        histories = self._directory.histories(
+            contacts,
+            events if "events" in mask else None,
+            _cursor(place),
+            _HISTORY_CONTACTS,
+            _HISTORY_EVENTS,
+            "consents" in mask,
+            _part(mask, request.attribute_names),
+        )
+        # The next answer is made while one is sent.
+        async with aclosing(ahead(self._told(request, asking, mask, reader, histories))) as told:
+            async for response in told:
+                yield response
+
+    async def _told(
+        self,
+        request: StreamHistoryRequest,
+        asking: bytes,
+        mask: Mask,
+        reader: Reader,
+        histories: AsyncGenerator[tuple[Cursor, Sequence[Chapter]], None],
+    ) -> AsyncGenerator[StreamHistoryResponse, None]:
+        shards = request.shard_count or 1
         total = len(request.contact_ids) or await self._directory.estimate() // shards
         oldest_times = await self._oldest_times(request.names)
-        async for cursor, chapters in self._directory.histories(
-            contacts, events, _cursor(place), _HISTORY_CONTACTS, _HISTORY_EVENTS
-        ):
-            told = [one for one in chapters if _concerns(one, request.attribute_names)]
-            async with reader.read([one.contact.contact_id for one in told], mask.fields):
-                response = StreamHistoryResponse(
-                    cursor=paging.token(asking, _parts(cursor)),
-                    histories=[views.history(chapter, mask) for chapter in told],
-                    passed_count=cursor.passed,
-                    total_count=max(total, cursor.passed),
-                    oldest_times=oldest_times,
-                )
-            oldest_times = {}
-            yield response
+        names = list(request.attribute_names)
+        everybody = not (names or request.skip_empty)
+        async with aclosing(histories):
+            async for cursor, piece in histories:
+                told = [one for one in piece if everybody or _concerned(one, names)]
+                async with reader.read([one.contact.contact_id for one in told], mask.fields):
+                    token = paging.token(asking, _parts(cursor))
+                    most = max(total, cursor.passed)
+                    response = chapters.response(told, mask, token, cursor.passed, most)
+                    for name, time in oldest_times.items():
+                        response.oldest_times[name].CopyFrom(time)
+                oldest_times = {}
+                yield response
 
     async def WatchContacts(
         self, request: WatchContactsRequest, context: Call
@@ -372,11 +398,17 @@ def _passes(found: Contact, request: ListContactsRequest) -> bool:
     return not chosen.stages or found.standing.stage in chosen.stages
 
 
-def _concerns(chapter: Chapter, names: Sequence[str]) -> bool:
+def _part(mask: Mask, names: Iterable[str]) -> Part | None:
+    """What of documents is looked at for a mask, and to know who has one of these."""
+    part, names = mask.part, frozenset(names)
+    if part is None or any(name.startswith("traits.") for name in names):
+        return None
+    return part if part.attributes is None else Part(part.attributes | names)
+
+
+def _concerned(chapter: Chapter, names: Sequence[str]) -> bool:
     """Whether a history holds what was asked for: events, or a value of one of the attributes."""
-    if not names or chapter.events:
-        return True
-    return any(views.has(chapter.contact, name) for name in names)
+    return bool(chapter.events) or any(views.has(chapter.contact, name) for name in names)
 
 
 def _cursor(place: Sequence[object] | None) -> Cursor:

@@ -15,6 +15,7 @@ from chassis.settings import from_env
 from chassis.streams import Consumer, Watch
 from merhaba.profile.v1.privacy_service_pb2_grpc import add_PrivacyServiceServicer_to_server
 from merhaba.profile.v1.profile_service_pb2_grpc import add_ProfileServiceServicer_to_server
+from merhaba.profile.v1.reach_service_pb2_grpc import add_ReachServiceServicer_to_server
 from merhaba.profile.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from services.profile import roles, tongue
 from services.profile.api import ProfileApi
@@ -26,6 +27,7 @@ from services.profile.envelope import Envelope
 from services.profile.identity import BlindIndex
 from services.profile.master_keys import LocalMasterKeys, decoded
 from services.profile.privacy_api import PrivacyApi, Rights
+from services.profile.reach_api import ReachApi
 from services.profile.reads import Reads
 from services.profile.recompute import Recompute
 from services.profile.registry_api import RegistryApi
@@ -112,6 +114,7 @@ async def main(stop: asyncio.Event) -> None:
             PrivacyApi(directory, reads, answers, base.clock, region, rights), own
         )
         recompute = Recompute(base.pool, base.effects, vault, registry, base.clock)
+        add_ReachServiceServicer_to_server(ReachApi(directory, reads, base.clock), own)
         add_RegistryServiceServicer_to_server(RegistryApi(registry, recompute, answers), own)
         due = Due(base.pool, base.effects, vault, registry, base.clock)
         consumers = [
@@ -138,6 +141,7 @@ async def main(stop: asyncio.Event) -> None:
             "merhaba.profile.v1.ProfileService",
             "merhaba.profile.v1.PrivacyService",
             "merhaba.profile.v1.RegistryService",
+            "merhaba.profile.v1.ReachService",
         ]
         await stack.enter_async_context(serving(own, settings, names))
         await stop.wait()

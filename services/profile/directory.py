@@ -1,9 +1,11 @@
 """The directory: who is who, what happened to them, what they agreed to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Final, NamedTuple, Protocol
 
+from chassis.ahead import ahead
 from chassis.failures import Failure
 from services.profile import consent
 from services.profile.model import (
@@ -17,6 +19,7 @@ from services.profile.model import (
     Outcome,
     StoredEvent,
 )
+from services.profile.part import Part
 
 Ref = str | Identity
 """A contact's id, or one of its identities."""
@@ -24,6 +27,8 @@ Ref = str | Identity
 _PAGE_BYTES: Final = 1024 * 1024  # of events in one piece of a history, and in one page
 _HISTORY_EVENTS: Final = 1_000
 _BEGINNING: Final = -(1 << 62)
+_FIRST_CONTACTS: Final = 100  # of a stream of histories, until it is known what they have
+_EVENTS_AT_ONCE: Final = 5_000  # of such contacts
 _PART: Final = 125  # of the contacts asked for, looked up at once
 
 
@@ -86,6 +91,8 @@ class HistoryPage(NamedTuple):
     """Contact → its first events, one more than asked for when there are more."""
     consents: Mapping[str, Sequence[Consent]]
     read_time: int
+    sizes: Mapping[str, int]
+    """Contact → bytes of what is kept of it besides events."""
 
 
 class Profiles(Protocol):
@@ -115,10 +122,16 @@ class Profiles(Protocol):
         ...
 
     async def load(
-        self, contact_ids: Sequence[str], standing: bool = True
+        self, contact_ids: Sequence[str], standing: bool = True, part: Part | None = None
     ) -> Mapping[str, Contact]:
         """Contacts by the ids asked for; a merged one is the one that stayed. `standing`: with
-        where they stand."""
+        where they stand. `part`: of their documents only that."""
+        ...
+
+    async def seek(
+        self, identities: Sequence[Identity], standing: bool = True, part: Part | None = None
+    ) -> Mapping[Identity, Contact]:
+        """Contacts by the identities that lead to them, as `load` has them."""
         ...
 
     async def contacts(self, query: ContactQuery, after: str, limit: int) -> Sequence[Contact]:
@@ -138,9 +151,17 @@ class Profiles(Protocol):
         ...
 
     async def histories(
-        self, query: ContactQuery, events: EventQuery, after: str, limit: int, each: int
+        self,
+        query: ContactQuery,
+        events: EventQuery | None,
+        after: str,
+        limit: int,
+        each: int,
+        consents: bool = True,
+        part: Part | None = None,
     ) -> HistoryPage:
-        """Contacts in the order of their ids with their first events and all consents."""
+        """Contacts in the order of their ids with their first events, unless None are asked for,
+        and, with `consents`, all lines of their ledgers. `part`: of their documents only that."""
         ...
 
     async def estimate(self) -> int:
@@ -199,24 +220,29 @@ class Directory:
             )
         return found[0]
 
-    async def find(self, refs: Sequence[Ref], standing: bool = True) -> list[Contact | None]:
-        """Contacts in the order asked for; None for nobody. `standing`: with where they stand."""
+    async def find(
+        self, refs: Sequence[Ref], standing: bool = True, part: Part | None = None
+    ) -> list[Contact | None]:
+        """Contacts in the order asked for; None for nobody. `standing`: with where they stand.
+        `part`: of their documents only that."""
         if len(refs) <= _PART:
-            return await self._part(refs, standing)
+            return await self._some(refs, standing, part)
         # While some are opened and decoded, Postgres looks for the others.
         async with asyncio.TaskGroup() as tasks:
             parts = [
-                tasks.create_task(self._part(refs[first : first + _PART], standing))
+                tasks.create_task(self._some(refs[first : first + _PART], standing, part))
                 for first in range(0, len(refs), _PART)
             ]
-        return [one for part in parts for one in part.result()]
+        return [one for some in parts for one in some.result()]
 
-    async def _part(self, refs: Sequence[Ref], standing: bool) -> list[Contact | None]:
+    async def _some(
+        self, refs: Sequence[Ref], standing: bool, part: Part | None
+    ) -> list[Contact | None]:
         asked = [ref for ref in refs if isinstance(ref, Identity)]
-        owners = await self._profiles.find(asked) if asked else {}
-        ids = [owners.get(ref, "") if isinstance(ref, Identity) else ref for ref in refs]
-        contacts = await self._profiles.load([i for i in set(ids) if i], standing)
-        return [contacts.get(i) for i in ids]
+        named = [ref for ref in refs if not isinstance(ref, Identity)]
+        known = await self._profiles.seek(asked, standing, part) if asked else {}
+        contacts = await self._profiles.load(named, standing, part) if named else {}
+        return [known.get(ref) if isinstance(ref, Identity) else contacts.get(ref) for ref in refs]
 
     async def contact(self, ref: Ref) -> Contact:
         """One contact. Raises `ContactNotFound`."""
@@ -263,45 +289,79 @@ class Directory:
                 return found
 
     async def histories(
-        self, query: ContactQuery, events: EventQuery, cursor: Cursor, contacts: int, each: int
-    ) -> AsyncIterator[tuple[Cursor, Sequence[Chapter]]]:
+        self,
+        query: ContactQuery,
+        events: EventQuery | None,
+        cursor: Cursor,
+        contacts: int,
+        each: int,
+        consents: bool = True,
+        part: Part | None = None,
+    ) -> AsyncGenerator[tuple[Cursor, Sequence[Chapter]], None]:
         """Contacts with their events in pieces of bounded size, and how far each piece goes.
 
-        `contacts` are read at once, with `each` so many of their first events.
+        At most `contacts` are read at once, fewer where they have many events, with `each` so many
+        of their first ones; the next while a piece is worked on.
         """
         if cursor.mark is not None:
+            assert events is not None, "only among events there are marks"
             started = (await self._profiles.load([cursor.contact_id])).get(cursor.contact_id)
             if started is not None:
                 async for piece in self._rest(started, events, cursor.mark, cursor):
                     yield piece
             cursor = Cursor(cursor.contact_id, None, cursor.passed + 1)
+        pages = self._pages(query, events, cursor.contact_id, contacts, each, consents, part)
+        async with aclosing(ahead(pages)) as told:
+            async for page in told:
+                pending: list[Chapter] = []
+                size = 0
+                for contact in page.contacts:
+                    found = page.events.get(contact.contact_id, ())
+                    first = _fitting(found[:each])
+                    continued = len(first) < len(found)
+                    lines = page.consents.get(contact.contact_id, ())
+                    pending.append(Chapter(contact, first, lines, True, continued, page.read_time))
+                    size += sum(len(event.body) for event in first)
+                    size += page.sizes.get(contact.contact_id, 0) // 2  # never all of it is told
+                    after = Cursor(contact.contact_id, None, cursor.passed + 1)
+                    if continued:
+                        assert events is not None
+                        mark = Mark(first[-1].time, first[-1].event)
+                        inside = Cursor(contact.contact_id, mark, cursor.passed, page.read_time)
+                        yield inside, pending
+                        async for piece in self._rest(contact, events, mark, inside):
+                            yield piece
+                    elif size > _PAGE_BYTES:
+                        yield after, pending
+                    cursor = after
+                    if continued or size > _PAGE_BYTES:
+                        pending, size = [], 0
+                if pending:
+                    yield cursor, pending
+
+    async def _pages(
+        self,
+        query: ContactQuery,
+        events: EventQuery | None,
+        after: str,
+        most: int,
+        each: int,
+        consents: bool,
+        part: Part | None,
+    ) -> AsyncGenerator[HistoryPage, None]:
+        """Contacts behind one, so many at once as their events allow."""
+        limit = min(most, _FIRST_CONTACTS)
         while True:
-            page = await self._profiles.histories(query, events, cursor.contact_id, contacts, each)
+            page = await self._profiles.histories(query, events, after, limit, each, consents, part)
             if not page.contacts:
                 return
-            pending: list[Chapter] = []
-            size = 0
-            for contact in page.contacts:
-                found = page.events.get(contact.contact_id, ())
-                first = _fitting(found[:each])
-                continued = len(first) < len(found)
-                lines = page.consents.get(contact.contact_id, ())
-                pending.append(Chapter(contact, first, lines, True, continued, page.read_time))
-                size += sum(len(event.body) for event in first)
-                after = Cursor(contact.contact_id, None, cursor.passed + 1)
-                if continued:
-                    mark = Mark(first[-1].time, first[-1].event)
-                    inside = Cursor(contact.contact_id, mark, cursor.passed, page.read_time)
-                    yield inside, pending
-                    async for piece in self._rest(contact, events, mark, inside):
-                        yield piece
-                elif size > _PAGE_BYTES:
-                    yield after, pending
-                cursor = after
-                if continued or size > _PAGE_BYTES:
-                    pending, size = [], 0
-            if pending:
-                yield cursor, pending
+            after = page.contacts[-1].contact_id
+            read = sum(map(len, page.events.values()))
+            if read > _EVENTS_AT_ONCE:
+                limit = max(limit // 2, 1)
+            elif read < _EVENTS_AT_ONCE // 4:
+                limit = min(limit * 2, most)
+            yield page
 
     async def _rest(
         self, contact: Contact, events: EventQuery, mark: Mark, cursor: Cursor

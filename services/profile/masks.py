@@ -7,6 +7,7 @@ from typing import Final
 from google.protobuf.descriptor import Descriptor
 
 from chassis.failures import FieldInvalid
+from services.profile.part import Part
 from services.profile.roles import ALWAYS, INTERNAL, Sight
 
 _BY_NAME: Final = ("attributes", "traits")
@@ -71,6 +72,14 @@ class Mask:
 
     def __contains__(self, field: str) -> bool:
         return field in self._names
+
+    @property
+    def part(self) -> Part | None:
+        """What is to be read of a contact's document for it; None is everything."""
+        if "traits" in self._names:
+            return None
+        names = self._names.get("attributes", [])
+        return Part(None if names is None else frozenset(names))
 
     def seen(self, field: str, entries: Iterable[str]) -> Iterable[str]:
         """The entries of a field to return, in order: those asked for by name, which somebody may

@@ -35,8 +35,10 @@ from services.profile.model import (
 )
 from services.profile.people import Part, Person, stands
 from services.profile.placement import seen
+from services.profile.traits import presence
 
 _PREFIX: Final = "traits."
+_INFERRED: Final = frozenset({"zone", "language"})
 _USERS: Final = ("model:", "trigger:")
 """Sources that say what follows from use of the person's data."""
 
@@ -133,7 +135,7 @@ def unfold(
         if picture.restriction.stands and happening.source.startswith(_USERS):
             raise Rejected(position, _restricted(person.contact_id))
         home = members[home_id]
-        agreed = _agreed(picture, happening)
+        agreed = _agreed(picture, happening) if happening.consents else {}
         try:
             changes, held = _take(picture, home, happening, homes, home_id, members)
         except Failure as failure:
@@ -142,6 +144,11 @@ def unfold(
             result.changed.update(_restrict(picture, members, happening.restriction))
         told = (person.contact_id, home_id)
         notes.append(Note(*told, happening.event_id, happening, happening.time, changes))
+        result.changed.add(home_id)
+        result.etags[position] = picture.etag
+        if not happening.consents:
+            continue
+        result.lines.extend((home_id, line) for line in happening.consents)
         if happening.name != "consent_changed":
             notes += [
                 Note(
@@ -155,9 +162,6 @@ def unfold(
                 )
                 for line in held
             ]
-        result.changed.add(home_id)
-        result.lines.extend((home_id, line) for line in happening.consents)
-        result.etags[position] = picture.etag
     return result
 
 
@@ -203,6 +207,8 @@ def _became(
     """The picture of what the person was, and of those who turned out to be the same; with what is
     to be said of that."""
     contact_id = person.contact_id
+    if len(person.parts) == 1 and person.parts[0] == (contact_id, tuple(members), ""):
+        return together(list(members.values())), []  # nearly always: as it was
 
     def note(
         whose: str,
@@ -264,7 +270,7 @@ def _take(
     members: Collection[str],
 ) -> tuple[list[Change], list[Consent]]:
     """What one happening changes of a picture, and which of its consents now hold."""
-    before = _inferred(picture)
+    before = _inferred(picture) if _tells_more(picture, happening) else None
     changed = _link(picture, happening, homes, members)
     told = attributes.tell(picture, happening)
     counted = traits.count(picture, happening)
@@ -275,7 +281,7 @@ def _take(
     if home is not picture:
         changed |= _link(home, happening, homes, (home_id,))
         changed |= bool(attributes.tell(home, happening))
-        traits.count(home, happening)
+        traits.fold(home, happening)
         for line in happening.consents:
             changed |= consent.record(home, line)
         if happening.phone_number_id:
@@ -285,6 +291,19 @@ def _take(
     changes = _changes(picture, told, counted, before, happening.time)
     home.stamp = picture.stamp
     return changes, held
+
+
+def _tells_more(picture: Document, happening: Happening) -> bool:
+    """Whether zone or language may follow from a happening: nothing else can change them. Any
+    identity that is new here has the number looked for that the person uses now."""
+    return (
+        bool(happening.attributes)
+        or presence.telling(happening)
+        or any(
+            identity.kind == Kind.WA_ID or picture.identities.get(identity, UNSEEN) == UNSEEN
+            for identity in happening.identities
+        )
+    )
 
 
 def _absorb(picture: Document, gone: Document) -> tuple[list[Change], list[Consent]]:
@@ -353,6 +372,9 @@ def _link(
         if old is None or old == UNSEEN:
             place[identity] = seen(identity, happening)
             changed = settle = True
+        elif time > old.last_time and old.active and identity not in happening.ended:
+            place[identity] = Known(old.source, old.first_time, time, old.end_time)
+            settle |= identity.kind == Kind.WA_ID and identity.value != document.place.phone
         elif identity in happening.ended or not old.first_time < time <= old.last_time:
             new = place[identity] = old.joined(seen(identity, happening))
             changed |= new.active != old.active
@@ -387,17 +409,22 @@ def _changes(
     document: Document,
     told: Sequence[str],
     computed: Mapping[str, bytes],
-    before: dict[str, str],
+    before: dict[str, str] | None,
     time: int,
 ) -> list[Change]:
     """Changes to publish. Each of what is computed is newer than any before it, whatever order
-    the happenings come in, so that whoever keeps the newest keeps the right one."""
+    the happenings come in, so that whoever keeps the newest keeps the right one.
+
+    `before`: what was told or else inferred; None when it cannot have changed.
+    """
     changes = [
         Change(name, b"" if fact.value is None else orjson.dumps(fact.value), fact.time)
         for name in told
-        if name not in before and (fact := document.attributes[name])
+        if name not in _INFERRED and (fact := document.attributes[name])
     ]
-    inferred = [(n, value) for n, value in _inferred(document).items() if value != before[n]]
+    inferred: list[tuple[str, str]] = []
+    if before is not None:
+        inferred = [(n, value) for n, value in _inferred(document).items() if value != before[n]]
     if inferred or computed:
         document.stamp = stamp = max(document.stamp + 1, time)
         changes += [Change(n, orjson.dumps(v) if v else b"", stamp) for n, v in inferred]

@@ -61,10 +61,11 @@ class Placement:
                 f"one event names at most {MOST_TOGETHER}; send those of one person",
                 limit=str(MOST_TOGETHER),
             )
-        shared = sorted(i for i in happening.identities if i.kind == Kind.ANONYMOUS_ID)
-        strong = sorted(
-            (i for i in happening.identities if i.kind != Kind.ANONYMOUS_ID), key=strength
-        )
+        shared = [i for i in happening.identities if i.kind == Kind.ANONYMOUS_ID]
+        strong = [i for i in happening.identities if i.kind != Kind.ANONYMOUS_ID]
+        if len(happening.identities) > 1:
+            shared.sort()
+            strong.sort(key=strength)
         homes = self._homes(happening, strong)
         target = self.targets[position] = self._target(happening, shared, homes)
         for identity in strong:

@@ -12,7 +12,6 @@ from merhaba.profile.v1 import (
     Address,
     Attribute,
     ConsentRecord,
-    ContactHistory,
     Inference,
     KnownIdentity,
     StageStanding,
@@ -25,10 +24,6 @@ from services.profile.model import Consent, Contact, Document, Identity, Kind
 from services.profile.packed import message, moment, number, tag, text, word
 from services.profile.vocabulary import ENGAGEMENT
 from services.profile.wire import SOURCE
-
-HISTORY_ATTRIBUTES: Final = tag(ContactHistory, "attributes")
-HISTORY_TRAITS: Final = tag(ContactHistory, "traits")
-HISTORY_STAGE: Final = tag(ContactHistory, "stage")
 
 _C: Final = {name: tag(WireContact, name) for name in WireContact.DESCRIPTOR.fields_by_name}
 _A: Final = {name: tag(Address, name) for name in Address.DESCRIPTOR.fields_by_name}
@@ -49,6 +44,7 @@ _RESTRICTED: Final = {
     False: number(WireContact, "state", WireContact.STATE_ACTIVE),
     True: number(WireContact, "state", WireContact.STATE_RESTRICTED),
 }
+_ADDRESSED: Final = frozenset({Kind.WA_ID, Kind.BSUID, Kind.PARENT_BSUID})
 _GRANTED: Final = number(ConsentChanged, "granted", True)
 
 
@@ -77,9 +73,9 @@ def contact(found: Contact, mask: Mask, now: int) -> bytes:
     if "traits" in mask:
         parts += computed(found, mask, _C["traits"])
     if "zone" in mask:
-        parts.append(_inferred(_C["zone"], *attributes.zone(document)))
+        parts.append(inferred(_C["zone"], *attributes.zone(document)))
     if "language" in mask:
-        parts.append(_inferred(_C["language"], *attributes.language(document)))
+        parts.append(inferred(_C["language"], *attributes.language(document)))
     if "stage" in mask:
         parts.append(stood(found, _C["stage"]))
     if "absorbed_contact_ids" in mask:
@@ -111,8 +107,10 @@ def addresses(document: Document, values: bool) -> Iterator[bytes]:
     what leads to the person, or without."""
     used: dict[int, list[tuple[int, Identity]]] = {}
     for identity, known in document.identities.items():
-        if known.active:
+        if identity.kind in _ADDRESSED and known.active:
             used.setdefault(identity.kind, []).append((known.last_time, identity))
+    if not used:
+        return
     for several in used.values():
         several.sort(reverse=True)
     numbers = [one for _, one in used.get(Kind.WA_ID, ())]
@@ -238,7 +236,8 @@ def _attribute(
     )
 
 
-def _inferred(within: bytes, value: str, source: str, time: int) -> bytes:
+def inferred(within: bytes, value: str, source: str, time: int) -> bytes:
+    """An `Inference`, in the field whose tag is `within`; nothing of what is unknown."""
     if not value:
         return b""
     return message(

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import asyncpg
+
 from chassis.clock import Clock, milliseconds_of
 from chassis.postgres import Connection, Pool
 from services.profile.directory import ContactQuery, EventQuery, HistoryPage, Mark
 from services.profile.identity import BlindIndex
 from services.profile.model import Consent, Contact, Identity, Member, StoredEvent
+from services.profile.part import Part
 from services.profile.picture import contact
 from services.profile.rows import EVENT, MEMBER, MEMBERS, events_of, keys_of, lines_of, members_of
 from services.profile.vault import Vault
@@ -26,16 +29,40 @@ class Reading:
         return await self._homes(self._pool, identities)
 
     async def load(
-        self, contact_ids: Sequence[str], standing: bool = True
+        self, contact_ids: Sequence[str], standing: bool = True, part: Part | None = None
     ) -> Mapping[str, Contact]:
         """Contacts by the ids asked for; a merged one is the one that stayed. `standing`: with
-        where they stand."""
+        where they stand. `part`: of their documents only that."""
         rows = await self._pool.fetch(
             f"SELECT {MEMBER} FROM {MEMBERS} WHERE contact_id = ANY($1::uuid[])",  # noqa: S608 - constants
             contact_ids,
         )
-        members = members_of(rows, await keys_of(rows, self._vault))
-        people = {one.contact_id: one for one in await self._people(self._pool, members, standing)}
+        return await self._contacts(rows, standing, part)
+
+    async def seek(
+        self, identities: Sequence[Identity], standing: bool = True, part: Part | None = None
+    ) -> Mapping[Identity, Contact]:
+        """Contacts by the identities that lead to them, as `load` has them."""
+        keys = {self._index(identity): identity for identity in identities}
+        rows = await self._pool.fetch(
+            f"SELECT {MEMBER}, identity FROM {MEMBERS} JOIN identities USING (contact_id)"  # noqa: S608 - constants
+            " WHERE identity = ANY($1::bytea[])",
+            list(keys),
+        )
+        found = await self._contacts(rows, standing, part)
+        return {
+            keys[row["identity"]]: contact
+            for row in rows
+            if (contact := found.get(str(row["contact_id"])))
+        }
+
+    async def _contacts(
+        self, rows: "Sequence[asyncpg.Record]", standing: bool, part: Part | None
+    ) -> Mapping[str, Contact]:
+        """Member → the contact that it is part of, from rows of `MEMBER`."""
+        members = members_of(rows, await keys_of(rows, self._vault), part)
+        found = await self._people(self._pool, members, standing, part)
+        people = {one.contact_id: one for one in found}
         return {
             member.contact_id: people[member.person_id]
             for member in members
@@ -47,24 +74,28 @@ class Reading:
         connection: "Connection | Pool",
         found: Sequence[Member],
         standing: bool = True,  # noqa: ARG002 - whoever keeps where people stand adds it
+        part: Part | None = None,
     ) -> list[Contact]:
-        """The people that members belong to, each once, in the order of the members."""
+        """The people that members belong to, each once, in the order of the members. `part`: what
+        there is of the members' documents."""
+        several = [member.survivor_id for member in found if member.survivor_id]
+        if not several:  # nearly always
+            return [contact([one]) for one in {one.contact_id: one for one in found}.values()]
         people: dict[str, dict[str, Member]] = {}
         for member in found:
             people.setdefault(member.person_id, {})[member.contact_id] = member
-        several = [member.survivor_id for member in found if member.survivor_id]
-        if several:
-            rows = await connection.fetch(
-                f"SELECT {MEMBER} FROM {MEMBERS} WHERE survivor_id = ANY($1::uuid[])",  # noqa: S608 - constants
-                several,
-            )
-            for member in members_of(rows, await keys_of(rows, self._vault)):
-                people[member.person_id][member.contact_id] = member
+        rows = await connection.fetch(
+            f"SELECT {MEMBER} FROM {MEMBERS} WHERE survivor_id = ANY($1::uuid[])",  # noqa: S608 - constants
+            several,
+        )
+        for member in members_of(rows, await keys_of(rows, self._vault), part):
+            people[member.person_id][member.contact_id] = member
         return [contact(list(members.values())) for members in people.values()]
 
     async def contacts(self, query: ContactQuery, after: str, limit: int) -> Sequence[Contact]:
         """Contacts in the order of their ids."""
-        return await self._page(self._pool, query, after, limit)
+        contacts, _ = await self._page(self._pool, query, after, limit)
+        return contacts
 
     async def events(
         self, contact_ids: Sequence[str], query: EventQuery, beyond: Mark | None, limit: int
@@ -106,7 +137,14 @@ class Reading:
         return [line for _, line in lines_of(rows, keys)]
 
     async def histories(
-        self, query: ContactQuery, events: EventQuery, after: str, limit: int, each: int
+        self,
+        query: ContactQuery,
+        events: EventQuery | None,
+        after: str,
+        limit: int,
+        each: int,
+        consents: bool = True,
+        part: Part | None = None,
     ) -> HistoryPage:
         """Contacts in the order of their ids with their first events and all consents."""
         async with (
@@ -114,9 +152,9 @@ class Reading:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             read_time = milliseconds_of(self._clock.now())
-            contacts = await self._page(connection, query, after, limit)
+            contacts, sizes = await self._page(connection, query, after, limit, part)
             owners = {i: one.contact_id for one in contacts for i in one.ids}
-            rows = await connection.fetch(
+            rows = events and await connection.fetch(
                 "SELECT e.* FROM unnest($1::uuid[]) AS c (contact_id) CROSS JOIN LATERAL ("  # noqa: S608 - a constant
                 f" SELECT {EVENT} FROM events"
                 "  WHERE contact_id = c.contact_id AND event_time >= $2 AND event_time < $3"
@@ -128,14 +166,15 @@ class Reading:
                 list(events.names) or None,
                 each + 1,
             )
-            lines = await connection.fetch(
+            lines = consents and await connection.fetch(
                 "SELECT contact_id, line FROM consents WHERE contact_id = ANY($1::uuid[])"
                 " ORDER BY event_time, consent_id",
                 list(owners),
             )
-            keys = await self._vault.keys(connection, owners)
+            sealed = {str(row[0]) for row in (*(rows or ()), *(lines or ()))}
+            keys = await self._vault.keys(connection, sealed) if sealed else {}
         found: dict[str, list[StoredEvent]] = {}
-        for event in events_of(rows, keys):
+        for event in events_of(rows or (), keys):
             found.setdefault(owners[event.contact_id], []).append(event)
         for one in contacts:
             if one.absorbed and one.contact_id in found:
@@ -143,9 +182,9 @@ class Reading:
                 several.sort(key=lambda event: (event.time, event.event))
                 del several[each + 1 :]
         ledger: dict[str, list[Consent]] = {}
-        for contact_id, line in lines_of(lines, keys):
+        for contact_id, line in lines_of(lines or (), keys):
             ledger.setdefault(owners[contact_id], []).append(line)
-        return HistoryPage(contacts, found, ledger, read_time)
+        return HistoryPage(contacts, found, ledger, read_time, sizes)
 
     async def estimate(self) -> int:
         """How many contacts there are, as Postgres last counted."""
@@ -167,10 +206,17 @@ class Reading:
         return {keys[row[0]]: str(row[1]) for row in rows}
 
     async def _page(
-        self, connection: "Connection | Pool", query: ContactQuery, after: str, limit: int
-    ) -> list[Contact]:
+        self,
+        connection: "Connection | Pool",
+        query: ContactQuery,
+        after: str,
+        limit: int,
+        part: Part | None = None,
+    ) -> tuple[list[Contact], dict[str, int]]:
+        """Contacts, and how large (bytes) what is kept of them is."""
         rows = await connection.fetch(
-            f"SELECT {MEMBER} FROM {MEMBERS} WHERE contact_id > $1"  # noqa: S608 - constants
+            # Of both tables, or each page walks through all keys before its own.
+            f"SELECT {MEMBER} FROM {MEMBERS} WHERE contact_id > $1 AND keys.contact_id > $1"  # noqa: S608 - constants
             " AND (survivor_id IS NULL OR survivor_id = contact_id)"
             " AND ($2::uuid[] IS NULL OR contact_id IN (SELECT coalesce(survivor_id, contact_id)"
             "   FROM contacts WHERE contact_id = ANY($2)))"
@@ -187,5 +233,6 @@ class Reading:
             query.shards,
             limit,
         )
-        members = members_of(rows, await keys_of(rows, self._vault))
-        return await self._people(connection, members)
+        members = members_of(rows, await keys_of(rows, self._vault), part)
+        sizes = {str(row["contact_id"]): len(row["document"]) for row in rows}
+        return await self._people(connection, members, part=part), sizes

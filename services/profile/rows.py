@@ -1,12 +1,14 @@
 """Rows of the tables to the model and back: encoded, and sealed with their contacts' keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import asyncpg
 import msgspec
 
 from services.profile.model import Consent, Document, Member, StoredEvent
+from services.profile.part import Part, decoded
 from services.profile.seal import NONCE_BYTES, Key, Sort
 from services.profile.vault import Vault
 
@@ -27,14 +29,17 @@ async def keys_of(rows: "Sequence[asyncpg.Record]", vault: Vault) -> dict[str, K
     return await vault.open([(str(row[0]), row[4], row[5]) for row in rows])
 
 
-def members_of(rows: "Iterable[asyncpg.Record]", keys: Mapping[str, Key]) -> list[Member]:
-    """Members from `MEMBER`."""
+def members_of(
+    rows: "Iterable[asyncpg.Record]", keys: Mapping[str, Key], part: Part | None = None
+) -> list[Member]:
+    """Members from `MEMBER`; of their documents perhaps only a part."""
+    decode = _DOCUMENT.decode if part is None else partial(decoded, part=part)
     return [
         Member(
             contact_id := str(row[0]),
             row[1],
             row[2],
-            _DOCUMENT.decode(keys[contact_id].open(Sort.DOCUMENT, row[3])),
+            decode(keys[contact_id].open(Sort.DOCUMENT, row[3])),
             "" if row[6] is None else str(row[6]),
         )
         for row in rows

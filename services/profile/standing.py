@@ -11,7 +11,7 @@ else, the past counts.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,6 +19,8 @@ import orjson
 
 from chassis.failures import FieldInvalid, Invalid
 from expressions import Expression, ExpressionError, Facts, Registry, compile
+from expressions.expression import Judge
+from expressions.schema import reader
 from services.profile import attributes, consent, traits, vocabulary
 from services.profile.model import Document, Standing
 from services.profile.traits import engagement
@@ -89,6 +91,15 @@ class Borders(NamedTuple):
     high: int
 
 
+class _Rule(NamedTuple):
+    """A rule, compiled."""
+
+    stage: str
+    judge: Judge
+    readings: tuple[tuple[str, Callable[[Document], Any]], ...]
+    """What it looks at and the rules before it do not, and how that is read from a picture."""
+
+
 class Rules:
     """The rules of stages, compiled, and the borders of levels."""
 
@@ -107,13 +118,24 @@ class Rules:
         self._version = version
         self.max_ages: Final = {one.name: one.max_age for one in types if one.max_age}
         """Attributes of which a stale value no longer counts → how long it does (ms)."""
-        self._registry = registry = vocabulary.registry(types)
-        self._expressions = [
+        registry = vocabulary.registry(types)
+        compiled = [
             (rule.stage, _compiled(n, rule, registry)) for n, rule in enumerate(stages.rules)
         ]
-        self._needed = sorted({name for _, one in self._expressions for name in one.attributes})
-        self._purposes = sorted({name for _, one in self._expressions for name in one.consents})
-        self._looks_at = {*self._needed, *self.max_ages, *([CONSENT] if self._purposes else [])}
+        self._purposes = sorted({name for _, one in compiled for name in one.consents})
+        self._rules: list[_Rule] = []
+        self._looks_at: dict[str, frozenset[str]] = {}
+        """Stage → what decides that a contact stands there: what its rule looks at, and those
+        before it."""
+        needed: frozenset[str] = frozenset()
+        always = {*self.max_ages, *([CONSENT] if self._purposes else [])}
+        for stage, one in compiled:
+            readings = [(name, _reading(name, registry)) for name in one.attributes - needed]
+            self._rules.append(_Rule(stage, one.judge, tuple(readings)))
+            needed |= one.attributes
+            self._looks_at[stage] = needed | always
+        self._looks_at[stages.default_stage] = needed | always
+        self._zoned = "zone" in needed
 
     def stand(
         self,
@@ -129,6 +151,8 @@ class Rules:
         score = engagement.score(picture)
         level = self._level(score, former.level if former else "")
         if former is not None and not self._may_move(former, changed, now):
+            if score == former.score and level == former.level:
+                return former
             return former._replace(score=score, level=level)
         stage, due = self._stage(picture, now)
         stale = min((at for _, at in self._stale_times(picture) if at > now), default=None)
@@ -142,12 +166,12 @@ class Rules:
         return Standing(stage, enter_time, former.stage, score, level, due, version)
 
     def _may_move(self, former: Standing, changed: Collection[str] | None, now: int) -> bool:
-        return (
-            changed is None
-            or former.version != self._version
-            or (former.due is not None and former.due <= now)
-            or not self._looks_at.isdisjoint(changed)
-        )
+        if changed is None or former.version != self._version:
+            return True
+        if former.due is not None and former.due <= now:
+            return True
+        looks_at = self._looks_at.get(former.stage)
+        return looks_at is None or not looks_at.isdisjoint(changed)
 
     def stale(self, picture: Document, since: int, now: int) -> list[str]:
         """Attributes whose value became too old from `since` until now."""
@@ -160,31 +184,25 @@ class Rules:
                 yield name, fact.time + age
 
     def _stage(self, picture: Document, now: int) -> tuple[str, int | None]:
-        facts = self._facts(picture, now)
-        lines = [consent.standing(picture.consents.values(), name) for name in self._purposes]
-        changes = [line.expire_time for line in lines if line and line.expire_time > now]
-        found = self.stages.default_stage
-        for stage, expression in self._expressions:
-            holds, change = expression.decide(facts, now)
-            if change is not None:
-                changes.append(change)
-            if holds:
-                found = stage
-                break
-        return found, min(changes, default=None)
-
-    def _facts(self, picture: Document, now: int) -> Facts:
-        facts = Facts(zone=attributes.zone(picture)[0] or "UTC")
-        stale = {name for name, at in self._stale_times(picture) if at <= now}
-        for name in self._needed:
-            said = None if name in stale else known(picture, name)
-            value = self._registry.attribute_value(name, said)
-            if value is not None:
-                facts.attributes[name] = value
+        facts = Facts(zone=attributes.zone(picture)[0] or "UTC" if self._zoned else "UTC")
+        changes: list[int] = []
         for purpose in self._purposes:
             line = consent.standing(picture.consents.values(), purpose)
             facts.consents[purpose] = consent.state(line, now) == consent.State.GRANTED
-        return facts
+            if line is not None and line.expire_time > now:
+                changes.append(line.expire_time)
+        stale = {name for name, at in self._stale_times(picture) if at <= now}
+        for stage, judge, readings in self._rules:
+            for name, read in readings:
+                value = None if name in stale else read(picture)
+                if value is not None:
+                    facts.attributes[name] = value
+            holds, change = judge(facts, now, None)
+            if change is not None:
+                changes.append(change)
+            if holds:
+                return stage, min(changes, default=None)
+        return self.stages.default_stage, min(changes, default=None)
 
     def _level(self, score: int | None, former: str) -> str:
         if self.borders is None:
@@ -199,16 +217,24 @@ class Rules:
         return "high" if score >= high else "medium" if score >= medium else "low"
 
 
-def known(picture: Document, name: str) -> Any:
-    """An attribute or trait as JSON has it; None when there is none."""
+def _reading(name: str, registry: Registry) -> Callable[[Document], Any]:
+    """How an attribute or trait is read from a picture, as facts hold it; None when there is
+    none."""
     if name.startswith("traits."):
-        return traits.value(picture, name.removeprefix("traits."))
-    if name == "zone":
-        return attributes.zone(picture)[0] or None
-    if name == "language":
-        return attributes.language(picture)[0] or None
-    fact = picture.attributes.get(name)
-    return None if fact is None else fact.value
+        read, kind = traits.reading(name.removeprefix("traits.")), registry.attributes[name]
+        if not (kind.item or kind.fields):
+            fitting = reader(kind)
+            return lambda picture: fitting(read(picture))
+        return lambda picture: registry.attribute_value(name, read(picture))
+
+    def said(picture: Document) -> Any:
+        fact = picture.attributes.get(name)
+        return None if fact is None else fact.value
+
+    inferred = {"zone": attributes.zone, "language": attributes.language}.get(name)
+    if inferred is not None:
+        return lambda picture: registry.attribute_value(name, inferred(picture)[0] or None)
+    return lambda picture: registry.attribute_value(name, said(picture))
 
 
 def borders(scores: Mapping[int, int]) -> Borders | None:

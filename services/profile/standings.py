@@ -42,14 +42,18 @@ class Standings:
         former = await load(connection, [one.person.contact_id for one in unfolded])
         decided: dict[str, Standing] = {}
         gone: list[str] = []
+        left = {part.left_id for one in unfolded for part in one.person.parts}
         for one in unfolded:
             contact_id = one.person.contact_id
             gone += [part.contact_id for part in one.person.parts if part.contact_id != contact_id]
-            time = max((note.time for note in one.notes), default=one.cause.time)
+            time = max([note.time for note in one.notes], default=one.cause.time)
             before = former.get(contact_id)
-            after = rules.stand(one.picture, before, time, now, _changed(one))
+            changed = None if contact_id in left else _changed(one)
+            after = rules.stand(one.picture, before, time, now, changed)
             if after != before:
                 decided[contact_id] = after
+            elif after.due is None:
+                continue
             changes = told(rules, one.picture, before, after, now)
             if not changes:
                 continue
@@ -62,13 +66,18 @@ class Standings:
         await rest(connection, [one for one in gone if one not in decided])
 
 
-def _changed(one: Unfolded) -> set[str] | None:
+def _changed(one: Unfolded) -> list[str] | None:
     """What a batch changed of a person; None is anything, when it has other members now."""
-    if not one.notes or any(isinstance(note.body, Merged | Split) for note in one.notes):
+    if not one.notes:
         return None
-    changed = {change.name for note in one.notes for change in note.changes}
-    if any(isinstance(note.body, Consent) for note in one.notes) or one.lines:
-        changed.add(CONSENT)
+    changed = [CONSENT] if one.lines else []
+    for note in one.notes:
+        if note.body is not None:
+            if isinstance(note.body, Merged | Split):
+                return None
+            if isinstance(note.body, Consent):
+                changed.append(CONSENT)
+        changed += [change.name for change in note.changes]
     return changed
 
 

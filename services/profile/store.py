@@ -5,7 +5,8 @@ Whatever they find changed meanwhile (a person that got another member, an ident
 found first) makes them look again, so that any number of them agree on who is who.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
@@ -24,10 +25,12 @@ from services.profile.model import (
     Contact,
     ContactNotFound,
     Happening,
+    Identity,
     Member,
     NotMerged,
     Outcome,
 )
+from services.profile.part import Part
 from services.profile.people import (
     Evidence,
     Gathered,
@@ -50,6 +53,7 @@ from services.profile.vault import Vault
 from services.profile.wire import published
 
 _ATTEMPTS: Final = 10
+_AT_ONCE: Final = 100  # people worked on until whoever asks for others has a turn: some 5 ms
 _TOPIC: Final = "contact"
 _NOTHING: Final = Standing({}, {}, frozenset())
 
@@ -125,16 +129,22 @@ class ContactStore(Reading):
         return outcomes
 
     async def _people(
-        self, connection: "Connection | Pool", found: Sequence[Member], standing: bool = True
+        self,
+        connection: "Connection | Pool",
+        found: Sequence[Member],
+        standing: bool = True,
+        part: Part | None = None,
     ) -> list[Contact]:
         """People, with where they stand, and without what is too old to count."""
-        people = await super()._people(connection, found, standing)
+        people = await super()._people(connection, found, standing, part)
         known = await self._registry.current(connection)
-        asked = [one.contact_id for one in people] if standing else []
-        stand = await standings.load(connection, asked) if asked else {}
-        now = milliseconds_of(self._clock.now())
-        for one in people:
-            known.freshen(one.document.attributes, now)
+        if known.rules.max_ages:
+            now = milliseconds_of(self._clock.now())
+            for one in people:
+                known.freshen(one.document.attributes, now)
+        if not (standing and people):
+            return people
+        stand = await standings.load(connection, [one.contact_id for one in people])
         return [
             one._replace(standing=stand[one.contact_id]) if one.contact_id in stand else one
             for one in people
@@ -205,14 +215,15 @@ class ContactStore(Reading):
         happenings: Mapping[int, Happening],
         outcomes: list[Outcome | Failure | None],
     ) -> Sequence[Record]:
-        homes = await self._homes(
+        homes, ends = await self._known(
             held.connection, {i for one in happenings.values() for i in one.identities}
         )
         named = {one.contact_id for one in happenings.values() if one.contact_id}
         await held.take(named.union(homes.values()))
         if not held.members.keys() >= set(homes.values()):
             raise _Stale  # erased at this moment
-        happenings = await tombstones.alive(held.connection, self._index, happenings)
+        gone = await tombstones.gone(held.connection, named - held.members.keys())
+        happenings = tombstones.alive(happenings, ends, gone)
         if not happenings:
             return ()
         now = milliseconds_of(self._clock.now())
@@ -226,7 +237,7 @@ class ContactStore(Reading):
         if refused:
             raise _Refused(refused)
         gathered = await self._gather(held, placement, now)
-        unfolded = _unfold(gathered.people, happenings, placement, now)
+        unfolded = await _unfold(gathered.people, happenings, placement, now)
         await self._lead(held.connection, placement)
         records = await self._write(held, unfolded, placement.made, now)
         for one in unfolded:
@@ -234,6 +245,24 @@ class ContactStore(Reading):
             for position, etag in one.etags.items():
                 outcomes[position] = Outcome(one.person.contact_id, created, etag)
         return records
+
+    async def _known(
+        self, connection: Connection, identities: Iterable[Identity]
+    ) -> tuple[dict[Identity, str], dict[Identity, int]]:
+        """Where identities lead; and of those of the erased, when they were erased."""
+        keys = {self._index(identity): identity for identity in identities}
+        if not keys:
+            return {}, {}
+        rows = await connection.fetch(
+            "SELECT identity, contact_id, NULL FROM identities WHERE identity = ANY($1::bytea[])"
+            " UNION ALL SELECT identity, NULL, erase_time FROM erased_identities"
+            " WHERE identity = ANY($1::bytea[])",
+            list(keys),
+        )
+        return (
+            {keys[row[0]]: str(row[1]) for row in rows if row[1] is not None},
+            {keys[row[0]]: row[2] for row in rows if row[2] is not None},
+        )
 
     async def _gather(self, held: "_Hold", placement: Placement, now: int) -> Gathered:
         """Who is one person after what was placed; new evidence is remembered."""
@@ -359,7 +388,7 @@ class _Hold:
         return found
 
 
-def _unfold(
+async def _unfold(
     people: Sequence[Person], happenings: Mapping[int, Happening], placement: Placement, now: int
 ) -> list[Unfolded]:
     """Take what was placed into the people; raises `_Refused`."""
@@ -371,7 +400,9 @@ def _unfold(
     any_cause = next(iter(happenings.values()))
     unfolded: list[Unfolded] = []
     refused: dict[int, Failure] = {}
-    for person in people:
+    for number, person in enumerate(people):
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
         own = placed[person.contact_id]
         cause = own[0].happening if own else any_cause
         try:

@@ -4,21 +4,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from chassis.failures import Failure
-from chassis.times import timestamp
 from merhaba.event.v1 import Event
 from merhaba.profile.v1 import (
     BatchGetContactsResponse,
     ConsentRecord,
-    ContactHistory,
     ContactResult,
     ErrorReason,
-    Inference,
     ItemFailure,
 )
 from merhaba.profile.v1 import Consent as WireConsent
 from merhaba.profile.v1 import Contact as WireContact
 from services.profile import attributes, portrait, traits
-from services.profile.directory import Chapter
 from services.profile.masks import Mask
 from services.profile.model import Consent, Contact, StoredEvent
 from services.profile.packed import message, tag
@@ -46,36 +42,6 @@ def results(
             for index, one in enumerate(found)
         )
     )
-
-
-def history(chapter: Chapter, mask: Mask) -> ContactHistory:
-    """A contact with its events, or their continuation."""
-    found, document = chapter.contact, chapter.contact.document
-    view = ContactHistory(
-        contact_id=found.contact_id,
-        continued=chapter.continued,
-        read_time=timestamp(chapter.read_time),
-        state=standing(found),
-    )
-    if "events" in mask:
-        view.events.extend(event(one, found.contact_id) for one in chapter.events)
-    if not chapter.first:
-        return view
-    parts: list[bytes] = []
-    if "attributes" in mask:
-        parts += portrait.facts(document, mask, portrait.HISTORY_ATTRIBUTES)
-    if "traits" in mask:
-        parts += portrait.computed(found, mask, portrait.HISTORY_TRAITS)
-    if "stage" in mask:
-        parts.append(portrait.stood(found, portrait.HISTORY_STAGE))
-    view.MergeFromString(b"".join(parts))
-    if "consents" in mask:
-        view.consents.extend(record(line, found.contact_id) for line in chapter.consents)
-    if "zone" in mask and (zone := _inference(attributes.zone(document))):
-        view.zone.CopyFrom(zone)
-    if "language" in mask and (language := _inference(attributes.language(document))):
-        view.language.CopyFrom(language)
-    return view
 
 
 def standing(found: Contact) -> "WireContact.State.ValueType":
@@ -128,10 +94,3 @@ def failed(index: int, failure: Failure) -> ItemFailure:
         message=failure.message,
         metadata=failure.facts,
     )
-
-
-def _inference(found: tuple[str, str, int]) -> Inference | None:
-    value, source, time = found
-    if not value:
-        return None
-    return Inference(value=value, source=source, change_time=timestamp(time))

@@ -47,6 +47,14 @@ from services.profile.model import (
     Split,
     Staged,
 )
+from services.profile.packed import message, moment, tag, text, word
+
+_CONTACT_ID: Final = tag(Event, "contact_id")
+_TRACEPARENT: Final = tag(Event, "traceparent")
+_CHANGES: Final = tag(Event, "changes")
+_NAME: Final = tag(AttributeChange, "name")
+_VALUE: Final = tag(AttributeChange, "value_json")
+_CHANGE_TIME: Final = tag(AttributeChange, "change_time")
 
 SOURCE: Final = "merhaba:profile"
 ATTRIBUTES_SET: Final = "attributes_set"
@@ -148,8 +156,8 @@ def _message_received(found: Happening, message: MessageReceived) -> None:
         texts = (content.text,)
     elif kind == "button_reply":
         texts = (content.button_reply.title, content.button_reply.payload)
-    for text in texts:
-        granted = consent.keyword(text)
+    for said in texts:
+        granted = consent.keyword(said)
         if granted is not None:
             line = ConsentChanged(
                 purpose=consent.MARKETING,
@@ -366,11 +374,23 @@ def published(note: Note) -> bytes:
     cause = note.cause
     if note.body is None:
         # Joined serialised messages are one message: later fields win, repeated ones add up. So
-        # the event needs no second decoding.
-        more = Event(contact_id=note.contact_id, traceparent=cause.traceparent)
-        if note.changes:
-            more.changes.extend(_changes(note.changes))
-        return cause.raw + more.SerializeToString()
+        # the event needs no second decoding, and what is added no message objects.
+        return b"".join(
+            (
+                cause.raw,
+                text(_CONTACT_ID, note.contact_id),
+                text(_TRACEPARENT, cause.traceparent),
+                *[
+                    message(
+                        _CHANGES,
+                        word(_NAME, name),
+                        message(_VALUE, json) if json else b"",
+                        moment(_CHANGE_TIME, time),
+                    )
+                    for name, json, time in note.changes
+                ],
+            )
+        )
     event = Event(
         event_id=note.event_id,
         event_time=timestamp(note.time),

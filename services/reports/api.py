@@ -1,83 +1,134 @@
 """The gRPC door of reports."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from google.protobuf.duration_pb2 import Duration
 
-from chassis.failures import FieldInvalid, Unimplemented
+from chassis.clock import Clock
+from chassis.failures import FieldInvalid
+from chassis.postgres import Pool
 from chassis.times import stamped
 from merhaba.reports.v1 import (
     Attribution,
     CampaignReport,
-    Dimension,
-    DimensionValue,
-    Filter,
     Freshness,
     FunnelCounts,
     FunnelStep,
     GetCampaignReportRequest,
     GetCampaignReportResponse,
+    GetCohortsRequest,
+    GetCohortsResponse,
+    GetContactTimelineRequest,
+    GetContactTimelineResponse,
     GetFunnelRequest,
     GetFunnelResponse,
     GetOverviewRequest,
     GetOverviewResponse,
+    GetStageFlowRequest,
+    GetStageFlowResponse,
     Measure,
     MoneyAmount,
     OutcomeCounts,
-    QueryRow,
-    ReportServiceServicer,
+    ReconcileWithMetaRequest,
+    ReconcileWithMetaResponse,
     Value,
     VariantReport,
+    WatchLiveRequest,
+    WatchLiveResponse,
 )
 from merhaba.reports.v1 import Period as PeriodMessage
+from services.reports.answers.answering import Answers
+from services.reports.answers.api import AnsweringApi
+from services.reports.answers.flows import Flows
+from services.reports.answers.flows_api import FlowsApi
+from services.reports.answers.kept import Kept
+from services.reports.answers.overview import Overviews
+from services.reports.answers.question import filters
+from services.reports.answers.standing_out import StandingOut
+from services.reports.chronicle.api import TimelineApi
+from services.reports.chronicle.store import Timelines
+from services.reports.failures import DataInsufficient, QueryUnsupported
 from services.reports.funnel import Tally, rate
 from services.reports.ledger import Ledger, VariantFigures, Where
+from services.reports.live.watching import Watching
 from services.reports.model import ENDED_STATES, Period, QueryTooLarge
+from services.reports.reads import Reads
+from services.reports.reconciling.api import ReconcilingApi
+from services.reports.reconciling.asking import Asking
 
 _LONGEST: Final = timedelta(days=800)
 _USUAL: Final = timedelta(days=30)
-_MOST_VALUES: Final = 1_000
-_COLUMNS: Final = {
-    Dimension.DIMENSION_CAMPAIGN: "campaign_id",
-    Dimension.DIMENSION_TEMPLATE: "template",
-    Dimension.DIMENSION_VARIANT: "variant",
-    Dimension.DIMENSION_LANGUAGE: "language",
-    Dimension.DIMENSION_MARKET: "market",
-    Dimension.DIMENSION_NUMBER: "phone_number_id",
-    Dimension.DIMENSION_CATEGORY: "category",
-    Dimension.DIMENSION_GATE: "gate",
-    Dimension.DIMENSION_ERROR_CODE: "fail_code",
-}
-_STEPS: Final = {
+_DAY: Final = timedelta(days=1)
+_BEGINNING: Final = datetime(2020, 1, 1, tzinfo=UTC)
+_CONVERTED: Final = Measure.MEASURE_CONVERTED
+_USUAL_STEPS: Final = {
     Measure.MEASURE_PLANNED: "planned",
     Measure.MEASURE_SENT: "sent",
     Measure.MEASURE_DELIVERED: "delivered",
     Measure.MEASURE_READ: "read",
     Measure.MEASURE_CLICKED: "clicked",
     Measure.MEASURE_REPLIED: "replied",
-    Measure.MEASURE_CONVERTED: "converted",
+    _CONVERTED: "converted",
+}
+_STEPS: Final = {
+    **_USUAL_STEPS,
+    Measure.MEASURE_OPTED_OUT: "opted_out",
+    Measure.MEASURE_FAILED: "failed",
+    Measure.MEASURE_SUPPRESSED: "suppressed",
+    Measure.MEASURE_HELD_OUT: "held_out",
+    Measure.MEASURE_UNKNOWN: "unknown",
 }
 
 
-class ReportApi(ReportServiceServicer):
-    """Answers from the ledger."""
+class ReportApi(AnsweringApi):
+    """Answers from the ledger, and from the sums."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        answers: Answers,
+        kept: Kept,
+        pool: Pool,
+        clock: Clock,
+        asking: Asking,
+        lifts: Callable[[str], Awaitable[list[Value]]],
+    ) -> None:
+        """`asking`: of Meta; `lifts`: what a campaign brought over its hold-out."""
+        standing_out = StandingOut(answers, pool)
+        super().__init__(answers, kept, standing_out, self._period, self._fresh, ledger.fold_time)
         self._ledger = ledger
+        self._standing_out = standing_out
+        self._overviews = Overviews(answers, standing_out, pool)
+        self._lifts = lifts
+        self._timelines = TimelineApi(
+            Timelines(pool), Reads(pool, clock), ledger.fold_time, self._fresh
+        )
+        self._watching = Watching(pool, clock, ledger.fold_time, self._fresh)
+        self._reconciling = ReconcilingApi(
+            asking, answers, self._period, self._fresh, ledger.fold_time
+        )
+        self._flows = FlowsApi(Flows(pool), self._period, self._fresh, ledger.fold_time)
 
     async def GetCampaignReport(
         self, request: GetCampaignReportRequest, _context: Any
     ) -> GetCampaignReportResponse:
         """What came of one campaign."""
-        _last_touch(request.attribution)
+        any_touch = _touch(request.attribution)
         if not request.campaign_id:
             raise FieldInvalid("campaign_id", "missing; name the campaign")
-        report = await self._ledger.campaign(request.campaign_id)
+        report = await self._ledger.campaign(request.campaign_id, any_touch)
         state, total = report.state, report.total
+        held = total.tally.outcomes["held_out"]
+        if request.attribution == Attribution.ATTRIBUTION_INCREMENTAL and not held:
+            raise DataInsufficient("recipients held out, to compare with", 1, 0)
         ended = state.state in ENDED_STATES
+        lifts = await self._lifts(state.campaign_id) if held else []
+        insights = await self._standing_out.campaign(
+            _whole(state.launch_time, self._ledger.now(), self._ledger.zone), state.campaign_id
+        )
         return GetCampaignReportResponse(
             report=CampaignReport(
                 campaign_id=state.campaign_id,
@@ -88,7 +139,9 @@ class ReportApi(ReportServiceServicer):
                 funnel=_funnel(total),
                 variants=[_variant(v) for v in report.variants],
                 costs=_money(total.tally.costs.items()),
-                revenues=_money(total.sales.revenues.items()),
+                revenues=_money(total.tally.revenues.items()),
+                lifts=lifts,
+                insights=insights,
                 launch_time=stamped(state.launch_time),
                 end_time=stamped(state.change_time) if ended else None,
                 freshness=self._fresh(report.fold_time, total.tally.unpriced == 0),
@@ -97,47 +150,36 @@ class ReportApi(ReportServiceServicer):
 
     async def GetOverview(self, request: GetOverviewRequest, _context: Any) -> GetOverviewResponse:
         """A period at a glance; without one, the last 30 days."""
+        fold_time = self._ledger.fold_time()
+        filters(request.filters)  # that something cannot be told with them is no error, they are
         period = self._period(request.period)
-        overview = await self._ledger.overview(Where(filters=_filters(request.filters)), period)
-        zone = ZoneInfo(period.zone)
+        overview = await self._overviews.read(period, request.filters)
         return GetOverviewResponse(
-            totals=_values(
-                overview.total, overview.people, overview.previous, overview.previous_people
-            ),
-            days=[
-                QueryRow(
-                    bucket_time=stamped(datetime.fromisoformat(day).replace(tzinfo=zone)),
-                    values=_values(counted),
-                )
-                for day, counted in overview.days
-            ],
-            campaigns=[
-                QueryRow(
-                    dimensions=[
-                        DimensionValue(
-                            value=line.state.campaign_id,
-                            label=line.state.name or line.state.campaign_id,
-                        )
-                    ],
-                    values=_values(line.tally),
-                )
-                for line in overview.campaigns
-            ],
-            freshness=self._fresh(overview.fold_time, overview.total.unpriced == 0),
+            totals=overview.totals,
+            days=overview.days,
+            campaigns=overview.campaigns,
+            amounts=overview.amounts,
+            insights=overview.insights,
+            open_alerts=overview.open_alerts,
+            freshness=self._fresh(fold_time, overview.cost_final),
         )
 
     async def GetFunnel(self, request: GetFunnelRequest, _context: Any) -> GetFunnelResponse:
         """How many people came from step to step."""
-        _last_touch(request.attribution)
-        measures = list(request.steps) or list(_STEPS)
+        if request.attribution == Attribution.ATTRIBUTION_INCREMENTAL:
+            raise QueryUnsupported("attribution: a funnel has no hold-out; see GetCampaignReport")
+        steps = _STEPS | ({_CONVERTED: "touched"} if _touch(request.attribution) else {})
+        measures = list(request.steps) or list(_USUAL_STEPS)
         if len(set(measures)) < len(measures):
             raise FieldInvalid("steps", "repeated; each may stand once")
-        unknown = [m for m in measures if m not in _STEPS]
+        unknown = [m for m in measures if m not in steps]
         if unknown:
             names = ", ".join(Measure.Name(m) for m in _STEPS)
-            raise Unimplemented(f"no funnel over {Measure.Name(unknown[0])} yet; use {names}")
-        where = Where(period=self._period(request.period), filters=_filters(request.filters))
-        counts, fold_time = await self._ledger.funnel(where, [_STEPS[m] for m in measures])
+            raise QueryUnsupported(
+                f"steps: no funnel over it; use {names}", measure=_named(unknown[0])
+            )
+        where = Where(period=self._period(request.period), filters=filters(request.filters))
+        counts, fold_time = await self._ledger.funnel(where, [steps[m] for m in measures])
         return GetFunnelResponse(
             steps=[
                 FunnelStep(
@@ -150,6 +192,35 @@ class ReportApi(ReportServiceServicer):
             ],
             freshness=self._fresh(fold_time, False),
         )
+
+    async def GetStageFlow(
+        self, request: GetStageFlowRequest, _context: Any
+    ) -> GetStageFlowResponse:
+        """How many people moved between stages."""
+        return await self._flows.stage_flow(request)
+
+    async def GetCohorts(self, request: GetCohortsRequest, _context: Any) -> GetCohortsResponse:
+        """Who of those that began together came again."""
+        return await self._flows.cohorts(request)
+
+    async def GetContactTimeline(
+        self, request: GetContactTimelineRequest, _context: Any
+    ) -> GetContactTimelineResponse:
+        """All that happened to one person, latest first."""
+        return await self._timelines.page(request)
+
+    async def WatchLive(
+        self, request: WatchLiveRequest, _context: Any
+    ) -> AsyncIterator[WatchLiveResponse]:
+        """What happens, about once a second."""
+        async for response in self._watching.watch(request):
+            yield response
+
+    async def ReconcileWithMeta(
+        self, request: ReconcileWithMetaRequest, _context: Any
+    ) -> ReconcileWithMetaResponse:
+        """Our figures beside Meta's."""
+        return await self._reconciling.reconcile(request)
 
     def _fresh(self, fold_time: datetime, cost_final: bool) -> Freshness:
         lag = Duration()
@@ -177,25 +248,21 @@ class ReportApi(ReportServiceServicer):
         return Period(start, end, zone)
 
 
-def _last_touch(attribution: int) -> None:
-    if attribution not in (
-        Attribution.ATTRIBUTION_UNSPECIFIED,
-        Attribution.ATTRIBUTION_LAST_TOUCH,
-    ):
-        raise Unimplemented("conversions are attributed by last touch so far; leave it unset")
+def _touch(attribution: int) -> bool:
+    """Whether any touch counts rather than the last. Raises `QueryUnsupported`."""
+    if attribution == Attribution.ATTRIBUTION_FIRST_TOUCH_AD:
+        raise QueryUnsupported("attribution: messages do not tell which ad came first")
+    return attribution == Attribution.ATTRIBUTION_ANY_TOUCH
 
 
-def _filters(asked: Sequence[Filter]) -> tuple[tuple[str, tuple[str, ...], bool], ...]:
-    for n, one in enumerate(asked):
-        path = f"filters[{n}]"
-        if one.dimension == Dimension.DIMENSION_UNSPECIFIED:
-            raise FieldInvalid(f"{path}.dimension", "missing; name a dimension")
-        if one.dimension not in _COLUMNS:
-            names = ", ".join(Dimension.Name(d) for d in _COLUMNS)
-            raise Unimplemented(f"{path}: no filter by this dimension yet; use {names}")
-        if len(one.values) > _MOST_VALUES:
-            raise FieldInvalid(f"{path}.values", "too many values", limit=str(_MOST_VALUES))
-    return tuple((_COLUMNS[one.dimension], tuple(one.values), one.exclude) for one in asked)
+def _whole(launch: datetime | None, now: datetime, zone: str) -> Period:
+    """All of a campaign: from before it began."""
+    return Period((launch or _BEGINNING) - _DAY, now + _DAY, zone)
+
+
+def _named(measure: int) -> str:
+    names: dict[int, str] = {number: name for name, number in Measure.items()}
+    return names.get(measure, str(measure))
 
 
 def _moment(asked: PeriodMessage, field: str) -> datetime | None:
@@ -232,8 +299,8 @@ def _funnel(figures: VariantFigures) -> FunnelCounts:
         read=tally.read,
         clicked=tally.clicked,
         replied=tally.replied,
-        converted=figures.sales.converted,
-        opted_out=figures.opted_out,
+        converted=figures.tally.converted,
+        opted_out=figures.tally.opted_out,
     )
 
 
@@ -247,29 +314,12 @@ def _variant(figures: VariantFigures) -> VariantReport:
         funnel=_funnel(figures),
         rates=[
             *_rates(tally),
-            _rate(Measure.MEASURE_CONVERSION_RATE, figures.sales.converted, reached),
-            _rate(Measure.MEASURE_OPT_OUT_RATE, figures.opted_out, reached),
+            _rate(Measure.MEASURE_CONVERSION_RATE, figures.tally.converted, reached),
+            _rate(Measure.MEASURE_OPT_OUT_RATE, figures.tally.opted_out, reached),
         ],
         costs=_money(tally.costs.items()),
-        revenues=_money(figures.sales.revenues.items()),
+        revenues=_money(figures.tally.revenues.items()),
     )
-
-
-def _counts(tally: Tally) -> dict[int, int]:
-    o = tally.outcomes
-    return {
-        Measure.MEASURE_PLANNED: tally.recipients,
-        Measure.MEASURE_SENT: tally.sent,
-        Measure.MEASURE_DELIVERED: tally.delivered,
-        Measure.MEASURE_READ: tally.read,
-        Measure.MEASURE_CLICKED: tally.clicked,
-        Measure.MEASURE_REPLIED: tally.replied,
-        Measure.MEASURE_FAILED: o["failed"],
-        Measure.MEASURE_SUPPRESSED: o["suppressed"],
-        Measure.MEASURE_HELD_OUT: o["held_out"],
-        Measure.MEASURE_UNKNOWN: o["unknown"],
-        Measure.MEASURE_PENDING: o["pending"],
-    }
 
 
 def _rates(tally: Tally) -> list[Value]:
@@ -279,28 +329,6 @@ def _rates(tally: Tally) -> list[Value]:
         _rate(Measure.MEASURE_CLICK_RATE, tally.clicked, tally.delivered),
         _rate(Measure.MEASURE_REPLY_RATE, tally.replied, tally.delivered),
     ]
-
-
-def _values(
-    tally: Tally,
-    people: int | None = None,
-    previous: Tally | None = None,
-    previous_people: int | None = None,
-) -> list[Value]:
-    before = _counts(previous) if previous else {}
-    values = [
-        Value(measure=measure, value=count, previous_value=before.get(measure))  # type: ignore[arg-type]  # enum values are ints at run time
-        for measure, count in _counts(tally).items()
-    ]
-    if people is not None:
-        values.append(
-            Value(measure=Measure.MEASURE_RECIPIENTS, value=people, previous_value=previous_people)
-        )
-    rates = _rates(tally)
-    for value, old in zip(rates, _rates(previous) if previous else [], strict=False):
-        if old.HasField("value"):
-            value.previous_value = old.value
-    return [*values, *rates]
 
 
 def _rate(measure: Any, part: int, whole: int) -> Value:

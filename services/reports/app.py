@@ -4,33 +4,51 @@ import asyncio
 import secrets
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from chassis.app import platform, serving, serving_http, tasks
+from chassis.callers import Callers
 from chassis.clock import Clock
 from chassis.privacy import Erasures
-from chassis.rpc import server
+from chassis.rpc import channel, server
 from chassis.settings import from_env
 from chassis.streams import Consumer, EventLog
 from chassis.transient import keep_at
+from merhaba.profile.v1 import ProfileServiceStub
 from merhaba.reports.v1 import (
     add_PrivacyServiceServicer_to_server,
     add_ReportServiceServicer_to_server,
 )
+from services.reports.acting import SERVICES, acting
+from services.reports.answers.answering import Answers
+from services.reports.answers.kept import Kept
+from services.reports.answers.lift import lifts
 from services.reports.api import ReportApi
 from services.reports.config import ReportsSettings
 from services.reports.consumer import GROUP, Folding
-from services.reports.dashboard import dashboard
+from services.reports.dashboard.door import dashboard
+from services.reports.dashboard.people import People
+from services.reports.dashboard.reading import Reading
+from services.reports.dashboard.views import Sources
+from services.reports.exporting import SERVICES as EXPORTS
+from services.reports.exporting import exporting
 from services.reports.freshness import Freshness
 from services.reports.held import Held
 from services.reports.ledger import SAMPLED_EVERY, Ledger
 from services.reports.privacy_api import PrivacyApi
+from services.reports.reconciling.asking import Asking
+from services.reports.reconciling.graph import analytics
+from services.reports.reconciling.snapshots import Snapshots
+from services.reports.retention import Retention
+from services.reports.rights import RIGHTS
 from services.reports.store import PostgresStore
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 TOPICS: Final = ("message", "contact", "signal")
-_SERVICES: Final = ("ReportService", "PrivacyService")
+_SERVICES: Final = ("ReportService", "PrivacyService", *SERVICES, *EXPORTS)
+_REVISED_EVERY: Final = timedelta(milliseconds=250)
 _UPSTREAM: Final = ("inbound.message", "inbound.status", "inbound.track", *TOPICS)
 
 
@@ -41,19 +59,78 @@ async def main(stop: asyncio.Event) -> None:
         base = await stack.enter_async_context(platform("reports", settings))
         freshness = Freshness(base.clock.now())
         window = timedelta(days=settings.attribution_days)
-        store = PostgresStore(base.pool, base.effects)
+        store = PostgresStore(base.pool, base.effects, window)
+        await store.adopt(settings.report_zone)
         held = Held(base.pool, base.clock, lambda: secrets.token_hex(32))
-        ledger = Ledger(store, freshness, base.clock, settings.report_zone, window)
-        own = server("reports", settings.api_token.get_secret_value())
-        add_ReportServiceServicer_to_server(ReportApi(ledger), own)  # type: ignore[abstract]  # RPCs that do not exist yet answer UNIMPLEMENTED
+        ledger = Ledger(store, freshness, base.clock, settings.report_zone)
+        callers = Callers(settings.api_token.get_secret_value(), settings.callers, RIGHTS)
+        own = server("reports", callers)
+        answers, kept = Answers(base.pool), Kept(base.pool, base.clock)
+        acts = await stack.enter_async_context(acting(base, settings, ledger.fold_time, own))
+        graph = await stack.enter_async_context(
+            analytics(
+                settings.cloud_api_url,
+                settings.cloud_api_version,
+                settings.cloud_api_token.get_secret_value(),
+            )
+        )
+        sender = await stack.enter_async_context(
+            channel(
+                settings.sender_target,
+                settings.api_token.get_secret_value(),
+                purpose="reconciling with Meta",
+            )
+        )
+        asking = Asking(graph, Snapshots(base.pool), sender, base.clock)
+        brought = partial(lifts, acts.recipients.gathered, window=window)
+        reporting = ReportApi(ledger, answers, kept, base.pool, base.clock, asking, brought)
+        add_ReportServiceServicer_to_server(reporting, own)
+        files = await stack.enter_async_context(
+            exporting(base, settings, ledger, reporting, lambda: secrets.token_bytes(32), own)
+        )
+        profile = await stack.enter_async_context(
+            channel(
+                settings.profile_target,
+                settings.api_token.get_secret_value(),
+                purpose="dashboard: whose messages they are",
+            )
+        )
         erasures = Erasures(base.pool, "reports", base.clock)
         add_PrivacyServiceServicer_to_server(PrivacyApi(held, erasures, base.clock), own)
         consumers = [
-            Consumer(base.log, GROUP, [t], Folding(t, ledger, held.erase).handle) for t in TOPICS
+            Consumer(
+                base.log,
+                GROUP,
+                [topic],
+                Folding(topic, ledger, held.erase, lambda: acts.definitions.reader).handle,
+            )
+            for topic in TOPICS
         ]
+        retention = Retention(
+            *(base.pool, base.clock),
+            timedelta(days=settings.history_kept_days),
+            timedelta(days=settings.reads_kept_days),
+        )
         sampler = Sampler(base.log, freshness, base.clock)
-        await stack.enter_async_context(tasks(sampler.run, *(c.run for c in consumers)))
-        http = dashboard(ledger, base.clock, settings.dashboard_token.get_secret_value())
+        revising = partial(keep_at, store.revise, base.clock, _REVISED_EVERY, "no revisions")
+        await stack.enter_async_context(
+            tasks(
+                *(sampler.run, revising, retention.run, asking.run),
+                *(c.run for c in consumers),
+                *acts.runners,
+                *files.runners,
+            )
+        )
+        sources = Sources(
+            ledger,
+            Reading(base.pool),
+            reporting,
+            acts.alert_api,
+            acts.experiment_api,
+            files.api,
+            People(ProfileServiceStub(profile)),
+        )
+        http = dashboard(sources, base.clock, settings.dashboard_tokens)
         await stack.enter_async_context(serving_http(http, settings))
         await stack.enter_async_context(
             serving(own, settings, [f"merhaba.reports.v1.{name}" for name in _SERVICES])

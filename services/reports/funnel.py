@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from math import sqrt
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from services.reports.model import Group, Progress
+from services.reports.model import Line, Progress
+from services.reports.statistics import rate_interval
 
 Outcome = Literal[
     "read",
@@ -20,12 +20,10 @@ Outcome = Literal[
     "cancelled",
     "pending",
 ]
-_COSTING: Final = ("sent", "delivered", "read")
-_Z95: Final = 1.959964  # standard normal quantile of 0.975
 
 
-def outcome(progress: Progress, abandoned: bool = False) -> Outcome:
-    """The one outcome of a message. `abandoned`: its campaign was cancelled or stopped.
+def outcome(progress: Progress) -> Outcome:
+    """The one outcome of a message.
 
     What a person did outweighs what Meta said, and Meta outweighs what we thought: a status never
     goes back, and what may have been sent is not called suppressed.
@@ -44,7 +42,7 @@ def outcome(progress: Progress, abandoned: bool = False) -> Outcome:
         return "suppressed"
     if progress.held_out:
         return "held_out"
-    return "cancelled" if abandoned else "pending"
+    return "pending"
 
 
 class Rate(NamedTuple):
@@ -58,18 +56,8 @@ class Rate(NamedTuple):
 
 def rate(part: int, whole: int) -> Rate | None:
     """`part` of `whole`; None of nothing."""
-    if whole <= 0:
-        return None
-    share, square = part / whole, _Z95 * _Z95
-    centre = (share + square / (2 * whole)) / (1 + square / whole)
-    spread = (
-        _Z95
-        * sqrt(share * (1 - share) / whole + square / (4 * whole * whole))
-        / (1 + square / whole)
-    )
-    # Rounding must not put the share outside its own interval
-    lower, upper = min(centre - spread, share), max(centre + spread, share)
-    return Rate(share, max(lower, 0.0), min(upper, 1.0), whole)
+    found = rate_interval(part, whole) if whole > 0 else None
+    return None if found is None else Rate(*found, whole)
 
 
 class Tally(msgspec.Struct):
@@ -92,39 +80,61 @@ class Tally(msgspec.Struct):
     """Micros by currency, of what was sent and did not fail."""
     unpriced: int = 0
     """Sent messages whose cost is not Meta's own pricing yet."""
+    opted_out: int = 0
+    """After which consent to marketing was withdrawn within 24 h of delivery."""
+    converted: int = 0
+    """That brought an order: were the last that reached the person before it."""
+    orders: int = 0
+    revenues: Counter[str] = msgspec.field(default_factory=Counter)
+    """Micros by currency, of these orders."""
 
-    def add(self, group: Group, abandoned: bool = False) -> None:
-        """Count a group of messages."""
-        progress, count = group.progress, group.messages
-        became = outcome(progress, abandoned)
-        self.recipients += count
-        self.outcomes[became] += count
-        if became == "suppressed":
-            self.gates[group.gate] += count
-        if became == "failed":
-            self.codes[group.code] += count
-        self.sent += count * (progress.sent or progress.reached)
-        self.delivered += count * progress.reached
-        self.read += count * progress.read
-        self.clicked += count * progress.clicked
-        self.replied += count * progress.replied
-        if became in _COSTING:
-            if group.cost_micros:
-                self.costs[group.currency] += group.cost_micros
-            self.unpriced += count - group.priced
+    def add(self, line: Line, abandoned: bool = False) -> None:
+        """Count messages. `abandoned`: their campaign was cancelled or stopped."""
+        sums = line.counts
+        self.recipients += sums.planned
+        self.sent += sums.sent
+        self.delivered += sums.delivered
+        self.read += sums.read
+        self.clicked += sums.clicked
+        self.replied += sums.replied
+        self.unpriced += sums.unpriced
+        self.opted_out += sums.opted_out
+        self.converted += sums.converted
+        self.orders += sums.conversions
+        became: tuple[tuple[Outcome, int], ...] = (
+            ("read", sums.read),
+            ("delivered", sums.delivered - sums.read),
+            ("failed", sums.failed),
+            ("sent", sums.decided - sums.failed - sums.delivered),
+            ("unknown", sums.unknown),
+            ("suppressed", sums.suppressed),
+            ("held_out", sums.held_out),
+            ("cancelled" if abandoned else "pending", sums.pending),
+        )
+        for name, count in became:
+            if count:
+                self.outcomes[name] += count
+        if sums.suppressed:
+            self.gates[line.gate] += sums.suppressed
+        if sums.failed:
+            self.codes[int(line.error_code)] += sums.failed
+        if sums.cost_micros:
+            self.costs[line.currency] += sums.cost_micros
+        if sums.revenue_micros:
+            self.revenues[line.currency] += sums.revenue_micros
 
 
-def tally(groups: Iterable[Group], abandoned: bool = False) -> Tally:
-    """Count groups of messages together."""
+def tally(lines: Iterable[Line], abandoned: bool = False) -> Tally:
+    """Count messages together."""
     total = Tally()
-    for group in groups:
-        total.add(group, abandoned)
+    for line in lines:
+        total.add(line, abandoned)
     return total
 
 
-def tallies(groups: Iterable[Group], abandoned: bool = False) -> dict[tuple[str, ...], Tally]:
-    """Count groups of messages by their key."""
+def tallies(lines: Iterable[Line], abandoned: bool = False) -> dict[tuple[str, ...], Tally]:
+    """Count messages by their key."""
     found: dict[tuple[str, ...], Tally] = {}
-    for group in groups:
-        found.setdefault(group.key, Tally()).add(group, abandoned)
+    for line in lines:
+        found.setdefault(line.key, Tally()).add(line, abandoned)
     return found

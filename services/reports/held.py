@@ -16,11 +16,14 @@ from chassis.privacy import Readers, rows
 from chassis.times import stamped
 from chassis.tombstones import bury
 from merhaba.profile.v1 import ExportedRecord
+from services.reports import messages
 
 _NAMED: Final = "'nobody_' || left(encode(sha256(convert_to($2 || {}, 'UTF8')), 'hex'), 32)"
 _CONTACT: Final = _NAMED.format("contact_id")
 _PERSON: Final = _NAMED.format("person_id")
 _TABLES: Final = {
+    # In the order in which others lock them
+    "revision": ("revisions", "revision_id::text", "since_time", ""),
     "message": (
         "message_facts",
         "message_id",
@@ -33,12 +36,20 @@ _TABLES: Final = {
         "order_time",
         f"SET contact_id = {_CONTACT}, order_id = {_NAMED.format('order_id')}",
     ),
+    "conversion": (
+        "conversion_facts",
+        "contact_id || ' ' || conversion_id || ' ' || order_id",
+        "order_time",
+        f"SET contact_id = {_CONTACT}, order_id = {_NAMED.format('order_id')}",
+    ),
     "withdrawal": (
         "withdrawals",
         "contact_id || ' ' || withdraw_time",
         "withdraw_time",
         f"SET contact_id = {_CONTACT}",
     ),
+    # Nobody belongs to a segment: these rows are deleted.
+    "membership": ("segment_facts", "contact_id || ' ' || segment_id", "change_time", ""),
     "person": (
         "people",
         "contact_id",
@@ -46,10 +57,48 @@ _TABLES: Final = {
         f"SET contact_id = CASE WHEN contact_id = ANY($1) THEN {_CONTACT} ELSE contact_id END,"
         f" person_id = CASE WHEN person_id = ANY($1) THEN {_PERSON} ELSE person_id END",
     ),
-    # Nobody belongs to a segment: these rows are deleted.
-    "membership": ("segment_facts", "contact_id || ' ' || segment_id", "change_time", ""),
+    "letter": (
+        "letters",
+        "contact_id || ' ' || letter_id",
+        "write_time",
+        f"SET contact_id = {_CONTACT}, letter_id = {_NAMED.format('letter_id')}",
+    ),
+    # Neither does anybody live on in what was said of them, but for what people are counted by.
+    "history": (
+        "contact_history",
+        "contact_id || ' ' || name || ' ' || change_time",
+        "change_time",
+        "",
+    ),
+    "occurrence": ("occurrences", "occurrence_id", "start_time", ""),
+    "read": (
+        "reads",
+        "read_time || ' ' || caller || ' ' || method",
+        "read_time",
+        f"SET contact_id = {_CONTACT}",
+    ),
 }
 """Dataset → table, which row it is, when it happened, what makes it nobody's."""
+_KEEP: Final = (
+    f"UPDATE contact_history SET contact_id = {_CONTACT}"  # noqa: S608 - constants
+    " WHERE contact_id = ANY($1::text[]) AND name IN ('created', 'consent', 'stage')"
+)
+# Whoever is nobody agrees to nothing and is in no stage.
+_END: Final = (
+    "INSERT INTO contact_history SELECT DISTINCT contact_id, name, $3::timestamptz,"  # noqa: S608 - constants
+    " CASE name WHEN 'consent' THEN 'withdrawn' ELSE '' END FROM contact_history"
+    f" WHERE contact_id IN (SELECT {_CONTACT} FROM unnest($1::text[]) AS t (contact_id))"
+    " AND name IN ('consent', 'stage')"
+    " ON CONFLICT (contact_id, name, change_time) DO UPDATE SET value = excluded.value"
+)
+
+
+# Which files a person is in nobody knows: all that say who people are go.
+_FILES: Final = (
+    "UPDATE exports SET state = 'expired', due_time = NULL WHERE unmasked"
+    " AND state IN ('waiting', 'running', 'completed')",
+    "DELETE FROM export_pieces p USING exports e WHERE e.export_id = p.export_id AND e.unmasked",
+)
 
 
 class Held:
@@ -92,6 +141,10 @@ class Held:
         erased: dict[str, int] = {}
         async with self._pool.acquire(timeout=10) as connection, connection.transaction():
             for dataset, (table, _, _, change) in _TABLES.items():
+                kept = 0
+                if dataset == "history":
+                    kept = int((await connection.execute(_KEEP, ids, secret)).split()[-1])
+                    await connection.execute(_END, ids, secret, self._clock.now())
                 where = f"WHERE {_theirs(dataset)}"
                 if change:
                     done = await connection.execute(
@@ -100,7 +153,9 @@ class Held:
                     )
                 else:
                     done = await connection.execute(f"DELETE FROM {table} {where}", ids)  # noqa: S608 - constants
-                erased[dataset] = int(done.split()[-1])
+                erased[dataset] = kept + int(done.split()[-1])
+            for statement in _FILES:
+                await connection.execute(statement)
         return erased
 
 
@@ -112,6 +167,8 @@ def _theirs(dataset: str) -> str:
 def _reader(dataset: str, time: str) -> Callable[[asyncpg.Record], ExportedRecord]:
     def record(row: asyncpg.Record) -> ExportedRecord:
         told: dict[str, Any] = {name: value for name, value in row.items() if name != "place"}
+        if dataset == "message":
+            told |= messages.described(told.pop("fact"))
         return ExportedRecord(
             service="reports",
             dataset=dataset,

@@ -12,21 +12,24 @@ from services.reports.freshness import Freshness
 from services.reports.funnel import Tally, tallies, tally
 from services.reports.model import (
     ABANDONED_STATES,
+    OF_PEOPLE,
     Activity,
     CampaignFact,
     CampaignNotFound,
     CampaignState,
-    Group,
     Kind,
     Kinship,
+    Letter,
+    Line,
     Membership,
     MessageFact,
     OrderFact,
+    Origin,
     Period,
     Said,
-    Sales,
     SegmentFact,
     SegmentState,
+    Trait,
     Withdrawal,
     day_of,
 )
@@ -40,7 +43,6 @@ _GROWTH: Final = {
     "contact_merged": -1,
     "contact_erased": -1,
 }
-_CAMPAIGNS: Final = 50
 
 
 class Facts(msgspec.Struct):
@@ -58,16 +60,28 @@ class Facts(msgspec.Struct):
     """Events by kind, name and minute (epoch milliseconds)."""
     moves: Counter[tuple[str, int, bool]] = msgspec.field(default_factory=Counter)
     """Segment, hour (epoch milliseconds), whether entered or left."""
+    traits: set[Trait] = set()
+    parted: set[str] = set()
+    """Persons of whom somebody turned out to be no part."""
+    origins: dict[str, Origin] = {}
+    """By occurrence."""
+    conversions: dict[tuple[str, str, str], OrderFact] = {}
+    """By contact, definition and key."""
+    letters: set[Letter] = set()
 
     def contacts(self) -> set[str]:
         """Of whom they tell."""
         return {
             *(one.contact_id for one in self.messages.values() if one.contact_id),
             *(contact for contact, _ in self.orders),
+            *(contact for contact, _, _ in self.conversions),
             *(contact for _, contact in self.memberships),
             *(contact for contact, _ in self.withdrawals),
             *self.people,
             *(person for _, person in self.people.values()),
+            *(trait.contact_id for trait in self.traits),
+            *(origin.contact_id for origin in self.origins.values()),
+            *(letter.contact_id for letter in self.letters),
         }
 
     def leave_out(self, erased: Collection[str]) -> None:
@@ -78,12 +92,39 @@ class Facts(msgspec.Struct):
             if one.contact_id in erased:
                 one.contact_id = one.occurrence_id = ""
         self.orders = {key: o for key, o in self.orders.items() if key[0] not in erased}
+        self.conversions = {k: o for k, o in self.conversions.items() if k[0] not in erased}
         self.memberships = {key: m for key, m in self.memberships.items() if key[1] not in erased}
         self.withdrawals = {one for one in self.withdrawals if one[0] not in erased}
         self.people = {
             contact: said
             for contact, said in self.people.items()
             if contact not in erased and said[1] not in erased
+        }
+        self.traits = {trait for trait in self.traits if trait.contact_id not in erased}
+        self.origins = {i: o for i, o in self.origins.items() if o.contact_id not in erased}
+        self.letters = {letter for letter in self.letters if letter.contact_id not in erased}
+
+    def revised(self) -> dict[str, int]:
+        """Contacts whose messages may count otherwise now, and those from when on (epoch ms)."""
+        starts: dict[str, int] = {}
+        for trait in self.traits:
+            if trait.name in OF_PEOPLE:
+                continue
+            starts[trait.contact_id] = min(trait.time, starts.get(trait.contact_id, trait.time))
+        for origin in self.origins.values():
+            starts[origin.contact_id] = min(origin.time, starts.get(origin.contact_id, origin.time))
+        # What a message brought may come long after it
+        always = {
+            *self.parted,
+            *(contact for contact, _ in self.orders),
+            *(contact for contact, _ in self.withdrawals),
+            *self.people,
+            *(person for _, person in self.people.values()),
+        }
+        return {
+            contact: time
+            for contact, time in (starts | dict.fromkeys(always, 0)).items()
+            if contact
         }
 
 
@@ -92,6 +133,15 @@ def fold(said: Iterable[Said]) -> Facts:
     facts = Facts()
     for one in said:
         facts.activity[one.kind, one.name, one.time - one.time % _MINUTE] += 1
+        facts.traits.update(one.traits)
+        if one.origin is not None:
+            facts.origins[one.origin.occurrence_id] = one.origin
+        if one.letter is not None:
+            facts.letters.add(one.letter)
+        for definition, success in one.conversions:
+            which = success.contact_id, definition, success.order_id
+            if (counted := facts.conversions.setdefault(which, success)) is not success:
+                counted.merge(success)
         match one.fact:
             case MessageFact(message_id=key) as fact:
                 if (known := facts.messages.setdefault(key, fact)) is not fact:
@@ -114,7 +164,8 @@ def fold(said: Iterable[Said]) -> Facts:
                     named.merge(changed)
             case Withdrawal(contact_id=contact, time=time):
                 facts.withdrawals.add((contact, time))
-            case Kinship(person_id=person, contact_ids=contacts, change=change):
+            case Kinship(person_id=person, contact_ids=contacts, change=change) as kinship:
+                facts.parted.add(kinship.parted_from)
                 for contact in contacts:
                     said_now = (change, person)
                     facts.people[contact] = max(facts.people.get(contact, said_now), said_now)
@@ -122,20 +173,10 @@ def fold(said: Iterable[Said]) -> Facts:
 
 
 class Where(NamedTuple):
-    """Which messages to count; each filter is a column, its values, and whether to exclude them."""
+    """Which messages to count. A filter: a column of `cubes`, values, whether to exclude them."""
 
-    campaign_id: str = ""
     period: Period | None = None
     filters: tuple[tuple[str, tuple[str, ...], bool], ...] = ()
-
-
-class CampaignFigures(NamedTuple):
-    """What the store knows of one campaign, all at the same instant. Keys: variant, template."""
-
-    state: CampaignState
-    groups: list[Group]
-    sales: list[Sales]
-    opt_outs: dict[tuple[str, ...], int]
 
 
 class Store(Protocol):
@@ -147,32 +188,18 @@ class Store(Protocol):
         """Fold what events say that were not seen before, given by position, once."""
         ...
 
-    async def campaign(self, campaign_id: str, window: timedelta) -> CampaignFigures | None:
-        """One campaign, or None when nothing was heard of it."""
+    async def campaign(self, campaign_id: str) -> tuple[CampaignState, list[Line]] | None:
+        """One campaign by variant and template, all at the same instant, or None when nothing was
+        heard of it."""
         ...
 
-    async def campaigns(self, most: int) -> tuple[list[CampaignState], list[Group]]:
-        """The campaigns that changed last, and their messages by campaign."""
+    async def lines(self, where: Where, by: Sequence[str]) -> list[Line]:
+        """What messages add up to, by columns of cubes or by `day` (`2026-11-22`, in the period's
+        zone)."""
         ...
 
-    async def days(self, where: Where) -> list[Group]:
-        """Messages by the day in which they count (`2026-11-22`, in the period's zone)."""
-        ...
-
-    async def by_campaign(self, where: Where) -> list[Group]:
-        """Messages by campaign."""
-        ...
-
-    async def people(self, where: Where) -> int:
-        """Distinct contacts for whom a message was intended."""
-        ...
-
-    async def steps(self, where: Where, steps: Sequence[str], window: timedelta) -> list[int]:
+    async def steps(self, where: Where, steps: Sequence[str]) -> list[int]:
         """Distinct contacts with a message that came through the first step, the first two, …"""
-        ...
-
-    async def campaign_states(self, campaign_ids: Sequence[str]) -> list[CampaignState]:
-        """What is known of campaigns."""
         ...
 
     async def activity(self, since: datetime) -> list[Activity]:
@@ -194,8 +221,6 @@ class VariantFigures(NamedTuple):
     variant: str
     template: str
     tally: Tally
-    sales: Sales
-    opted_out: int
 
 
 class CampaignReport(NamedTuple):
@@ -214,18 +239,6 @@ class CampaignLine(NamedTuple):
     tally: Tally
 
 
-class Overview(NamedTuple):
-    """A period at a glance, beside the one before."""
-
-    total: Tally
-    people: int
-    previous: Tally
-    previous_people: int
-    days: list[tuple[str, Tally]]
-    campaigns: list[CampaignLine]
-    fold_time: datetime
-
-
 class Live(NamedTuple):
     """What happens now."""
 
@@ -239,15 +252,12 @@ class Live(NamedTuple):
 class Ledger:
     """Folds what happened into facts, and says what came of it."""
 
-    def __init__(
-        self, store: Store, freshness: Freshness, clock: Clock, zone: str, window: timedelta
-    ) -> None:
-        """`zone`: where today is told. `window`: how long after delivery an order is attributed."""
+    def __init__(self, store: Store, freshness: Freshness, clock: Clock, zone: str) -> None:
+        """`zone`: where today is told."""
         self._store = store
         self._freshness = freshness
         self._clock = clock
         self.zone = zone
-        self._window = window
 
     def now(self) -> datetime:
         """The present instant."""
@@ -268,74 +278,40 @@ class Ledger:
         )
         self._freshness.folded(topic, accepted_ms)
 
-    async def campaign(self, campaign_id: str) -> CampaignReport:
-        """What came of one campaign. Raises `CampaignNotFound`."""
+    async def campaign(self, campaign_id: str, any_touch: bool = False) -> CampaignReport:
+        """What came of one campaign. `any_touch`: every message before an order brought it, not the
+        last alone. Raises `CampaignNotFound`."""
         fold_time = self.fold_time()
-        figures = await self._store.campaign(campaign_id, self._window)
-        if figures is None:
+        found = await self._store.campaign(campaign_id)
+        if found is None:
             raise CampaignNotFound(
                 "no event of this campaign was seen; look at the id, or wait until it is planned",
                 campaign_id=campaign_id,
             )
-        abandoned = figures.state.state in ABANDONED_STATES
-        sales = {s.key: s for s in figures.sales}
+        state, lines = found
+        if any_touch:
+            lines = [_by_any_touch(line) for line in lines]
+        abandoned = state.state in ABANDONED_STATES
         variants = [
-            VariantFigures(
-                key[0],
-                key[1],
-                counted,
-                sales.get(key, Sales(key, 0, 0, {})),
-                figures.opt_outs.get(key, 0),
-            )
-            for key, counted in sorted(tallies(figures.groups, abandoned).items())
+            VariantFigures(key[0], key[1], counted)
+            for key, counted in sorted(tallies(lines, abandoned).items())
         ]
-        revenues: Counter[str] = Counter()
-        for one in figures.sales:
-            revenues.update(one.revenues)
-        together = Sales(
-            (),
-            sum(s.converted for s in figures.sales),
-            sum(s.orders for s in figures.sales),
-            revenues,
-        )
-        total = VariantFigures(
-            "", "", tally(figures.groups, abandoned), together, sum(figures.opt_outs.values())
-        )
-        return CampaignReport(figures.state, total, variants, fold_time)
+        total = VariantFigures("", "", tally(lines, abandoned))
+        return CampaignReport(state, total, variants, fold_time)
 
-    async def campaigns(self) -> tuple[list[CampaignLine], datetime]:
-        """The campaigns that changed last, newest first, and how fresh that is."""
+    async def lines_of(
+        self, states: Sequence[CampaignState]
+    ) -> tuple[list[CampaignLine], datetime]:
+        """What came of campaigns, in their order, and how fresh that is."""
         fold_time = self.fold_time()
-        states, groups = await self._store.campaigns(_CAMPAIGNS)
-        return _lines(states, groups), fold_time
-
-    async def overview(self, where: Where, period: Period) -> Overview:
-        """A period at a glance."""
-        fold_time = self.fold_time()
-        now = where._replace(period=period)
-        before = where._replace(period=period.before())
-        groups = await self._store.days(now)
-        campaigns = sorted(
-            tallies(await self._store.by_campaign(now)).items(), key=lambda c: (-c[1].sent, c[0])
-        )[:10]
-        states = {
-            s.campaign_id: s
-            for s in await self._store.campaign_states([k[0] for k, _ in campaigns])
-        }
-        return Overview(
-            tally(groups),
-            await self._store.people(now),
-            tally(await self._store.days(before)),
-            await self._store.people(before),
-            [(key[0], counted) for key, counted in sorted(tallies(groups).items())],
-            [CampaignLine(states.get(k[0], CampaignState(k[0])), t) for k, t in campaigns if k[0]],
-            fold_time,
-        )
+        ids = tuple(state.campaign_id for state in states)
+        where = Where(filters=(("campaign_id", ids, False),))
+        return _lines(states, await self._store.lines(where, ["campaign_id"])), fold_time
 
     async def funnel(self, where: Where, steps: Sequence[str]) -> tuple[list[int], datetime]:
         """Distinct contacts who came through each step and all before it."""
         fold_time = self.fold_time()
-        return await self._store.steps(where, steps, self._window), fold_time
+        return await self._store.steps(where, steps), fold_time
 
     async def live(self, since: timedelta) -> Live:
         """What happened lately, what came of today's messages, how many contacts there are."""
@@ -343,7 +319,7 @@ class Ledger:
         growth = await self._store.total(list(_GROWTH))
         return Live(
             await self._store.activity(now - since),
-            tally(await self._store.days(Where(period=day_of(now, self.zone)))),
+            tally(await self._store.lines(Where(period=day_of(now, self.zone)), [])),
             sum(_GROWTH[name] * count for name, count in growth.items()),
             fold_time,
         )
@@ -354,10 +330,21 @@ class Ledger:
         return await self._store.segments(self._clock.now() - since), fold_time
 
 
-def _lines(states: Sequence[CampaignState], groups: Sequence[Group]) -> list[CampaignLine]:
-    by_campaign: dict[str, list[Group]] = {}
-    for group in groups:
-        by_campaign.setdefault(group.key[0], []).append(group)
+def _by_any_touch(line: Line) -> Line:
+    counts = line.counts
+    return line._replace(
+        counts=counts._replace(
+            converted=counts.touched,
+            conversions=counts.touches,
+            revenue_micros=counts.touched_revenue_micros,
+        )
+    )
+
+
+def _lines(states: Sequence[CampaignState], lines: Iterable[Line]) -> list[CampaignLine]:
+    by_campaign: dict[str, list[Line]] = {}
+    for line in lines:
+        by_campaign.setdefault(line.key[0], []).append(line)
     return [
         CampaignLine(
             state,

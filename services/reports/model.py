@@ -5,7 +5,7 @@ associative and idempotent: whatever comes late, twice or in another order leads
 Times are milliseconds since 1970 UTC.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple, TypeVar, get_args
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from chassis.failures import Invalid, NotFound
 
 Step = Literal[
     "planned",
+    "held",
     "suppressed",
     "held_out",
     "sent",
@@ -31,7 +32,14 @@ CAMPAIGN_STATES: Final = ("planning", "running", "paused", "completed", "cancell
 ENDED_STATES: Final = ("completed", "cancelled", "stopped")
 ABANDONED_STATES: Final = ("cancelled", "stopped")
 
-C = TypeVar("C", int, tuple[int, str], tuple[int, int], tuple[int, int, str])
+_REACHED: Final[tuple[Step, ...]] = ("delivered", "read", "clicked", "replied")
+_COUNTED: Final[tuple[tuple[Step, ...], ...]] = (
+    ("sent", *_REACHED),
+    ("planned",),
+    ("held", "suppressed", "held_out", "failed", "unknown"),
+)
+
+C = TypeVar("C", int, tuple[int, str], tuple[int, int], tuple[int, int, str], tuple[int, str, bool])
 
 
 class QueryTooLarge(Invalid):
@@ -64,6 +72,34 @@ class MessageFact(msgspec.Struct):
     """When the category was last said, and what it was."""
     cost: tuple[int, int, str] | None = None
     """How sure it is (3 and 4: Meta's own pricing), micros, currency."""
+    pricing: tuple[int, str, bool] | None = None
+    """How late it was said, Meta's `pricing.type`, whether it bills the message."""
+    device: tuple[int, str] | None = None
+    """When it was last clicked, and on what."""
+    propensity: float = 0.0
+    control: str = ""
+    """Of those held out: `hold_out` or `global_control`."""
+
+    @property
+    def reached_time(self) -> int | None:
+        """When it reached the person, by status or as reads, clicks and answers imply."""
+        return self._first(_REACHED)
+
+    @property
+    def counted_time(self) -> int | None:
+        """When it counts: when it was sent, or planned if it never was."""
+        for steps in _COUNTED:
+            if (time := self._first(steps)) is not None:
+                return time
+        return None
+
+    def _first(self, steps: tuple[Step, ...]) -> int | None:
+        times, first = self.times, None
+        for step in steps:
+            time = times.get(step)
+            if time is not None and (first is None or time < first):
+                first = time
+        return first
 
     def merge(self, other: "MessageFact") -> None:
         """Learn what `other` knows of the same message."""
@@ -81,6 +117,73 @@ class MessageFact(msgspec.Struct):
         self.failure = _least(self.failure, other.failure)
         self.category = _greatest(self.category, other.category)
         self.cost = _greatest(self.cost, other.cost)
+        self.pricing = _greatest(self.pricing, other.pricing)
+        self.device = _greatest(self.device, other.device)
+        self.propensity = max(self.propensity, other.propensity)
+        self.control = max(self.control, other.control)
+
+
+class Sale(NamedTuple):
+    """Orders in one currency after a message, within the window of attribution."""
+
+    currency: str
+    conversions: int
+    """Of which it was the last message before."""
+    revenue_micros: int
+    touches: int
+    """Of which it was one of the messages before."""
+    touched_revenue_micros: int
+
+
+class Context(NamedTuple):
+    """Where a message came from, who its contact was when it counts, and what came of it, by other
+    events."""
+
+    trigger_id: str = ""
+    journey_id: str = ""
+    journey_step: str = ""
+    stage: str = ""
+    zone: str = ""
+    device: str = ""
+    segments: tuple[str, ...] = ()
+    opted_out: bool = False
+    """Consent to marketing was withdrawn within 24 h of delivery."""
+    sales: tuple[Sale, ...] = ()
+
+
+class Trait(NamedTuple):
+    """Something said of a contact that holds until something else is said."""
+
+    contact_id: str
+    name: str
+    """`stage`, `zone`, `device`, or `segment:<id>`; `created` and `consent`, which say nothing of
+    messages."""
+    time: int
+    value: str
+    """Of a segment `1` or nothing."""
+
+
+class Origin(NamedTuple):
+    """What starts a message: a trigger that fired, or a step of a journey."""
+
+    occurrence_id: str
+    contact_id: str
+    time: int
+    trigger_id: str
+    journey_id: str
+    journey_step: str
+    cause_event_id: str = ""
+    """The event that made the trigger fire; empty when time did."""
+
+
+class Letter(NamedTuple):
+    """A message that is none of those we sent: of the person, or of the business by other means."""
+
+    contact_id: str
+    letter_id: str
+    time: int
+    phone_number_id: str
+    ours: bool
 
 
 class CampaignFact(msgspec.Struct):
@@ -155,6 +258,8 @@ class Kinship(msgspec.Struct, frozen=True):
     contact_ids: tuple[str, ...]
     change: tuple[int, bool]
     """When that was found out, and whether it was a merge: of the same moment merges are last."""
+    parted_from: str = ""
+    """Of whom they turned out to be no part."""
 
 
 Fact = MessageFact | CampaignFact | OrderFact | Membership | SegmentFact | Withdrawal | Kinship
@@ -171,6 +276,11 @@ class Said(msgspec.Struct):
     name: str
     time: int
     fact: Fact | None = None
+    traits: tuple[Trait, ...] = ()
+    origin: Origin | None = None
+    letter: Letter | None = None
+    conversions: Sequence[tuple[str, OrderFact]] = ()
+    """What it counts as besides, by the definitions of success."""
 
 
 class Period(NamedTuple):
@@ -208,30 +318,61 @@ class Progress(NamedTuple):
     suppressed: bool = False
     held_out: bool = False
 
+    @property
+    def bits(self) -> int:
+        """As one number, the first of them the lowest bit."""
+        return sum(so << place for place, so in enumerate(self))
 
-class Group(NamedTuple):
-    """Messages of the same key that came equally far, for the same reasons."""
 
-    key: tuple[str, ...]
-    progress: Progress
-    gate: str
-    code: int
-    currency: str
+class Counts(NamedTuple):
+    """What messages add up to. All count messages but for conversions, touches and money."""
+
+    planned: int
+    """Intended: every other count of messages is part of this."""
+    sent: int
+    """Accepted by Meta, whatever became of them, or known to have reached somebody."""
+    delivered: int
+    """That reached the person: by status, or implied by a read, answer or tap."""
+    read: int
+    replied: int
+    clicked: int
+    opted_out: int
+    """After which consent to marketing was withdrawn within 24 h of delivery."""
+    blocked: int
+    """Refused because the person stopped the business's marketing (131050)."""
+    failed: int
+    withheld: int
+    """Failed because Meta sends nobody too many (131049) or tries something (130472)."""
+    suppressed: int
+    held_out: int
+    unknown: int
+    pending: int
+    decided: int
+    """On which Meta decided: accepted or refused."""
+    billable: int
+    unpriced: int
+    """Sent, of which Meta has not yet told its pricing."""
     cost_micros: int
-    priced: int
-    """How many of them have Meta's own pricing."""
-    messages: int
+    """Of what was sent and did not fail."""
+    converted: int
+    """That brought an order, by last touch."""
+    conversions: int
+    revenue_micros: int
+    touched: int
+    """That touched an order."""
+    touches: int
+    touched_revenue_micros: int
 
 
-class Sales(NamedTuple):
-    """Orders attributed to the messages of one key."""
+class Line(NamedTuple):
+    """Messages of the same key, and what they add up to; of different gates, codes and currencies
+    there are different lines."""
 
     key: tuple[str, ...]
-    converted: int
-    """Messages that brought an order."""
-    orders: int
-    revenues: Mapping[str, int]
-    """Micros by currency."""
+    gate: str
+    error_code: str
+    currency: str
+    counts: Counts
 
 
 class CampaignState(NamedTuple):
@@ -243,6 +384,10 @@ class CampaignState(NamedTuple):
     audience: int = 0
     change_time: datetime | None = None
     launch_time: datetime | None = None
+
+
+OF_PEOPLE: Final = frozenset({"created", "consent"})
+"""Traits by which people are counted, not messages."""
 
 
 class SegmentState(NamedTuple):

@@ -1,50 +1,30 @@
 """Facts in Postgres: written by merging upserts, read by `queries`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
+from chassis.clock import moment_of
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
 from chassis.tombstones import erased
+from services.reports import contexts, messages
+from services.reports.columns import TIME, upsert
 from services.reports.ledger import Facts
-from services.reports.model import STEPS
+from services.reports.live import pulses
+from services.reports.live.pulse import Pulse
+from services.reports.messages import Known
+from services.reports.model import MessageFact
 from services.reports.queries import Queries
+from services.reports.rollups import Cube, Sums, changes, part
 
-_TIME: Final = "time"
-_REFERENCES: Final = (
-    *("contact_id", "campaign_id", "occurrence_id", "template", "language", "variant"),
-    *("phone_number_id", "market"),
-)
-
-
-def _upsert(
-    table: str, keys: Sequence[str], columns: Mapping[str, str], merges: Sequence[str]
-) -> str:
-    """Write rows given as one array a column; rows in the order of their keys, so that two
-    transactions wait for, not deadlock, each other. Times are given as epoch milliseconds."""
-    names, key = ", ".join(columns), ", ".join(keys)
-    values = ", ".join(
-        f"to_timestamp({name} / 1000.0::float8)" if kind == _TIME else name
-        for name, kind in columns.items()
-    )
-    arrays = ", ".join(
-        f"${n}::{'bigint' if kind == _TIME else kind}[]"
-        for n, kind in enumerate(columns.values(), start=1)
-    )
-    action = f"UPDATE SET {', '.join(merges)}" if merges else "NOTHING"
-    return (
-        f"INSERT INTO {table} AS f ({names}) SELECT {values} FROM unnest({arrays}) AS t ({names})"  # noqa: S608 - names are constants of this module
-        f" ORDER BY {key} ON CONFLICT ({key}) DO {action}"
-    )
+_CUBES: Final = 200_000
+"""As many as are remembered to be stored: some 200 MB."""
 
 
 def _least(*names: str) -> list[str]:
     """The smaller value stays; nothing counts as larger than anything."""
     return [f"{name} = least(f.{name}, excluded.{name})" for name in names]
-
-
-def _greatest(*names: str) -> list[str]:
-    return [f"{name} = greatest(f.{name}, excluded.{name})" for name in names]
 
 
 def _together(relation: str, *names: str) -> list[str]:
@@ -55,80 +35,81 @@ def _together(relation: str, *names: str) -> list[str]:
     return [f"{name} = CASE WHEN {wins} THEN excluded.{name} ELSE f.{name} END" for name in names]
 
 
-_PAIRED: Final = ("suppressed", "failed")
-_PLAIN: Final = tuple(step for step in STEPS if step not in _PAIRED)
-_MESSAGES: Final = _upsert(
-    "message_facts",
-    ["message_id"],
-    {
-        "message_id": "text",
-        **dict.fromkeys(_REFERENCES, "text"),
-        **{f"{step}_time": _TIME for step in STEPS},
-        **{"gate": "text", "fail_code": "int", "category_time": _TIME, "category": "text"},
-        **{"cost_rank": "int", "cost_micros": "bigint", "currency": "text"},
-    },
-    [
-        *_greatest(*_REFERENCES),
-        *_least(*(f"{step}_time" for step in _PLAIN)),
-        *_together("<", "suppressed_time", "gate"),
-        *_together("<", "failed_time", "fail_code"),
-        *_together(">", "category_time", "category"),
-        *_together(">", "cost_rank", "cost_micros", "currency"),
-    ],
-)
-_NAMED_CAMPAIGNS: Final = _upsert("campaign_facts", ["campaign_id"], {"campaign_id": "text"}, [])
-_CAMPAIGNS: Final = _upsert(
+_NAMED_CAMPAIGNS: Final = upsert("campaign_facts", ["campaign_id"], {"campaign_id": "text"}, [])
+_CAMPAIGNS: Final = upsert(
     "campaign_facts",
     ["campaign_id"],
     {
-        **{"campaign_id": "text", "change_time": _TIME, "state_rank": "int", "state": "text"},
-        **{"name": "text", "recipients": "bigint", "launch_time": _TIME},
+        **{"campaign_id": "text", "change_time": TIME, "state_rank": "int", "state": "text"},
+        **{"name": "text", "recipients": "bigint", "launch_time": TIME},
     },
     [
         *_together(">", "change_time", "state_rank", "state", "name", "recipients"),
         *_least("launch_time"),
     ],
 )
-_ORDERS: Final = _upsert(
+_ORDERS: Final = upsert(
     "order_facts",
     ["contact_id", "order_id"],
     {
-        **{"contact_id": "text", "order_id": "text", "order_time": _TIME, "value_time": _TIME},
-        **{"value_micros": "bigint", "currency": "text", "cancel_time": _TIME},
+        **{"contact_id": "text", "order_id": "text", "order_time": TIME, "value_time": TIME},
+        **{"value_micros": "bigint", "currency": "text", "cancel_time": TIME},
     },
     [
         *_least("order_time", "cancel_time"),
         *_together(">", "value_time", "value_micros", "currency"),
     ],
 )
-_WITHDRAWALS: Final = _upsert(
+_CONVERSIONS: Final = upsert(
+    "conversion_facts",
+    ["contact_id", "conversion_id", "order_id"],
+    {
+        **{"contact_id": "text", "conversion_id": "text", "order_id": "text"},
+        **{"order_time": TIME, "value_time": TIME, "value_micros": "bigint"},
+        **{"currency": "text", "cancel_time": TIME},
+    },
+    [
+        *_least("order_time", "cancel_time"),
+        *_together(">", "value_time", "value_micros", "currency"),
+    ],
+)
+_WITHDRAWALS: Final = upsert(
     "withdrawals",
     ["contact_id", "withdraw_time"],
-    {"contact_id": "text", "withdraw_time": _TIME},
+    {"contact_id": "text", "withdraw_time": TIME},
     [],
 )
-_MEMBERSHIPS: Final = _upsert(
+_LETTERS: Final = upsert(
+    "letters",
+    ["contact_id", "letter_id"],
+    {
+        **{"contact_id": "text", "letter_id": "text", "write_time": TIME},
+        **{"phone_number_id": "text", "ours": "boolean"},
+    },
+    [],
+)
+_MEMBERSHIPS: Final = upsert(
     "segment_facts",
     ["contact_id", "segment_id"],
     {
         **{"contact_id": "text", "segment_id": "text"},
-        **{"change_time": _TIME, "version": "int", "member": "boolean"},
+        **{"change_time": TIME, "version": "int", "member": "boolean"},
     },
     _together(">", "change_time", "version", "member"),
 )
-_SEGMENTS: Final = _upsert(
+_SEGMENTS: Final = upsert(
     "segment_names",
     ["segment_id"],
     {
-        **{"segment_id": "text", "change_time": _TIME, "version": "int", "state": "text"},
+        **{"segment_id": "text", "change_time": TIME, "version": "int", "state": "text"},
         **{"name": "text", "display_name": "text"},
     },
     _together(">", "change_time", "version", "state", "name", "display_name"),
 )
-_PEOPLE: Final = _upsert(
+_PEOPLE: Final = upsert(
     "people",
     ["contact_id"],
-    {"contact_id": "text", "change_time": _TIME, "merged": "boolean", "person_id": "text"},
+    {"contact_id": "text", "change_time": TIME, "merged": "boolean", "person_id": "text"},
     _together(">", "change_time", "merged", "person_id"),
 )
 # Whoever became part of somebody else belongs nowhere; nobody says so.
@@ -138,16 +119,16 @@ _LEFT: Final = (
     " WHERE f.contact_id = u.contact_id AND f.member"
     " AND f.change_time < to_timestamp(u.time / 1000.0)"
 )
-_MOVES: Final = _upsert(
+_MOVES: Final = upsert(
     "segment_moves",
     ["segment_id", "hour", "entered"],
-    {"segment_id": "text", "hour": _TIME, "entered": "boolean", "count": "bigint"},
+    {"segment_id": "text", "hour": TIME, "entered": "boolean", "count": "bigint"},
     ["count = f.count + excluded.count"],
 )
-_ACTIVITY: Final = _upsert(
+_ACTIVITY: Final = upsert(
     "activity",
     ["kind", "name", "minute"],
-    {"kind": "text", "name": "text", "minute": _TIME, "count": "bigint"},
+    {"kind": "text", "name": "text", "minute": TIME, "count": "bigint"},
     ["count = f.count + excluded.count"],
 )
 
@@ -155,65 +136,192 @@ _ACTIVITY: Final = _upsert(
 class PostgresStore(Queries):
     """Facts in the schema `reports`."""
 
-    def __init__(self, pool: Pool, effects: Effects) -> None:
+    def __init__(self, pool: Pool, effects: Effects, window: timedelta) -> None:
+        """`window`: how long after delivery an order is attributed."""
         super().__init__(pool)
         self._effects = effects
+        self._window = window
+        self._cubes: dict[int, Cube] = {}
+
+    async def adopt(self, zone: str) -> None:
+        """Have the sums of days be those of a zone."""
+        async with self._pool.acquire(timeout=10) as connection, connection.transaction():
+            await connection.execute("SET LOCAL statement_timeout = '10min'")
+            await messages.adopt(connection, zone)
 
     async def write(
         self, event_ids: Sequence[str], facts: Callable[[Sequence[int]], Facts]
     ) -> None:
         """Fold what events say that were not seen before, given by position, once."""
+        fresh_cubes: dict[int, Cube] = {}
 
         async def work(connection: Connection, fresh: Sequence[int]) -> list[Record]:
             folded = facts(fresh)
             folded.leave_out(await erased(connection, folded.contacts()))
+            pulse = Pulse()
+            sums = await self._messages(connection, folded, pulse)
             await _write(connection, folded)
+            for letter in folded.letters:
+                if not letter.ours:
+                    pulse.add("received", "", letter.time)
+            await pulses.leave(connection, pulse)
+            fresh_cubes.update(await messages.count(connection, sums, self._cubes))
+            await _count(connection, folded)
             return []
 
         await self._effects.apply(event_ids, work)
+        self._remember(fresh_cubes)
+
+    async def _messages(self, connection: Connection, folded: Facts, pulse: Pulse) -> Sums:
+        """Write messages; returns what has to be added to the sums."""
+        before: list[Sums] = []
+        after: list[Sums] = []
+        reached: set[str] = set()
+        pending = folded.messages
+        while pending:  # more than once only if somebody else inserted the same messages meanwhile
+            known = await messages.known(connection, pending)
+            parts = {message_id: part(*one) for message_id, one in known.items()}
+            before += [counted.sums for counted in parts.values()]
+            anew: list[MessageFact] = []
+            for message_id, said in pending.items():
+                if message_id not in known:
+                    anew.append(said)
+                    if said.reached_time is not None:
+                        reached.add(said.contact_id)
+                    continue
+                fact = known[message_id].fact
+                was = (fact.counted_time, fact.occurrence_id, fact.contact_id)
+                touch = fact.reached_time
+                fact.merge(said)
+                if fact.reached_time != touch:
+                    reached.add(fact.contact_id)
+                # Of somebody who was erased nothing is left to look at
+                if (
+                    was != (fact.counted_time, fact.occurrence_id, fact.contact_id)
+                    and said.contact_id
+                ):
+                    anew.append(fact)
+            found = await contexts.contexts(connection, anew)
+            changed = [
+                Known(
+                    fact,
+                    found[fact.message_id]._replace(opted_out=old.opted_out, sales=old.sales)
+                    if fact.message_id in found
+                    else old,
+                )
+                for fact, old in known.values()
+            ]
+            new = [Known(f, found[f.message_id]) for f in anew if f.message_id not in known]
+            new_rows = [(one, part(*one)) for one in new]
+            rows = [(one, part(*one)) for one in changed]
+            added = await messages.add(connection, new_rows)
+            await messages.put(connection, rows)
+            after += [counted.sums for _, counted in rows]
+            after += [counted.sums for one, counted in new_rows if one.fact.message_id in added]
+            for (fact, _), counted in rows:
+                pulse.message(fact, parts[fact.message_id].progress, counted.progress)
+            for (fact, _), counted in new_rows:
+                if fact.message_id in added:
+                    pulse.message(fact, None, counted.progress)
+            pending = {f.message_id: f for f, _ in new if f.message_id not in added}
+        concerned = await contexts.concerned(connection, reached - {""})
+        await contexts.leave(connection, dict.fromkeys(concerned, 0))
+        return changes(before, after)
+
+    async def revise(self, most: int = 200) -> int:
+        """Look again at messages of whose contacts something was said; returns of how many."""
+        fresh_cubes: dict[int, Cube] = {}
+        async with self._pool.acquire(timeout=10) as connection, connection.transaction():
+            starts = await contexts.take(connection, most)
+            if not starts:
+                return 0
+            persons = await contexts.people(connection, starts)
+            earliest: dict[str, int] = {}
+            for contact, time in starts.items():
+                person = persons[contact]
+                earliest[person] = min(time, earliest.get(person, time))
+            since = {contact: moment_of(earliest[p]) for contact, p in persons.items()}
+            known = await messages.since(connection, since)
+            fresh_cubes = await self._again(connection, known, persons)
+        self._remember(fresh_cubes)
+        return len(starts)
+
+    async def _again(
+        self, connection: Connection, known: Mapping[str, Known], persons: Mapping[str, str]
+    ) -> dict[int, Cube]:
+        """Find out anew what other events say of messages; returns cubes that are new."""
+        found = await contexts.contexts(connection, [fact for fact, _ in known.values()])
+        brought = await contexts.outcomes(connection, persons, self._window)
+        before: list[Sums] = []
+        changed: list[Known] = []
+        pulse = Pulse()
+        for message_id, (fact, old) in known.items():
+            opted_out, sales = brought.get(message_id, (False, ()))
+            context = found[message_id]._replace(opted_out=opted_out, sales=sales)
+            if context != old:
+                changed.append(Known(fact, context))
+                before.append(part(fact, old).sums)
+                pulse.context(fact, old, context)
+        rows = [(one, part(*one)) for one in changed]
+        await messages.put(connection, rows)
+        await pulses.leave(connection, pulse)
+        sums = changes(before, (counted.sums for _, counted in rows))
+        return await messages.count(connection, sums, self._cubes)
+
+    def _remember(self, cubes: Mapping[int, Cube]) -> None:
+        """That these are stored, once they are for good."""
+        if len(self._cubes) + len(cubes) > _CUBES:
+            self._cubes.clear()
+        self._cubes.update(cubes)
 
 
 async def _write(connection: Connection, facts: Facts) -> None:
-    """Counters last: their rows are shared by all, so they are locked for the shortest time."""
-
-    async def put(statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        if rows:
-            await connection.execute(statement, *map(list, zip(*rows, strict=True)))
-
-    await put(_MESSAGES, _message_rows(facts))
     named = {m.campaign_id for m in facts.messages.values() if m.campaign_id}
-    await put(_NAMED_CAMPAIGNS, [(i,) for i in named - facts.campaigns.keys()])
-    await put(_CAMPAIGNS, [(c.campaign_id, *c.latest, c.launch) for c in facts.campaigns.values()])
-    await put(
+    await _put(connection, _NAMED_CAMPAIGNS, [(i,) for i in named - facts.campaigns.keys()])
+    await _put(
+        connection,
+        _CAMPAIGNS,
+        [(c.campaign_id, *c.latest, c.launch) for c in facts.campaigns.values()],
+    )
+    await _put(
+        connection,
         _ORDERS,
         [
             (o.contact_id, o.order_id, o.completed, *(o.value or (None, None, None)), o.cancelled)
             for o in facts.orders.values()
         ],
     )
-    await put(_WITHDRAWALS, list(facts.withdrawals))
-    await put(
-        _MEMBERSHIPS, [(m.contact_id, m.segment_id, *m.change) for m in facts.memberships.values()]
+    await _put(
+        connection,
+        _CONVERSIONS,
+        [
+            (*key, o.completed, *(o.value or (None, None, None)), o.cancelled)
+            for key, o in facts.conversions.items()
+        ],
     )
-    await put(_PEOPLE, [(i, *change, who) for i, (change, who) in facts.people.items()])
+    await _put(connection, _WITHDRAWALS, list(facts.withdrawals))
+    await _put(connection, _LETTERS, list(facts.letters))
+    await _put(
+        connection,
+        _MEMBERSHIPS,
+        [(m.contact_id, m.segment_id, *m.change) for m in facts.memberships.values()],
+    )
+    await _put(
+        connection, _PEOPLE, [(i, *change, who) for i, (change, who) in facts.people.items()]
+    )
     if absorbed := [(i, time) for i, ((time, merged), _) in facts.people.items() if merged]:
-        await put(_LEFT, sorted(absorbed))
-    await put(_SEGMENTS, [(s.segment_id, *s.latest) for s in facts.segments.values()])
-    await put(_MOVES, [(*move, count) for move, count in facts.moves.items()])
-    await put(_ACTIVITY, [(*what, count) for what, count in facts.activity.items()])
+        await _put(connection, _LEFT, sorted(absorbed))
+    await _put(connection, _SEGMENTS, [(s.segment_id, *s.latest) for s in facts.segments.values()])
+    await contexts.note(connection, facts.traits, list(facts.origins.values()))
+    await contexts.leave(connection, facts.revised())
 
 
-def _message_rows(facts: Facts) -> list[tuple[Any, ...]]:
-    return [
-        (
-            m.message_id,
-            *(m.contact_id, m.campaign_id, m.occurrence_id, m.template, m.language, m.variant),
-            *(m.phone_number_id, m.market),
-            *(m.times.get(step) for step in STEPS),
-            m.gate and m.gate[1],
-            m.failure and m.failure[1],
-            *(m.category or (None, None)),
-            *(m.cost or (None, None, None)),
-        )
-        for m in facts.messages.values()
-    ]
+async def _count(connection: Connection, facts: Facts) -> None:
+    """Counters last: their rows are shared by all, so they are locked for the shortest time."""
+    await _put(connection, _MOVES, [(*move, count) for move, count in facts.moves.items()])
+    await _put(connection, _ACTIVITY, [(*what, count) for what, count in facts.activity.items()])
+
+
+async def _put(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    if rows:
+        await connection.execute(statement, *map(list, zip(*rows, strict=True)))

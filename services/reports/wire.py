@@ -1,7 +1,6 @@
 """Events as facts: what each event of the log says, in the words of the model."""
 
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import orjson
@@ -9,28 +8,31 @@ from google.protobuf.message import DecodeError
 
 from chassis.failures import FieldInvalid
 from chassis.times import milliseconds
-from merhaba.event.v1 import Event, MessageRef
+from merhaba.event.v1 import ConsentChanged, Event, MessageRef
+from services.reports.amounts import micros
 from services.reports.model import (
     CAMPAIGN_STATES,
     CampaignFact,
     Fact,
     Kind,
     Kinship,
+    Letter,
     Membership,
     MessageFact,
     OrderFact,
+    Origin,
     Said,
     SegmentFact,
     Step,
+    Trait,
     Withdrawal,
 )
 
-_MILLION: Final = 1_000_000
-_MOST_MICROS: Final = 9 * 10**18
 _LATEST_S: Final = 253_402_300_799  # the end of year 9999, beyond which there are no dates
 _VALUES: Final = ("total", "revenue", "value")
 _STEPS: Final[dict[str, Step]] = {
     "message_planned": "planned",
+    "message_held": "held",
     "message_suppressed": "suppressed",
     "message_held_out": "held_out",
     "message_sent": "sent",
@@ -42,7 +44,7 @@ _STEPS: Final[dict[str, Step]] = {
     "message_clicked": "clicked",
     "message_replied": "replied",
 }
-_OUTCOMES: Final = frozenset({*_STEPS, "message_held"})
+_TRAITS: Final = {"zone": "zone", "traits.device": "device"}
 
 
 def event(raw: bytes) -> Event:
@@ -80,24 +82,34 @@ def said(topic: str, event: Event) -> Said | None:
         return None
     time = milliseconds(event.event_time)
     if topic == "message":
-        if name in _OUTCOMES:
+        if name in _STEPS:
             fact = _message(event, name, time)
             if not fact.message_id:
                 return Said(event.event_id, "foreign", name, time)
             return Said(event.event_id, "message", name, time, fact)
         told = _campaign(event, time) if name == "campaign_changed" else None
         return Said(event.event_id, "message", name, time, told)
-    if name in _OUTCOMES:
+    if name in _STEPS:
         return None
     reader = _READERS.get(name)
     fact_of = reader(event, time) if reader else None
     if name == "tracked":
-        return Said(event.event_id, "tracked", event.tracked.name, time, fact_of)
+        traits = _traits(event, name, time)
+        return Said(event.event_id, "tracked", event.tracked.name, time, fact_of, traits)
     if name == "contact_erased" and event.contact_erased.request_id:
         # One for each id that stood for the person: told once, they count as one erasure.
         return Said(f"erasure/{event.contact_erased.request_id}", "contact", name, time)
     kind: Kind = "signal" if topic == "signal" else "contact"
-    return Said(event.event_id, kind, name, time, fact_of)
+    return Said(
+        event.event_id,
+        kind,
+        name,
+        time,
+        fact_of,
+        _traits(event, name, time),
+        _origin(event, name, time),
+        _letter(event, name, time),
+    )
 
 
 def _message(event: Event, name: str, time: int) -> MessageFact:
@@ -114,9 +126,8 @@ def _message(event: Event, name: str, time: int) -> MessageFact:
         ref.phone_number_id,
         ref.market,
         category=(time, ref.category) if ref.category else None,
+        propensity=ref.propensity,
     )
-    if name == "message_held":
-        return fact  # it waits: that it exists is all there is to know
     # "Read" is by status: what a tap or an answer implies is that it was delivered.
     implied_read = name == "message_read" and body.implied
     fact.times = {"delivered" if implied_read else _STEPS[name]: time}
@@ -124,8 +135,13 @@ def _message(event: Event, name: str, time: int) -> MessageFact:
         fact.gate = (time, body.gate)
     elif name == "message_failed":
         fact.failure = (time, body.error.code)
+    elif name == "message_held_out":
+        fact.control = body.group
     elif name in ("message_sent", "message_delivered"):
-        fact.cost = _cost(body, name == "message_delivered")
+        delivered = name == "message_delivered"
+        fact.cost = _cost(body, delivered)
+        if body.HasField("pricing"):
+            fact.pricing = (int(delivered), body.pricing.type, body.pricing.billable)
     return fact
 
 
@@ -156,13 +172,13 @@ def _tracked(event: Event, time: int) -> Fact | None:
     name = event.tracked.name
     if name not in ("order_completed", "order_cancelled"):
         return None
-    properties = _object(event.tracked.properties_json)
-    order_id = str(properties.get("order_id") or event.event_id)
+    told = properties(event.tracked.properties_json)
+    order_id = str(told.get("order_id") or event.event_id)
     if name == "order_cancelled":
         return OrderFact(event.contact_id, order_id, cancelled=time)
-    micros = next((m for key in _VALUES if (m := _micros(properties.get(key))) is not None), None)
-    currency = str(properties.get("currency") or "")[:3].upper()
-    value = None if micros is None else (time, micros, currency)
+    worth = next((m for key in _VALUES if (m := micros(told.get(key))) is not None), None)
+    currency = str(told.get("currency") or "")[:3].upper()
+    value = None if worth is None else (time, worth, currency)
     return OrderFact(event.contact_id, order_id, completed=time, value=value)
 
 
@@ -170,14 +186,102 @@ def _link_clicked(event: Event, time: int) -> Fact | None:
     body = event.link_clicked
     if not body.message_id:
         return None
-    return MessageFact(body.message_id, event.contact_id, body.campaign_id, times={"clicked": time})
+    return MessageFact(
+        body.message_id,
+        event.contact_id,
+        body.campaign_id,
+        times={"clicked": time},
+        device=(time, body.device) if body.device else None,
+    )
 
 
 def _consent_changed(event: Event, time: int) -> Fact | None:
     body = event.consent_changed
-    if body.purpose != "marketing" or body.granted or body.medium not in ("", "whatsapp"):
+    if body.granted or not _of_marketing(body):
         return None
     return Withdrawal(event.contact_id, time)
+
+
+def _of_marketing(body: ConsentChanged) -> bool:
+    return body.purpose == "marketing" and body.medium in ("", "whatsapp")
+
+
+def _traits(event: Event, name: str, time: int) -> tuple[Trait, ...]:
+    """What an event says of its contact besides, by which messages are counted."""
+    who = event.contact_id
+    if name == "stage_changed":
+        return (Trait(who, "stage", time, event.stage_changed.stage),)
+    if name == "segment_entered":
+        return (Trait(who, f"segment:{event.segment_entered.segment_id}", time, "1"),)
+    if name == "segment_left":
+        return (Trait(who, f"segment:{event.segment_left.segment_id}", time, ""),)
+    if name == "contact_created":
+        return (Trait(who, "created", time, "1"), *_changed(event))
+    if name == "consent_changed" and _of_marketing(event.consent_changed):
+        return (Trait(who, "consent", time, _consent(event.consent_changed)), *_changed(event))
+    return _changed(event)
+
+
+def _consent(body: ConsentChanged) -> str:
+    """So that of the same moment the withdrawal is the larger word."""
+    if not body.granted:
+        return "withdrawn"
+    return (
+        f"granted {milliseconds(body.expire_time)}" if body.HasField("expire_time") else "granted"
+    )
+
+
+def _changed(event: Event) -> tuple[Trait, ...]:
+    return tuple(
+        Trait(
+            event.contact_id,
+            _TRAITS[change.name],
+            milliseconds(change.change_time),
+            _text(change.value_json),
+        )
+        for change in event.changes
+        if change.name in _TRAITS
+    )
+
+
+def _origin(event: Event, name: str, time: int) -> Origin | None:
+    """What an event starts, where it starts a message."""
+    if name == "trigger_fired":
+        fired = event.trigger_fired
+        return Origin(
+            fired.occurrence_id or event.event_id,
+            event.contact_id,
+            time,
+            fired.trigger_id,
+            "",
+            "",
+            fired.cause_event_id,
+        )
+    if name == "journey_step_reached" and event.journey_step_reached.campaign_id:
+        step = event.journey_step_reached
+        return Origin(event.event_id, event.contact_id, time, "", step.journey_id, step.step_id)
+    return None
+
+
+def _letter(event: Event, name: str, time: int) -> Letter | None:
+    """A message that somebody wrote. What Meta tells of the time before Merhaba is none."""
+    if name == "message_received":
+        number = event.message_received.phone_number_id
+        return Letter(event.contact_id, event.event_id, time, number, False)
+    echo = event.message_echoed
+    if name == "message_echoed" and not echo.historical:
+        ours = not echo.from_person
+        return Letter(event.contact_id, event.event_id, time, echo.phone_number_id, ours)
+    return None
+
+
+def _text(raw: bytes) -> str:
+    """A text as JSON; empty for what is removed or is none."""
+    try:
+        found = orjson.loads(raw) if raw else ""
+    except orjson.JSONDecodeError:
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def _merged(event: Event, time: int) -> Fact | None:
@@ -187,7 +291,7 @@ def _merged(event: Event, time: int) -> Fact | None:
 
 def _split(event: Event, time: int) -> Fact | None:
     ids = event.contact_split.member_contact_ids
-    return Kinship(event.contact_id, tuple(ids), (time, False))
+    return Kinship(event.contact_id, tuple(ids), (time, False), event.contact_split.from_contact_id)
 
 
 def _entered(event: Event, time: int) -> Fact | None:
@@ -221,21 +325,10 @@ _READERS: Final[dict[str, Callable[[Event, int], Fact | None]]] = {
 }
 
 
-def _object(raw: bytes) -> dict[str, Any]:
+def properties(raw: bytes) -> dict[str, Any]:
     """A JSON object; whatever else a business sends counts as one without properties."""
     try:
         found = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _micros(value: object) -> int | None:
-    """An amount in units of 1/1,000,000; None for what is no amount."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        micros = int((Decimal(str(value)) * _MILLION).to_integral_value())
-    except (InvalidOperation, ValueError, OverflowError):
-        return None
-    return micros if abs(micros) < _MOST_MICROS else None

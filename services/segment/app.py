@@ -16,6 +16,7 @@ from chassis.privacy import Erasures
 from chassis.rpc import channel, server
 from chassis.settings import from_env
 from chassis.streams import Consumer, Watch
+from chassis.webhooks import secrets_of
 from merhaba.profile.v1 import ProfileServiceStub, RegistryServiceStub
 from merhaba.segment.v1 import (
     add_CatalogServiceServicer_to_server,
@@ -30,7 +31,7 @@ from services.segment.attributes import Attributes
 from services.segment.backfill import Backfills
 from services.segment.catalog import Catalog
 from services.segment.catalog_api import CatalogApi
-from services.segment.config import SegmentSettings, attributes_of, events_of, secrets_of
+from services.segment.config import SegmentSettings, attributes_of, events_of
 from services.segment.consumer import GROUP, TOPIC, Ears, Intake
 from services.segment.declarations import Declarations
 from services.segment.declared import Declared

@@ -2,40 +2,32 @@
 
 First what happened before is taken up, contact by contact; an event that comes live as well is
 known by its fingerprint. Then the version comes into force: whoever is touched by an event is
-evaluated at once, all others batch by batch.
+evaluated at once, all others batch by batch, and of those only whoever it makes a difference to is
+written.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import grpc
 import structlog
-from google.protobuf.field_mask_pb2 import FieldMask
 from msgspec.structs import replace
 
+from chassis.ahead import ahead
 from chassis.clock import Clock
-from chassis.times import stamped
 from chassis.transient import keep_at
-from merhaba.profile.v1 import (
-    ContactHistory,
-    ProfileServiceStub,
-    StreamHistoryRequest,
-    StreamHistoryResponse,
-)
-from services.segment import wire
+from merhaba.profile.v1 import ContactHistory, ProfileServiceStub, StreamHistoryResponse
+from services.segment import reading, wire
 from services.segment.membership import Membership
 from services.segment.model import BackfillRecord, Past
 from services.segment.segment_definitions import SegmentDefinitions
 
 _LOOK_EVERY: Final = timedelta(seconds=1)
 _LEASE: Final = timedelta(seconds=60)
-_CONTACTS: Final = 200  # taken up in one transaction
-FACTS: Final = (
-    *("contact_id", "attributes", "traits", "consents", "zone", "language", "stage"),
-    *("continued", "read_time", "state"),
-)
-"""What of a history is looked at besides events."""
+_CONTACTS: Final = 250  # taken up in one transaction
+_NOTE_EVERY: Final = timedelta(milliseconds=500)
 
 _logger = structlog.get_logger()
 
@@ -50,6 +42,21 @@ class Store(Protocol):
     async def save_backfill(self, backfill: BackfillRecord, lease_until: datetime) -> bool:
         """Note its progress; False when it was superseded meanwhile."""
         ...
+
+    async def looked_at(self) -> int:
+        """The latest generation of which it is known that everybody was looked at by its rules."""
+        ...
+
+    async def contact_count(self) -> int:
+        """How many contacts are known."""
+        ...
+
+
+class _Chunk(NamedTuple):
+    """Contacts to take up at once; behind the last of a response, how far that goes."""
+
+    pasts: list[Past]
+    response: StreamHistoryResponse | None
 
 
 class Backfills:
@@ -79,94 +86,129 @@ class Backfills:
         if backfill is None:
             return False
         await self._membership.reload()
-        try:
-            if backfill.phase == "history":
-                taken = await self._take_history(backfill)
-                if taken is None:
+        work = _Work(backfill, self._store, self._clock)
+        if backfill.phase == "history":
+            try:
+                if not await self._take_history(work):
                     return True
-                backfill = taken
-        except grpc.aio.AioRpcError as error:
-            await self._wait(backfill, error)
-            return False
-        await self._take_members(backfill)
+            except grpc.aio.AioRpcError as error:
+                await work.wait(error)
+                return False
+        await self._take_members(work)
         return True
 
-    async def _take_history(self, backfill: BackfillRecord) -> BackfillRecord | None:
-        request = StreamHistoryRequest(
-            cursor=backfill.cursor,
-            names=backfill.names,
-            start_time=stamped(backfill.start_time),
-            read_mask=FieldMask(paths=[*FACTS, *(["events"] if backfill.names else [])]),
-        )
+    async def _take_history(self, work: "_Work") -> bool:
+        """Whether it was not superseded."""
+        if not work.backfill.cursor:
+            names = reading.attributes(work.backfill, self._membership.rules)
+            work.backfill = replace(work.backfill, attributes=names)
+        work.begin()
+        async with aclosing(ahead(self._chunks(work.backfill))) as chunks:
+            async for chunk in chunks:
+                if chunk.pasts:
+                    await self._membership.recall({past.contact_id: past for past in chunk.pasts})
+                if chunk.response is not None and not await work.read(chunk.response):
+                    return False
+        return await work.enter_members()
+
+    async def _chunks(self, backfill: BackfillRecord) -> AsyncGenerator[_Chunk, None]:
+        call = self._profile.StreamHistory(reading.request(backfill))
         parts: list[ContactHistory] = []
-        async for response in self._profile.StreamHistory(request):
-            parts += response.histories
-            if parts and parts[-1].continued:
-                continue  # a cursor is good only between contacts
-            await self._recall(parts)
-            parts = []
-            backfill = self._passed(backfill, response)
-            if not await self._save(backfill):
-                return None
-        backfill = replace(backfill, phase="members", cursor="", failure="")
-        return backfill if await self._save(backfill) else None
+        try:
+            async for response in call:
+                parts += response.histories
+                if parts and parts[-1].continued:
+                    continue  # a cursor is good only between contacts
+                pasts: list[Past] = []
+                for past in joined(parts, self._membership):
+                    if len(pasts) == _CONTACTS:
+                        yield _Chunk(pasts, None)
+                        pasts = []
+                    pasts.append(past)
+                yield _Chunk(pasts, response)
+                parts = []
+        finally:
+            call.cancel()
 
-    def _passed(self, backfill: BackfillRecord, response: StreamHistoryResponse) -> BackfillRecord:
-        return replace(
-            backfill,
-            cursor=response.cursor,
-            passed_count=response.passed_count,
-            total_count=max(response.total_count, response.passed_count),
-            failure="",
-            update_time=self._clock.now(),
-        )
-
-    async def _recall(self, parts: list[ContactHistory]) -> None:
-        batch: dict[str, Past] = {}
-        for past in joined(parts, self._membership):
-            batch[past.contact_id] = past
-            if len(batch) >= _CONTACTS:
-                await self._membership.recall(batch)
-                batch = {}
-        if batch:
-            await self._membership.recall(batch)
-
-    async def _take_members(self, backfill: BackfillRecord) -> None:
-        segment_id, backfill_id = backfill.segment_id, backfill.backfill_id
-        if segment_id and not backfill.cursor:
-            await self._definitions.go_live(segment_id, backfill_id)
-            await self._membership.reload()
-        last: str | None = backfill.cursor
-        while last is not None:
-            last = await self._membership.catch_up(last)
-            backfill = replace(backfill, cursor=last or backfill.cursor)
-            if not await self._save(backfill):
+    async def _take_members(self, work: "_Work") -> None:
+        segment_id, backfill_id = work.backfill.segment_id, work.backfill.backfill_id
+        if not work.backfill.cursor:
+            if segment_id:
+                await self._definitions.go_live(segment_id, backfill_id)
+                await self._membership.reload()
+            total, generation = await self._store.contact_count(), self._membership.rules.generation
+            work.backfill = replace(
+                work.backfill, passed_count=0, total_count=total, generation=generation
+            )
+        work.begin()
+        floor = await self._store.looked_at()
+        while stretch := await self._membership.catch_up(work.backfill.cursor, floor):
+            if not await work.passed(stretch.last, stretch.size):
                 return
         if segment_id:
             await self._definitions.complete(segment_id, backfill_id)
             await self._membership.reload()
-        now = self._clock.now()
-        await self._save(replace(backfill, state="completed", end_time=now))
+        await work.end()
 
-    async def _save(self, backfill: BackfillRecord) -> bool:
-        now = self._clock.now()
-        return await self._store.save_backfill(replace(backfill, update_time=now), now + _LEASE)
 
-    async def _wait(self, backfill: BackfillRecord, error: grpc.aio.AioRpcError) -> None:
+class _Work:
+    """A backfill that is worked on, and how far it has come."""
+
+    def __init__(self, backfill: BackfillRecord, store: Store, clock: Clock) -> None:
+        self.backfill = backfill
+        self._store = store
+        self._clock = clock
+        self._noted = clock.now()
+
+    def begin(self) -> None:
+        """From now on, contacts are passed."""
+        passed, now = self.backfill.passed_count, self._clock.now()
+        self.backfill = replace(self.backfill, phase_time=now, phase_passed_count=passed)
+
+    async def read(self, response: StreamHistoryResponse) -> bool:
+        """Everybody up to here was taken up; False when it was superseded."""
+        return await self._pass(
+            cursor=response.cursor,
+            passed_count=response.passed_count,
+            total_count=max(response.total_count, response.passed_count),
+            failure="",
+        )
+
+    async def enter_members(self) -> bool:
+        """What happened before is taken up; False when it was superseded."""
+        return await self._save(phase="members", cursor="", failure="")
+
+    async def passed(self, contact_id: str, count: int) -> bool:
+        """So many more were looked at, up to this one; False when it was superseded."""
+        passed = self.backfill.passed_count + count
+        total = max(self.backfill.total_count, passed)
+        return await self._pass(cursor=contact_id, passed_count=passed, total_count=total)
+
+    async def end(self) -> None:
+        """It is done."""
+        now, passed = self._clock.now(), self.backfill.passed_count
+        await self._save(state="completed", end_time=now, total_count=passed)
+
+    async def wait(self, error: grpc.aio.AioRpcError) -> None:
         """Profile does not tell; it is asked again, from the beginning if it lost the cursor."""
         code = error.code().name
         _logger.warning("no history from profile", code=code)
-        lost = error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+            self.backfill = replace(self.backfill, cursor="", passed_count=0)
+        failure = f"profile answered {code}; it is asked again"
+        await self._save(_LOOK_EVERY, failure=failure)
+
+    async def _pass(self, **changes: Any) -> bool:
+        """What a crash takes back is done again: so it is enough to note it now and then."""
+        if self._clock.now() - self._noted >= _NOTE_EVERY:
+            return await self._save(**changes)
+        self.backfill = replace(self.backfill, **changes)
+        return True
+
+    async def _save(self, lease: timedelta = _LEASE, **changes: Any) -> bool:
         now = self._clock.now()
-        await self._store.save_backfill(
-            replace(
-                backfill,
-                cursor="" if lost else backfill.cursor,
-                failure=f"profile answered {code}; it is asked again",
-                update_time=now,
-            ),
-            now + _LOOK_EVERY,
-        )
+        self.backfill, self._noted = replace(self.backfill, update_time=now, **changes), now
+        return await self._store.save_backfill(self.backfill, now + lease)
 
 
 def joined(parts: list[ContactHistory], membership: Membership) -> Iterator[Past]:

@@ -27,6 +27,7 @@ from services.segment.triggers import (
     limited,
     once,
 )
+from services.segment.ways import Ways
 
 MOST_KEYS: Final = 1_000
 """Of one trigger and contact, 9 bytes each; of older ones only the same contact's are known, by the
@@ -50,6 +51,11 @@ class Cancelled(NamedTuple):
 class Causing:
     """Collects what triggers make of one contact's walk."""
 
+    __slots__ = (
+        *("_contact_id", "_max_age", "_now", "_oldest", "_own", "_rules", "_state", "_ways"),
+        *("cancelled", "deeds", "occurrences", "weighed"),
+    )
+
     def __init__(
         self,
         rules: Rules,
@@ -57,11 +63,11 @@ class Causing:
         state: ContactState,
         now: int,
         oldest_cause: int,
-        start: Callable[[Start, int, Happening | None], str],
+        ways: Ways,
     ) -> None:
         """What was older when it was accepted than `oldest_cause` is now causes nothing: so an
-        import of history does not. What fell due while nobody looked does. `start` puts the contact
-        into a journey and returns why not, if it does not."""
+        import of history does not. What fell due while nobody looked does. The contact's `ways`
+        are where journeys start."""
         self.occurrences: list[Occurrence] = []
         self.deeds: list[Deed] = []
         self.cancelled: list[Cancelled] = []
@@ -75,7 +81,7 @@ class Causing:
         self._max_age = now - oldest_cause
         looked = self._own.walked if state.clock else now
         self._oldest = min(looked, now) - self._max_age
-        self._start = start
+        self._ways = ways
 
     def cause(
         self,
@@ -106,6 +112,8 @@ class Causing:
 
     def happened(self, since: int, until: int) -> None:
         """Something changed at `since`, or time passed to it: what waits may be cancelled."""
+        if not self._own.waiting:
+            return
         for occurrence_id in list(self._own.waiting):
             self._watch(occurrence_id, since, until)
 
@@ -231,8 +239,9 @@ class Causing:
             deed = deed_of(trigger, occurrence)
             if deed is not None and isinstance(deed.action, StartAction):
                 order = Start(deed.action.journey_id, occurrence_id, occurrence.parameters)
-                if refused := self._start(order, why.instant, happening):
-                    occurrence = failed(occurrence, refused)
+                started = self._ways.start(order, why.instant, happening)
+                if started.reason:
+                    occurrence = failed(occurrence, started.reason)
             elif deed is not None:
                 self.deeds.append(deed)
         self.occurrences.append(occurrence)

@@ -1,14 +1,13 @@
 """Settings of this service."""
 
-from typing import Annotated, Final
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
 from chassis.settings import ServiceSettings
+from chassis.webhooks import secrets_of
 from services.segment.vocabulary import registry
-
-_SHORTEST_SECRET: Final = 16
 
 
 class SegmentSettings(ServiceSettings):
@@ -78,18 +77,6 @@ class SegmentSettings(ServiceSettings):
 def events_of(text: str) -> list[str]:
     """The names in a comma-separated list."""
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def secrets_of(text: str) -> dict[str, str]:
-    """Names with secrets, of `name:secret,name:secret`. Raises ValueError when it is something
-    else; it tells no secret."""
-    found: dict[str, str] = {}
-    for number, one in enumerate(events_of(text), 1):
-        name, colon, secret = one.partition(":")
-        if not colon or not name or len(secret) < _SHORTEST_SECRET:
-            raise ValueError(f"number {number}: write it as name:secret, of at least 16 characters")
-        found[name] = secret
-    return found
 
 
 def attributes_of(text: str) -> dict[str, str]:

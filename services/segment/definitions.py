@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
@@ -50,6 +51,8 @@ class Catalogue:
     contacts: bool
     """Whether there is anybody yet."""
     journeys: Mapping[str, JourneyRecord] = field(default_factory=dict)
+    everybody: bool = False
+    """Whether of everybody there is kept what rules in force look at."""
 
 
 @dataclass(slots=True)
@@ -152,6 +155,15 @@ class Sources:
             return self._compiler.compile(source)
         except ExpressionError:
             return None
+
+    def kept(self, catalogue: Catalogue) -> frozenset[str] | None:
+        """Attributes that are kept of everybody, as segments in force look at them; None as long as
+        there may be somebody of whom nothing is kept."""
+        if not catalogue.everybody:
+            return None
+        live = [one for one in catalogue.segments.values() if one.state != "archived"]
+        rules = [self.rule(one.live_expression) for one in live if one.live_version]
+        return frozenset(name for rule in rules if rule for name in rule.attributes)
 
     def places(self, source: str) -> frozenset[str]:
         """The places that a segment's source names."""
@@ -271,9 +283,11 @@ def backfill_of(
     expressions: Sequence[Expression],
     now: datetime,
     besides: Mapping[str, History] | None = None,
+    kept: AbstractSet[str] | None = None,
 ) -> BackfillRecord:
     """The computation that what the expressions look at makes necessary, and what is needed of
-    events besides."""
+    events besides. `kept`: attributes that need not be read again, where those who are in nobody's
+    history are known all the same; None: everything is read of everybody."""
     histories = [*(one.history for one in expressions), besides or {}]
     needs = [need for history in histories for need in history.values()]
     windows = [window_of(need) for need in needs]
@@ -281,14 +295,19 @@ def backfill_of(
     if windows and None not in windows:
         longest = max(window for window in windows if window is not None)
         start = now - timedelta(milliseconds=longest) - _LATENESS
+    names = tuple(sorted({name for history in histories for name in history}))
+    attributes: tuple[str, ...] | None = None
+    if kept is not None:
+        looked_at = {name for one in expressions for name in one.attributes}
+        attributes = tuple(sorted(looked_at - kept))
     return BackfillRecord(
         backfill_id=fresh_id("bf"),
         segment_id=segment_id,
         segment_version=version,
-        names=tuple(sorted({name for history in histories for name in history})),
+        names=names,
         start_time=start,
         state="running",
-        phase="history",
+        phase="history" if names or attributes is None or attributes else "members",
         cursor="",
         passed_count=0,
         total_count=0,
@@ -296,6 +315,8 @@ def backfill_of(
         failure="",
         create_time=now,
         update_time=now,
+        attributes=attributes,
+        whole=kept is None,
     )
 
 

@@ -216,11 +216,24 @@ class DefinitionsStore:
         )
         return None if row is None else _backfill(row)
 
+    async def looked_at(self) -> int:
+        """The latest generation of which it is known that everybody was looked at by its rules."""
+        found: int = await self._pool.fetchval(
+            "SELECT coalesce(max(generation), 0) FROM backfills WHERE state = 'completed'"
+        )
+        return found
+
+    async def contact_count(self) -> int:
+        """How many contacts are known."""
+        found: int = await self._pool.fetchval("SELECT count(*) FROM contact_states")
+        return found
+
     async def save_backfill(self, backfill: BackfillRecord, lease_until: datetime) -> bool:
         """Note its progress; False when it was superseded meanwhile."""
         status = await self._pool.execute(
             "UPDATE backfills SET state = $2, phase = $3, cursor = $4, passed_count = $5,"
             " total_count = $6, failure = $7, update_time = $8, end_time = $9, lease_time = $10,"
+            " attributes = $11, generation = $12, phase_time = $13, phase_passed_count = $14,"
             " member_count = (SELECT count(*) FROM memberships m WHERE $2 = 'completed'"
             " AND m.segment_id = backfills.segment_id)"
             " WHERE backfill_id = $1 AND state = 'running'",
@@ -234,6 +247,10 @@ class DefinitionsStore:
             backfill.update_time,
             backfill.end_time,
             lease_until,
+            backfill.attributes,
+            backfill.generation,
+            backfill.phase_time,
+            backfill.phase_passed_count,
         )
         return status == "UPDATE 1"
 
@@ -242,6 +259,9 @@ async def _catalogue(connection: Connection, generation: int) -> Catalogue:
     segments = await connection.fetch(f"SELECT {_SEGMENT} FROM segments")  # noqa: S608 - fixed names
     triggers = await connection.fetch("SELECT trigger FROM triggers")
     contacts: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM contact_states)")
+    everybody: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM backfills WHERE whole AND state = 'completed')"
+    )
     records = [_triggers.decode(row["trigger"]) for row in triggers]
     return Catalogue(
         generation,
@@ -249,6 +269,7 @@ async def _catalogue(connection: Connection, generation: int) -> Catalogue:
         {record.definition.trigger_id: record for record in records},
         contacts,
         await journey_rows.all_of_them(connection),
+        everybody,
     )
 
 
@@ -327,4 +348,5 @@ async def _supersede(connection: Connection, segment_id: str) -> None:
 
 
 def _backfill(row: asyncpg.Record) -> BackfillRecord:
-    return BackfillRecord(**{**dict(row), "names": tuple(row["names"])})
+    attributes = None if row["attributes"] is None else tuple(row["attributes"])
+    return BackfillRecord(**{**dict(row), "names": tuple(row["names"]), "attributes": attributes})

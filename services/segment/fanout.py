@@ -69,10 +69,12 @@ class Look(NamedTuple):
     last_time: int
 
 
-def looks_of(happening: Happening, names: frozenset[str]) -> Iterator[Look]:
+def looks_of(happening: Happening, names: frozenset[str]) -> Iterable[Look]:
     """The items that a contact looked at by an event, if it is one of these."""
-    if happening.name not in names:
-        return
+    return _looks(happening) if happening.name in names else ()
+
+
+def _looks(happening: Happening) -> Iterator[Look]:
     products = happening.properties.get("products")
     lines = products[:_MOST_ITEMS] if isinstance(products, list) else []
     ids = {

@@ -2,7 +2,7 @@
 
 A fanout is done for everybody up to its cursor. A batch that was done and not noted, or during
 which somebody became part of another, is done once more: what an item's change causes is known by
-its ids, and weather that is told again is the same.
+its ids, and weather that is told again is the same. The next batch is read while one is worked on.
 Long ones take turns with others.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, groupby
 from operator import attrgetter
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from chassis.clock import Clock
 from chassis.transient import keep_at
@@ -35,10 +35,19 @@ Read = Callable[[Rules], Sequence[Happening]]
 _LOOK_EVERY: Final = timedelta(milliseconds=500)
 _LEASE: Final = timedelta(seconds=60)
 _BATCH: Final = 4_000
-_PART: Final = 250  # in one transaction
+_PART: Final = 500  # in one transaction
 _AT_ONCE: Final = 4
 """Parts of a batch that are worked on: one decides while others wait for the database."""
-_TURN: Final = 5  # batches
+_TURN: Final = 10  # batches
+
+
+class _Batch(NamedTuple):
+    """The next of those whom a fanout concerns."""
+
+    last: str | None
+    """None: there are no more."""
+    parts: Sequence[Read] = ()
+    remembered: bool = False
 
 
 class Store(Protocol):
@@ -88,37 +97,59 @@ class Fanouts:
         record = await self._store.claim(self._clock.now(), _LEASE)
         if record is None:
             return False
-        for _ in range(_TURN):
-            last = await self._batch(record)
-            if last is None:
-                await self._store.end(record, self._clock.now())
-                return True
-            if not await self._store.advance(record, last, self._clock.now() + _LEASE):
-                break
-            record = record._replace(cursor=last)
-        await self._store.release(record, self._clock.now())
+        try:
+            async with asyncio.TaskGroup() as group:
+                over = await self._turn(record, group)
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
+        note = self._store.end if over else self._store.release
+        await note(record, self._clock.now())
         return True
 
-    async def _batch(self, record: FanoutRecord) -> str | None:
-        """Do it for the next; returns the last of them, None when there are no more."""
+    async def _turn(self, record: FanoutRecord, group: asyncio.TaskGroup) -> bool:
+        """Do it for some batches; returns whether there are no more."""
+        free = asyncio.Semaphore(_AT_ONCE)
+
+        async def tell(part: Read, remembered: bool) -> None:
+            async with free:
+                await self._membership.process(part, remembered, make=False)
+
+        async def done() -> bool:
+            await asyncio.gather(*telling)
+            return await self._store.advance(record, cursor, self._clock.now() + _LEASE)
+
+        cursor, telling = record.cursor, list[asyncio.Task[None]]()
+        for _ in range(_TURN):
+            batch = await self._batch(record, cursor)
+            following = [group.create_task(tell(one, batch.remembered)) for one in batch.parts]
+            if telling and not await done():
+                return False
+            if batch.last is None:
+                return True
+            cursor, telling = batch.last, following
+        await done()
+        return False
+
+    async def _batch(self, record: FanoutRecord, cursor: str) -> _Batch:
+        """Those behind a cursor."""
         match record.fanout:
             case ItemFanout():
-                return await self._tell_lookers(record, record.fanout)
+                return await self._lookers(record, record.fanout, cursor)
             case WeatherFanout():
-                return await self._tell_weather(record, record.fanout)
+                return await self._there(record.fanout, cursor)
 
-    async def _tell_lookers(self, record: FanoutRecord, fanout: ItemFanout) -> str | None:
+    async def _lookers(self, record: FanoutRecord, fanout: ItemFanout, cursor: str) -> _Batch:
         rules = self._membership.rules
         triggers = [rules.triggers[i] for i in fanout.trigger_ids if i in rules.triggers]
         found = [one.definition.cause for one in triggers]
         causes = [cause for cause in found if isinstance(cause, CatalogCause)]
         if not causes:
-            return None
+            return _Batch(None)
         # An occurrence is known by its id, and once is enough: that needs not be remembered
         counted = any(_counts(one) for one in triggers)
         names = sorted({name for cause in causes for name in cause.event_names})
         since = fanout.time - max(cause.within for cause in causes)
-        looks = await self._store.looks(fanout.subject, names, since, record.cursor, _BATCH)
+        looks = await self._store.looks(fanout.subject, names, since, cursor, _BATCH)
         people = [list(own) for _, own in groupby(looks, attrgetter("contact_id"))]
         if len(looks) == _BATCH and len(people) > 1:
             people.pop()  # there may be more of the last one
@@ -126,32 +157,18 @@ class Fanouts:
         def tell(part: Sequence[list[Look]]) -> Read:
             return lambda rules: list(concerned(rules, record, chain.from_iterable(part)))
 
-        await self._process([tell(part) for part in _parts(people)], counted)
-        return people[-1][0].contact_id if people else None
+        last = people[-1][0].contact_id if people else None
+        return _Batch(last, [tell(part) for part in _parts(people)], counted)
 
-    async def _tell_weather(self, record: FanoutRecord, fanout: WeatherFanout) -> str | None:
-        contact_ids = await self._store.there(fanout.cell, record.cursor, _BATCH)
+    async def _there(self, fanout: WeatherFanout, cursor: str) -> _Batch:
+        contact_ids = await self._store.there(fanout.cell, cursor, _BATCH)
         told = [weather_told(one, fanout.weather, fanout.time) for one in contact_ids]
 
         def tell(part: Sequence[Happening]) -> Read:
             return lambda _: part
 
-        await self._process([tell(part) for part in _parts(told)], remembered=False)
-        return contact_ids[-1] if contact_ids else None
-
-    async def _process(self, parts: Sequence[Read], remembered: bool = True) -> None:
-        free = asyncio.Semaphore(_AT_ONCE)
-
-        async def process(part: Read) -> None:
-            async with free:
-                await self._membership.process(part, remembered, make=False)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for part in parts:
-                    group.create_task(process(part))
-        except ExceptionGroup as several:
-            raise several.exceptions[0] from None
+        last = contact_ids[-1] if contact_ids else None
+        return _Batch(last, [tell(part) for part in _parts(told)])
 
 
 def _counts(trigger: TriggerRule) -> bool:

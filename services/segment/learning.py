@@ -20,13 +20,15 @@ _MAX_ATTRIBUTES: Final = 500
 class Learning:
     """Puts what happened into the facts of one contact."""
 
-    def __init__(self, rules: Rules, state: ContactState) -> None:
+    __slots__ = ("_rules", "_state", "_touched", "dated", "grown")
+
+    def __init__(self, rules: Rules, state: ContactState, touched: set[Name]) -> None:
+        """`touched` is told what changed."""
         self._rules = rules
         self._state = state
+        self._touched = touched
         self.grown: set[str] = set()
         """Events that were added."""
-        self.touched: set[Name] = set()
-        """What changed since journeys were looked at."""
         self.dated: set[str] = set()
         """Attributes that are others, by which moments go."""
 
@@ -66,7 +68,7 @@ class Learning:
             before = facts.attributes.get(name)
             if value == before:
                 continue
-            self.touched.add(("attributes", name))
+            self._touched.add(("attributes", name))
             affected |= self._rules.index.by_attribute(name, before, value, facts.attributes)
             if value is None:
                 del facts.attributes[name]
@@ -87,7 +89,7 @@ class Learning:
             state.agreements[consent.purpose] = Agreement(consent.time, granted, consent.expire)
             if facts.consents.get(consent.purpose, False) != granted:
                 agreed.append(consent.purpose)
-                self.touched.add(("consents", consent.purpose))
+                self._touched.add(("consents", consent.purpose))
             facts.consents[consent.purpose] = granted
         return affected | self._rules.index.affected(consents=agreed) if agreed else affected
 
@@ -96,7 +98,7 @@ class Learning:
         timeline = self._state.facts.timelines.get(name)
         self._state.changed = True
         self.grown.add(name)
-        self.touched.add(("events", name))
+        self._touched.add(("events", name))
         if timeline is not None and timeline.times and time <= timeline.times[-1]:
             at = bisect_left(timeline.times, time)
             while at < len(timeline.times) and timeline.times[at] == time:

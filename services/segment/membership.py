@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from operator import attrgetter
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from chassis.clock import Clock, milliseconds_of
 from services.segment.journeys.model import Journeys
@@ -21,16 +21,26 @@ from services.segment.rules import Compiler, Rules
 from services.segment.state import ContactState
 from services.segment.timeline import Walk
 from services.segment.triggers import deed_of, fired, withheld
+from services.segment.unmoved import Unmoved
 
 LATE: Final = 60_000
 """How long (ms) after a merge something may still come under the id that was absorbed."""
 _TIME: Final = attrgetter("time")
 BATCH: Final = 500
 """Contacts or occurrences handled in one transaction when time has come."""
+SCAN: Final = 1_000
+"""Contacts looked at in one transaction when rules are new."""
 
 
 class RulesChanged(Exception):
     """The definitions are of another generation than those that were used: load them again."""
+
+
+class Stretch(NamedTuple):
+    """Contacts that stand side by side."""
+
+    last: str
+    size: int
 
 
 States = Mapping[str, ContactState]
@@ -75,11 +85,20 @@ class Store(Protocol):
         """Decide on contacts whose time has come; returns how many they were."""
         ...
 
+    async def recall(self, generation: int, contact_ids: Collection[str], decide: Decide) -> None:
+        """Decide on contacts, whether they are known or not."""
+        ...
+
     async def apply_from(
-        self, generation: int, after: str, limit: int, decide: Decide
-    ) -> str | None:
-        """Decide on contacts behind `after`, in order of id, that other rules were applied to
-        last; returns the last id, None at the end."""
+        self,
+        generation: int,
+        after: str,
+        limit: int,
+        stays: Callable[[ContactState], bool],
+        decide: Decide,
+    ) -> Stretch | None:
+        """Decide on contacts behind `after`, in order of id, except those that other rules leave
+        as they are; returns how far that goes, None at the end."""
         ...
 
     async def sweep(self, generation: int, sweep: Sweep, limit: int, decide: Decide) -> bool:
@@ -127,10 +146,13 @@ def decide(
     waiting: dict[str, list[Happening]] = {}
 
     def walk(contact_id: str) -> Walk:
-        if contact_id not in walks:
-            state = known.setdefault(contact_id, ContactState())
-            walks[contact_id] = Walk(rules, contact_id, state, now, oldest_cause)
-        return walks[contact_id]
+        walked = walks.get(contact_id)
+        if walked is None:
+            state = known.get(contact_id)
+            if state is None:
+                state = known[contact_id] = ContactState()
+            walked = walks[contact_id] = Walk(rules, contact_id, state, now, oldest_cause)
+        return walked
 
     def flush(contact_id: str) -> None:
         if own := waiting.pop(contact_id, None):
@@ -382,7 +404,7 @@ class Membership:
                 return pass_time(rules, states, now, now - self._max_age, past)
 
             try:
-                await self._store.apply(rules.generation, (), [list(past)], decided)
+                await self._store.recall(rules.generation, past.keys(), decided)
             except RulesChanged:
                 await self.reload()
             else:
@@ -425,8 +447,9 @@ class Membership:
             except RulesChanged:
                 await self.reload()
 
-    async def catch_up(self, after: str) -> str | None:
-        """Bring a batch of contacts behind `after` up to the rules; returns the last id."""
+    async def catch_up(self, after: str, floor: int) -> Stretch | None:
+        """Bring a batch of contacts behind `after` up to the rules, those to whom these make a
+        difference; returns how far that goes, None at the end. `floor`: as for `Unmoved`."""
         while True:
             rules, now = self.rules, self.now
 
@@ -435,8 +458,9 @@ class Membership:
             ) -> Outcome:
                 return pass_time(rules, states, now, now - self._max_age)
 
+            stays = Unmoved(rules, now, floor).stays
             try:
-                return await self._store.apply_from(rules.generation, after, BATCH, decided)
+                return await self._store.apply_from(rules.generation, after, SCAN, stays, decided)
             except RulesChanged:
                 await self.reload()
 

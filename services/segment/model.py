@@ -4,7 +4,7 @@ All times are ints, milliseconds since 1970 UTC, as in the expression language.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -144,7 +144,7 @@ class TriggerDefinition(msgspec.Struct, frozen=True):
     """Whether it is caused; else only what waits since before an edit is of this version."""
 
 
-class Occurrence(msgspec.Struct, frozen=True):
+class Occurrence(msgspec.Struct, frozen=True, omit_defaults=True):
     """One time that a trigger was caused for one contact."""
 
     occurrence_id: str
@@ -246,6 +246,33 @@ class BackfillRecord(msgspec.Struct, frozen=True):
     create_time: datetime
     update_time: datetime
     end_time: datetime | None = None
+    attributes: tuple[str, ...] | None = None
+    """Those that are read; None: all that rules look at when it begins."""
+    whole: bool = True
+    """It reads of everybody what all rules look at; else only of whom it finds something that was
+    not kept before."""
+    generation: int = 0
+    """Of the rules by which everybody is looked at, at least."""
+    phase_time: datetime | None = None
+    """Since when it works at the phase without a pause."""
+    phase_passed_count: int = 0
+    """Contacts that were passed before that."""
+
+    @property
+    def contacts_per_s(self) -> float:
+        """Its pace in this phase; 0 while nobody knows."""
+        if self.phase_time is None or self.update_time <= self.phase_time:
+            return 0.0
+        passed = self.passed_count - self.phase_passed_count
+        return passed / (self.update_time - self.phase_time).total_seconds()
+
+    @property
+    def remaining(self) -> timedelta | None:
+        """How long the phase takes at that pace; None when it does not run, or nobody knows."""
+        if self.state != "running" or not self.contacts_per_s:
+            return None
+        left = max(self.total_count - self.passed_count, 0)
+        return timedelta(seconds=left / self.contacts_per_s)
 
 
 class Sweep(NamedTuple):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from services.segment import cron
+from chassis import cron
 from services.segment.causes import DateCause, ScheduleCause, SeasonCause
 
 _TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")

@@ -1,6 +1,6 @@
 """The contract's nouns from what is kept, and back."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import orjson
@@ -129,7 +129,18 @@ def backfill(record: model.BackfillRecord) -> Backfill:
         create_time=stamped(record.create_time),
         update_time=stamped(record.update_time),
         end_time=stamped(record.end_time),
+        phase=Backfill.Phase.Value(f"PHASE_{record.phase.upper()}"),
+        contacts_per_second=record.contacts_per_s,
+        remaining_duration=_duration(record.remaining),
     )
+
+
+def _duration(span: timedelta | None) -> Duration | None:
+    if span is None:
+        return None
+    found = Duration()
+    found.FromTimedelta(span)
+    return found
 
 
 def ready_definition(given: ready.Ready, language: str) -> SegmentDefinition:

@@ -134,6 +134,8 @@ async def _insert(
     first = {one.occurrence_id: one for one in reversed(occurrences)}
     rows = await connection.fetch(
         # One that was there before may be another contact's by now, or of who became this one.
+        # Nobody else can be making the same, for who does holds the state of whom its id names; so
+        # no ON CONFLICT, which would cost a quarter more.
         # OFFSET 0: looked up by the index, row by row. A join would read the whole table, by a
         # plan that was made when it was empty.
         "INSERT INTO occurrences (contact_id, occurrence_id, trigger_id, trigger_version, state,"
@@ -145,8 +147,7 @@ async def _insert(
         " (SELECT FROM occurrences o WHERE o.occurrence_id = n.occurrence_id OFFSET 0)"
         " AND (shared IS NULL OR NOT EXISTS (SELECT FROM occurrences o"
         " WHERE o.contact_id = n.contact_id AND o.shared_cause = n.shared"
-        " AND o.trigger_id = n.trigger_id OFFSET 0))"
-        " ON CONFLICT DO NOTHING RETURNING occurrence_id",
+        " AND o.trigger_id = n.trigger_id OFFSET 0)) RETURNING occurrence_id",
         [one.contact_id for one in first.values()],
         list(first),
         [one.trigger_id for one in first.values()],

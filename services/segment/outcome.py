@@ -10,6 +10,7 @@ from services.segment.actions import Deed
 from services.segment.causing import Cancelled
 from services.segment.fanout import Look
 from services.segment.journeys.model import InstanceRecord, Reached, Visit
+from services.segment.journeys.trail import Trail
 from services.segment.model import Happening, Occurrence, Spot, Transition
 from services.segment.stages import Move
 from services.segment.state import ContactState
@@ -63,7 +64,15 @@ class Outcome:
             self.stages[walked.contact_id] = walked.stage
         self.moves += walked.moves
         walked.moves = []
-        trail = walked.journeys.trail
+        if walked.ways.trail is not None:
+            self._follow(walked.ways.trail)
+        self.looks += walked.looks
+        walked.looks = []
+        self.refused |= walked.refused
+        if walked.spot is not None:
+            self.spots[walked.contact_id] = walked.spot
+
+    def _follow(self, trail: Trail) -> None:
         for instance_id, record in trail.records.items():
             before = self.instances.get(instance_id)
             started = record.started or (before is not None and before.started)
@@ -72,11 +81,6 @@ class Outcome:
         self.reached += trail.reached
         self.deeds += trail.deeds
         trail.records, trail.visits, trail.reached, trail.deeds = {}, [], [], []
-        self.looks += walked.looks
-        walked.looks = []
-        self.refused |= walked.refused
-        if walked.spot is not None:
-            self.spots[walked.contact_id] = walked.spot
 
     def hand_over(self, absorbed: str, contact_id: str) -> None:
         """What followed for a contact is another's, whose part it became."""

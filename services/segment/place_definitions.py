@@ -51,6 +51,6 @@ class PlaceDefinitions:
             elif moved & rule.places:
                 backfill = backfill_of(one.segment_id, one.version, [rule], now)
                 if one.state == "active":
-                    backfill = replace(backfill, phase="members")
+                    backfill = replace(backfill, phase="members", whole=False)
                 find_anew(edit, one, backfill)
         return edit

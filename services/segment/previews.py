@@ -23,12 +23,12 @@ from merhaba.segment.v1 import (
     PreviewWarning,
 )
 from services.segment import wire
-from services.segment.backfill import FACTS
 from services.segment.definitions import Catalogue, backfill_of, segment_of, window_of
 from services.segment.definitions_store import DefinitionsStore
 from services.segment.estimate import Estimate
 from services.segment.failures import ExpressionInvalid, SegmentCycle, ServiceUnavailable
 from services.segment.model import SegmentDefinition
+from services.segment.reading import FACTS
 from services.segment.rules import Compiler, Rules
 from services.segment.segment_definitions import SegmentDefinitions
 from services.segment.state import ContactState

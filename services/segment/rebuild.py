@@ -14,9 +14,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from chassis.clock import Clock
 from chassis.transient import keep_at
 from merhaba.profile.v1 import ContactHistory, ProfileServiceStub, StreamHistoryRequest
-from services.segment.backfill import FACTS, joined
+from services.segment.backfill import joined
 from services.segment.membership import Membership
 from services.segment.model import Past
+from services.segment.reading import FACTS
 
 _LOOK_EVERY: Final = timedelta(seconds=1)
 _BATCH: Final = 100

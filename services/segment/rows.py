@@ -78,14 +78,39 @@ def state_of(data: bytes) -> ContactState:
     return ContactState.from_bytes(data) if data else ContactState()
 
 
-async def write(connection: Connection, outcome: Outcome, dues: list[int]) -> list[Record]:
-    """Write what a batch changes; returns what follows, and adds what is due to `dues`."""
+class Overtaken(Exception):
+    """Somebody else made a contact that was not known: look again."""
+
+
+async def insert(connection: Connection, states: Mapping[str, ContactState]) -> None:
+    """Write contacts that were not known; raises `Overtaken`, and the transaction is to end."""
+    if not states:
+        return
+    ids = sorted(states)
+    made = [states[one] for one in ids]
+    status = await connection.execute(
+        "INSERT INTO contact_states (contact_id, next_time, generation, state)"
+        " SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[])"
+        " ON CONFLICT DO NOTHING",
+        ids,
+        [state.next_due() for state in made],
+        [state.generation for state in made],
+        [state.to_bytes() for state in made],
+    )
+    if int(status.split()[-1]) < len(ids):
+        raise Overtaken
+
+
+async def write(
+    connection: Connection, outcome: Outcome, dues: list[int], made: Collection[str] = ()
+) -> list[Record]:
+    """Write what a batch changes; returns what follows, and adds what is due to `dues`. `made`:
+    whose states were written already."""
     if outcome.transitions:
         await stays.keep(connection, outcome.transitions)
     if outcome.gone:
         await _forget(connection, outcome)
-    if outcome.states:
-        ids = sorted(outcome.states)
+    if ids := sorted(outcome.states.keys() - made):
         states = [outcome.states[one] for one in ids]
         next_times = [state.next_due() for state in states]
         dues += [due for due in next_times if due is not None]

@@ -43,6 +43,7 @@ _ABOUT_PEOPLE: Final = frozenset(
     }
 )
 _EVENT: Final = re.compile(r"\bevent\b")
+_BY_TIME: Final = (ScheduleCause, DateCause, SeasonCause, WeatherCause, CatalogCause)
 _WEATHER_AGE: Final = 7 * 86_400_000
 _LOCAL: Final = "localTime().year > 0"  # always so, and asked again whenever the zone changes
 _ALWAYS: Final = frozenset({"stage", "zone"})
@@ -105,6 +106,14 @@ class TriggerRule:
     cancel: Expression | None
     key: Expression | None
     action: ActionRule
+    event_name: str | None
+    """The event that causes it; None where there is none."""
+    by_time: bool
+    """Whether no event of the contact's causes it."""
+    yearly: bool
+    """Whether its causes are one for each year, whoever the contact was before."""
+    cancel_names_event: bool
+    """Whether the cancel condition looks at the causing event."""
 
     def caused_by(self, properties: Mapping[str, Any]) -> bool:
         """Whether an event of its name, with these properties, is its cause."""
@@ -116,11 +125,6 @@ class TriggerRule:
                 )
             case _:
                 return True
-
-    @property
-    def cancel_names_event(self) -> bool:
-        """Whether the cancel condition looks at the causing event."""
-        return self.cancel is not None and _EVENT.search(self.cancel.source) is not None
 
     @property
     def expressions(self) -> list[Expression]:
@@ -165,6 +169,10 @@ def compile_trigger(definition: TriggerDefinition, compiler: Compiler) -> Trigge
         optional(definition.cancel_condition),
         optional(definition.key),
         compile_action(definition.action, required),
+        event,
+        isinstance(cause, _BY_TIME),
+        isinstance(cause, DateCause | SeasonCause),
+        _EVENT.search(definition.cancel_condition) is not None,
     )
 
 

@@ -108,7 +108,13 @@ class SegmentDefinitions(Definitions):
         """Another version: backfilled where there is anybody, else in force at once."""
         edit = Edit()
         if catalogue.contacts:
-            backfill = backfill_of(segment.segment_id, segment.version, [expression], now)
+            backfill = backfill_of(
+                segment.segment_id,
+                segment.version,
+                [expression],
+                now,
+                kept=self._sources.kept(catalogue),
+            )
             edit.backfills.append(backfill)
             segment = replace(segment, state="backfilling", backfill_id=backfill.backfill_id)
         else:

@@ -110,7 +110,7 @@ class ContactState(msgspec.Struct):
 
     def to_bytes(self) -> bytes:
         """Compact and stable."""
-        return msgspec.msgpack.encode(
+        return _ENCODE(
             _Stored(
                 self.facts.to_bytes(),
                 self.clock,
@@ -130,7 +130,7 @@ class ContactState(msgspec.Struct):
     @classmethod
     def from_bytes(cls, data: bytes) -> "ContactState":
         """What `to_bytes` wrote."""
-        facts, *rest = msgspec.structs.astuple(msgspec.msgpack.decode(data, type=_Stored))
+        facts, *rest = msgspec.structs.astuple(_DECODE(data))
         return cls(Facts.from_bytes(facts), *rest)
 
     def next_due(self) -> int | None:
@@ -145,12 +145,19 @@ class ContactState(msgspec.Struct):
         self.soonest = _UNKNOWN
 
     def _earliest(self) -> int | None:
-        dues = [s.due for s in self.standings.values() if s.due is not None]
-        dues += [a.expire for a in self.agreements.values() if a.granted and a.expire is not None]
-        dues += [
-            due for one in (self.journeys, self.triggers) if (due := one.next_due()) is not None
-        ]
-        return min(dues, default=None)
+        soonest = self.journeys.next_due()
+        due = self.triggers.next_due()
+        if due is not None and (soonest is None or due < soonest):
+            soonest = due
+        for standing in self.standings.values():
+            due = standing.due
+            if due is not None and (soonest is None or due < soonest):
+                soonest = due
+        for one in self.agreements.values():
+            due = one.expire
+            if one.granted and due is not None and (soonest is None or due < soonest):
+                soonest = due
+        return soonest
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -168,3 +175,7 @@ class _Stored(msgspec.Struct, array_like=True):
     journeys: Journeying = msgspec.field(default_factory=Journeying)
     triggers: TriggerState = msgspec.field(default_factory=TriggerState)
     joined: Joined | None = None
+
+
+_ENCODE: Final = msgspec.msgpack.Encoder().encode
+_DECODE: Final = msgspec.msgpack.Decoder(_Stored).decode

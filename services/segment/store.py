@@ -1,6 +1,6 @@
 """Postgres: contacts' states, memberships and occurrences."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -10,7 +10,7 @@ from chassis.streams import Record
 from chassis.tombstones import erased
 from services.segment import journey_rows, sweep_rows
 from services.segment.journeys.model import Journeys
-from services.segment.membership import Decide
+from services.segment.membership import Decide, Stretch
 from services.segment.model import (
     Occurrence,
     SegmentDefinition,
@@ -23,7 +23,7 @@ from services.segment.occurrence_rows import COLUMNS, add_deeds, of_row
 from services.segment.occurrence_rows import ended as write_ended
 from services.segment.outcome import Ending
 from services.segment.places import Places
-from services.segment.rows import check, delete_all, lock, state_of, write
+from services.segment.rows import Overtaken, check, delete_all, insert, lock, state_of, write
 from services.segment.state import ContactState
 
 _DUE: Final = (
@@ -150,29 +150,63 @@ class SegmentStore:
         await self._effects.apply((), work)
         return found
 
-    async def apply_from(
-        self, generation: int, after: str, limit: int, decide: Decide
-    ) -> str | None:
-        """Decide on contacts behind `after` that other rules were applied to last."""
-        last: str | None = None
+    async def recall(self, generation: int, contact_ids: Collection[str], decide: Decide) -> None:
+        """Decide on contacts, whether they are known or not."""
 
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
-            nonlocal last
             await check(connection, generation)
+            wanted = set(contact_ids) - await erased(connection, contact_ids)
+            states = await lock(connection, wanted, make=False)
+            made = wanted - states.keys()
+            outcome = decide(states | {one: ContactState() for one in made}, ())
+            await insert(connection, {one: outcome.states[one] for one in made})
+            records = await write(connection, outcome, [], made)
+            if not records:
+                # Who notes how far this went waits for the disk, and for this with it.
+                await connection.execute("SET LOCAL synchronous_commit = off")
+            return records
+
+        while True:
+            try:
+                await self._effects.apply((), work)
+            except Overtaken:
+                continue
+            return
+
+    async def apply_from(
+        self,
+        generation: int,
+        after: str,
+        limit: int,
+        stays: Callable[[ContactState], bool],
+        decide: Decide,
+    ) -> Stretch | None:
+        """Decide on contacts behind `after`, except those that other rules leave as they are."""
+        found: Stretch | None = None
+
+        async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
+            nonlocal found
+            await check(connection, generation)
+            # Not locked: whoever changes one from here on does so by these rules, too.
             rows = await connection.fetch(
-                "SELECT contact_id::text AS id, state FROM contact_states"
-                " WHERE contact_id > $1 AND generation < $2"
-                " ORDER BY contact_id LIMIT $3 FOR UPDATE",
+                "SELECT contact_id::text AS id, generation, state FROM contact_states"
+                " WHERE contact_id > $1 ORDER BY contact_id LIMIT $2",
                 after or _BEFORE_ALL,
-                generation,
                 limit,
             )
-            last = rows[-1]["id"] if rows else None
-            states = {row["id"]: state_of(row["state"]) for row in rows}
+            found = Stretch(rows[-1]["id"], len(rows)) if rows else None
+            moved = {
+                row["id"]
+                for row in rows
+                if row["generation"] < generation and not stays(state_of(row["state"]))
+            }
+            if not moved:
+                return []
+            states = await lock(connection, moved, make=False)
             return await write(connection, decide(states, ()), [])
 
         await self._effects.apply((), work)
-        return last
+        return found
 
     async def sweep(self, generation: int, sweep: Sweep, limit: int, decide: Decide) -> bool:
         """Decide on a batch of the people whom a sweep concerns and whom nothing has brought up to

@@ -8,16 +8,14 @@ instant on, and only where the outcome at the clock differs does somebody enter 
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 from chassis.ids import derived_id
 from expressions import Event, Given
-from services.segment.actions import RESTRICTED
 from services.segment.causes import SeasonCause
 from services.segment.causing import Causing
 from services.segment.fanout import Look, looks_of
 from services.segment.journeys.model import Journeying, Start
-from services.segment.journeys.moves import Moves, Started
-from services.segment.journeys.trail import Cause
 from services.segment.learning import Learning
 from services.segment.model import (
     AttributeFact,
@@ -33,11 +31,21 @@ from services.segment.rules import Rules, SegmentRule, TriggerRule, nobody
 from services.segment.settling import REWIND, revise, settle, transition_id
 from services.segment.stages import STAGE, Joined, Move, move_of
 from services.segment.state import ContactState, Standing
+from services.segment.ways import Ways
 from services.segment.whereabouts import locate, remember, settle_in, unite
+
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 class Walk:
     """One contact on its way through what happened; collects what follows from that."""
+
+    # No part of it holds it: it is gone as soon as it is let go, without a search for cycles.
+    __slots__ = (
+        *("_everything", "_former_spot", "_former_stage", "_learning", "_now"),
+        *("causing", "contact_id", "looks", "moves", "refused", "rules", "state", "transitions"),
+        "ways",
+    )
 
     def __init__(
         self, rules: Rules, contact_id: str, state: ContactState, now: int, oldest_cause: int = 0
@@ -52,17 +60,17 @@ class Walk:
         self.refused: dict[str, str] = {}
         """Why journeys that somebody asked for did not start, by what they would follow from."""
         self._former_spot = state.spot
-        self.causing = Causing(rules, contact_id, state, now, oldest_cause, self._join_in)
+        self.ways = Ways(rules.journeys, contact_id, state, now)
+        self.causing = Causing(rules, contact_id, state, now, oldest_cause, self.ways)
         self._now = now
-        self._learning = Learning(rules, state)
+        self._learning = Learning(rules, state, self.ways.touched)
         self.moves: list[Move] = []
         """Between stages."""
         self._former_stage = state.facts.attributes.get(STAGE)
         self._everything = False
         """Time passed, or rules changed: any history may be over."""
-        self.journeys = Moves(rules.journeys, contact_id, state, now)
         if state.journeys.instances and state.generation != rules.generation:
-            self.journeys.refresh(max(state.clock, now))
+            self.ways.moves.refresh(max(state.clock, now))
 
     def happen(self, happening: Happening) -> None:
         """Apply something that happened."""
@@ -73,19 +81,21 @@ class Walk:
             state.clock = max(state.clock + 1, instant)
             state.moved()
             return
-        affected: AbstractSet[str] = self._begin(instant)
-        self.catch_up(max(instant - 1, state.clock))
+        affected: AbstractSet[str] = _NONE if state.clock else self._begin(instant)
+        if state.generation != self.rules.generation:
+            self.catch_up(max(instant - 1, state.clock))
         late = instant < state.clock
         timed = not late and (due := state.next_due()) is not None and due <= instant
         if timed:
             self.advance(instant - 1)
             affected = affected | self._due(instant)
-        stage = state.facts.attributes.get(STAGE)
-        affected = affected | self._learning.happening(happening)
-        move = move_of(happening, stage, state.facts.attributes.get(STAGE), state.joined)
+        stage = self.stage
+        affected = self._learning.happening(happening) | affected
+        move = move_of(happening, stage, self.stage, state.joined)
         if move is not None:
             self.moves.append(move)
-        self._redate(state.clock if late else instant - 1)
+        if self._learning.dated:
+            self._redate(state.clock if late else instant - 1)
         if affected and late:
             self._revise(affected, instant, happening)
         elif affected or timed:
@@ -93,60 +103,42 @@ class Walk:
         self.causing.happened(instant, max(instant, state.clock))
         if timed:
             self.causing.pass_moments(instant)
-        for trigger in self.rules.by_event.get(happening.name, ()):
-            event = Event(
-                happening.time,
-                self.rules.registry.event_properties(
-                    happening.name, happening.properties, happening.properties
-                ),
-            )
-            if trigger.caused_by(event.properties):
-                self._cause(trigger, event, happening.event_id, instant, happening)
-        if happening.spot is not None:
-            for rule, place_id in locate(self.rules, state, happening.spot):
-                event = Event(happening.time, self.rules.places.event(place_id, happening.spot))
-                cause_id = derived_id("plc", happening.event_id, place_id)
-                self._cause(rule.trigger, event, cause_id, instant, happening)
-        for trigger_id in happening.trigger_ids:
-            if found := self.rules.triggers.get(trigger_id):
-                given = {"item": happening.item}
-                self._cause(found, None, happening.event_id, instant, happening, given)
+        self._cause_by(happening, instant)
         self.looks += looks_of(happening, self.rules.looks)
         for order in happening.orders:
             if isinstance(order, Start):
-                started = self.start(order, instant, happening)
+                started = self.ways.start(order, instant, happening)
                 if started.reason:
                     self.refused[order.cause_id] = started.reason
             else:
-                self.journeys.exit(order, max(instant, state.clock))
-        self._go_on(instant, happening)
+                self.ways.moves.exit(order, max(instant, state.clock))
+        self.ways.go_on(instant, happening)
 
-    def start(self, order: Start, instant: int, happening: Happening | None = None) -> Started:
-        """Start a journey, once everybody is where the instant has them be."""
-        state = self.state
-        if state.restricted:
-            return Started("", RESTRICTED)
-        self._go_on(instant, happening)
-        state.clock = at = max(instant, state.clock)
-        return self.journeys.start(order, at, instant, _told_by(happening))
-
-    def _go_on(
-        self, instant: int, happening: Happening | None = None, everybody: bool = False
-    ) -> None:
-        """Move those in journeys who have something to look at."""
-        state = self.state
-        touched, self._learning.touched = self._learning.touched, set()
-        if state.journeys.instances:
-            state.clock = at = max(instant, state.clock)
-            self.journeys.look(None if everybody else touched, at, _told_by(happening))
+    def _cause_by(self, happening: Happening, instant: int) -> None:
+        """What happened is itself the cause of triggers."""
+        rules, name = self.rules, happening.name
+        for trigger in rules.by_event.get(name, ()):
+            told = happening.properties
+            event = Event(happening.time, rules.registry.event_properties(name, told, told))
+            if trigger.caused_by(event.properties):
+                self._cause(trigger, event, happening.event_id, instant, happening)
+        if happening.spot is not None:
+            for rule, place_id in locate(rules, self.state, happening.spot):
+                event = Event(happening.time, rules.places.event(place_id, happening.spot))
+                cause_id = derived_id("plc", happening.event_id, place_id)
+                self._cause(rule.trigger, event, cause_id, instant, happening)
+        for trigger_id in happening.trigger_ids:
+            if found := rules.triggers.get(trigger_id):
+                given = {"item": happening.item}
+                self._cause(found, None, happening.event_id, instant, happening, given)
 
     def _join(self, others: Journeying, instant: int, happening: Happening) -> None:
         """Go on where another contact was in journeys."""
-        self.journeys.absorb(others, instant)
+        self.ways.moves.absorb(others, instant)
         if self.state.restricted:
-            self.journeys.restrict(instant)
+            self.ways.moves.restrict(instant)
         else:
-            self._go_on(instant, happening, everybody=True)
+            self.ways.go_on(instant, happening, everybody=True)
 
     def advance(self, until: int) -> None:
         """Let time pass: every instant at which it changes something, in order."""
@@ -155,7 +147,7 @@ class Walk:
             self._settle(self._due(due), due)
             self.causing.happened(due, due)
             self.causing.pass_moments(due)
-            self._go_on(due)
+            self.ways.go_on(due)
 
     def catch_up(self, instant: int) -> None:
         """Evaluate what became live since this contact was last looked at."""
@@ -178,7 +170,7 @@ class Walk:
         if fresh:
             self.advance(instant)
             self._settle(fresh, max(instant, state.clock), backfilled=True)
-            self._go_on(instant)
+            self.ways.go_on(instant)
 
     def recall(self, past: Past) -> None:
         """Take up what was known before. Only the outcome now counts; no trigger fires."""
@@ -198,7 +190,7 @@ class Walk:
         if affected:
             self._settle(affected, now, backfilled=True)
         self.causing.happened(now, now)
-        self._go_on(now)
+        self.ways.go_on(now)
 
     def _recall_outside(self, past: Past) -> None:
         if past.spot is not None:
@@ -249,7 +241,7 @@ class Walk:
         """Take along, out of another contact, what is one's own in journeys; and have had what it
         had, so that nothing is had twice."""
         self.causing.remember(other.state)
-        taken = other.journeys.part(frozenset(happening.member_ids))
+        taken = other.ways.moves.part(frozenset(happening.member_ids))
         if not taken.instances and not taken.arms:
             return
         instant = max(min(happening.time, self._now), self.state.clock)
@@ -277,7 +269,7 @@ class Walk:
         self._recall_outside(past)
         self.causing.rebuild(state.clock)
         self._settle(rules.segments, state.clock, backfilled=True)
-        self._go_on(state.clock, everybody=True)
+        self.ways.go_on(state.clock, everybody=True)
 
     def restrict(self, happening: Happening | None = None) -> None:
         """Forget what is known and leave every segment, until that ends; no trigger fires."""
@@ -293,7 +285,7 @@ class Walk:
         state.spot, state.inside = None, {}
         state.generation = self.rules.generation
         self.causing.restrict()
-        self.journeys.restrict(state.clock)
+        self.ways.moves.restrict(state.clock)
         state.restricted = True
         state.moved()
 
@@ -336,7 +328,7 @@ class Walk:
         for purpose in ended:
             state.agreements[purpose].granted = False
             state.facts.consents[purpose] = False
-            self._learning.touched.add(("consents", purpose))
+            self.ways.touched.add(("consents", purpose))
         due = {i for i, s in state.standings.items() if s.due is not None and s.due <= instant}
         for idle in due - self.rules.segments.keys():  # archived since, or not evaluated
             state.standings[idle].due = None
@@ -402,7 +394,7 @@ class Walk:
             traceparent="" if happening is None else happening.traceparent,
         )
         self.transitions.append(transition)
-        self._learning.touched.add(("segments", rule.name))
+        self.ways.touched.add(("segments", rule.name))
         if backfilled:
             return
         for trigger in self.rules.by_transition.get((rule.segment_id, standing.member), ()):
@@ -433,11 +425,3 @@ class Walk:
         if self._learning.dated:
             self.causing.moved(self._learning.dated, after)
             self._learning.dated = set()
-
-    def _join_in(self, order: Start, instant: int, happening: Happening | None) -> str:
-        """Start a journey because of a trigger; returns why not, if it does not."""
-        return self.start(order, instant, happening).reason
-
-
-def _told_by(happening: Happening | None) -> Cause | None:
-    return None if happening is None else Cause(happening.received, happening.traceparent)

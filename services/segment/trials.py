@@ -32,12 +32,12 @@ from merhaba.segment.v1 import (
     TestTriggerResponse,
 )
 from services.segment import explaining, model, trigger_nouns, wire
-from services.segment.backfill import FACTS
 from services.segment.failures import ServiceUnavailable
 from services.segment.members import shown, too_short
 from services.segment.membership import Membership
 from services.segment.nouns import instant
 from services.segment.occurrences import explained
+from services.segment.reading import FACTS
 from services.segment.replay import Replay, Told
 from services.segment.roles import Viewer
 from services.segment.rules import Compiler, TriggerRule

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from chassis import cron
 from chassis.failures import FieldInvalid
 from expressions import Expression
 from expressions.registry import WEATHER
-from services.segment import cron, moments
+from services.segment import moments
 from services.segment.action_checks import Webhooks, check_action
 from services.segment.causes import (
     CatalogCause,

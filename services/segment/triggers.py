@@ -10,14 +10,6 @@ from msgspec.structs import replace
 from chassis.ids import derived_id
 from expressions import Event, Expression, Facts, Given
 from services.segment.actions import RESTRICTED, Deed, SendAction, values
-from services.segment.causes import (
-    CatalogCause,
-    DateCause,
-    ScheduleCause,
-    SeasonCause,
-    WeatherCause,
-    event_name_of,
-)
 from services.segment.journeys.since import happened_since
 from services.segment.model import Occurrence
 from services.segment.rules import TriggerRule
@@ -77,7 +69,7 @@ def _made(trigger: TriggerRule, contact_id: str, key: str, why: Why) -> Occurren
         contact_id=contact_id,
         key=key,
         state="waiting",
-        cause_event_id="" if _by_time(trigger) else why.cause_id,
+        cause_event_id="" if trigger.by_time else why.cause_id,
         cause_time=why.instant,
         due_time=due,
         not_after_time=None if definition.not_after is None else due + definition.not_after,
@@ -100,8 +92,7 @@ def once(trigger: TriggerRule, key: str, cause_id: str) -> str:
     """What a contact has at most one occurrence of, whoever it was before; empty: nothing."""
     if key:
         return f"key {key}"
-    yearly = isinstance(trigger.definition.cause, DateCause | SeasonCause)
-    return f"cause {cause_id}" if yearly else ""
+    return f"cause {cause_id}" if trigger.yearly else ""
 
 
 def limited(occurrence: Occurrence, cause_id: str, reason: str, now: int) -> Occurrence:
@@ -147,7 +138,7 @@ def failed(occurrence: Occurrence, reason: str) -> Occurrence:
 
 def event_of(trigger: TriggerRule, occurrence: Occurrence) -> Event | None:
     """The event that caused an occurrence, as expressions see it."""
-    if event_name_of(trigger.definition.cause) is None:
+    if trigger.event_name is None:
         return None
     return Event(occurrence.cause_time, occurrence.properties)
 
@@ -198,14 +189,6 @@ def comes_to_hold(
 def withheld(occurrence: Occurrence, now: int) -> Occurrence:
     """An occurrence of somebody whose data may not be used."""
     return _ended(occurrence, "restricted", RESTRICTED, now)
-
-
-def _by_time(trigger: TriggerRule) -> bool:
-    """Whether no event caused it."""
-    return isinstance(
-        trigger.definition.cause,
-        ScheduleCause | DateCause | SeasonCause | WeatherCause | CatalogCause,
-    )
 
 
 def _ended(occurrence: Occurrence, state: str, reason: str, now: int) -> Occurrence:

@@ -1,7 +1,5 @@
 """Calls of webhooks: signed, over TLS, and never to an address inside our own network."""
 
-import hashlib
-import hmac
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -11,9 +9,9 @@ import orjson
 
 from chassis.addresses import OutboundRefused
 from chassis.outbound import Outbound, outbound
+from chassis.webhooks import SIGNATURE, signature
 from services.segment.actions import Answer, Deed, WebhookAction
 
-SIGNATURE: Final = "Merhaba-Signature"
 OCCURRENCE: Final = "Merhaba-Occurrence-Id"
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=5)
 _CONNECTIONS: Final = 200
@@ -69,12 +67,6 @@ def body_of(deed: Deed) -> bytes:
         "parameters": deed.parameters,
     }
     return orjson.dumps(told, default=str)
-
-
-def signature(secret: str, second: int, body: bytes) -> str:
-    """`t=<seconds>,v1=<hex>`: HMAC-SHA-256 of `<seconds>.<body>`."""
-    signed = hmac.new(secret.encode(), b"%d." % second + body, hashlib.sha256)
-    return f"t={second},v1={signed.hexdigest()}"
 
 
 def _kind(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from chassis.failures import FieldInvalid
 from merhaba.event.v1 import Event
 from services.sender.model import AccountChange
 from services.sender.numbers.facts import NumberFact, account_fact, limit_fact, quality_facts
+from services.sender.rules.volumes import VolumeTier
 from services.sender.wire import at
 
 _TEMPLATE_STATES: Final = {"FLAGGED": "", "REINSTATED": "APPROVED", "UNARCHIVED": "APPROVED"}
@@ -48,6 +49,15 @@ def template_change(event: Event) -> AccountChange | None:
                 template_id=category.template_id,
                 category=category.category,
                 category_time=at(category, "effective_time"),
+            )
+        case "template_components_changed":
+            edited = event.template_components_changed
+            return AccountChange(
+                event.event_id,
+                time,
+                edited.waba_id,
+                template_id=edited.template_id,
+                components=True,
             )
         case _:
             return None
@@ -90,6 +100,26 @@ def number_facts(event: Event) -> list[NumberFact]:
         case _:
             return []
     return [fact] if fact is not None else []
+
+
+def volume_tier(event: Event) -> VolumeTier | None:
+    """What an event says of the volume that an account reached; None when it says nothing."""
+    account = event.account_changed
+    if account.change != "VOLUME_BASED_PRICING_TIER_UPDATE":
+        return None
+    told = _detail(account.detail_json).get("volume_tier_info") or {}
+    start, _, _ = str(told.get("tier", "")).partition(":")
+    month = str(told.get("effective_month", "")).replace("-", "")
+    if not start.isdigit() or not month.isdigit():
+        return None
+    return VolumeTier(
+        event.event_id,
+        account.waba_id,
+        int(month),
+        str(told.get("region", "")),
+        str(told.get("pricing_category", "")).lower(),
+        max(int(start) - 1, 0),  # the tier begins with the message after these
+    )
 
 
 def _detail(said: bytes) -> Mapping[str, Any]:

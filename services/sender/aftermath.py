@@ -8,12 +8,18 @@ from chassis.postgres import Connection
 from chassis.streams import Record
 from merhaba.sender.v1 import Campaign as CampaignProto
 from services.sender.body import files_of
-from services.sender.model import CampaignPhase, Message, Standing
+from services.sender.holds import hold
+from services.sender.model import NEVER, CampaignPhase, Message, Standing
 from services.sender.outcome import Act, Then, rule_of
 from services.sender.wire import campaign_record
 
 _STANDING: Final = ", ".join(Standing.__struct_fields__)
+UNDER_WAY: Final = (CampaignPhase.PLANNING, CampaignPhase.RUNNING)
 _STATES: Final = {Then.PAUSE_TEMPLATE: "PAUSED", Then.DISABLE_TEMPLATE: "DISABLED"}
+_PHASES: Final = {
+    Then.PAUSE_CAMPAIGN: CampaignPhase.PAUSED,
+    Then.STOP_CAMPAIGN: CampaignPhase.STOPPED,
+}
 _NOTED: Final = {
     Then.SATURATE_CONTACT: "last_time",
     Then.OPT_OUT_CONTACT: "opted_out_time",
@@ -33,7 +39,7 @@ async def follow(connection: Connection, said: Sequence[Said]) -> list[Record]:
     """Change what has to change, in the transaction of the messages, each thing once; returns what
     to publish."""
     numbers: dict[str, Said] = {}
-    campaigns: dict[str, Said] = {}
+    campaigns: dict[tuple[str, Then], Said] = {}
     templates: dict[tuple[str, str, str, str], Said] = {}
     uploads: dict[str, set[str]] = {}
     noted: dict[str, dict[str, int]] = {}
@@ -41,8 +47,8 @@ async def follow(connection: Connection, said: Sequence[Said]) -> list[Record]:
         message, rule = one.message, rule_of(one.code)
         if rule.act == Act.HALT:
             numbers.setdefault(message.phone_number_id, one)
-        if rule.then == Then.STOP_CAMPAIGN and message.campaign_id:
-            campaigns.setdefault(message.campaign_id, one)
+        if rule.then in _PHASES and message.campaign_id:
+            campaigns.setdefault((message.campaign_id, rule.then), one)
         elif rule.then in _STATES and message.template:
             key = message.phone_number_id, message.template, message.language
             templates.setdefault((*key, _STATES[rule.then]), one)
@@ -55,14 +61,21 @@ async def follow(connection: Connection, said: Sequence[Said]) -> list[Record]:
     records: list[Record] = []
     for template, one in sorted(templates.items()):
         records += await _pause_template(connection, *template, one.time)
-    for campaign_id, one in sorted(campaigns.items()):
-        phase = CampaignPhase.STOPPED
-        records += await turn(connection, [campaign_id], phase, _reason(one), one.time)
+    for (campaign_id, then), one in sorted(campaigns.items(), key=_stops_first):
+        phase = _PHASES[then]
+        # What failed before somebody resumed it is no news
+        before = one.time if phase == CampaignPhase.PAUSED else NEVER
+        records += await turn(connection, [campaign_id], phase, _reason(one), one.time, before)
     for number, file_ids in sorted(uploads.items()):
         await _forget_uploads(connection, number, sorted(file_ids))
     for column, contacts in sorted(noted.items()):
         await _note(connection, column, contacts)
     return records
+
+
+def _stops_first(one: tuple[tuple[str, Then], Said]) -> tuple[str, bool]:
+    (campaign_id, then), _ = one
+    return campaign_id, then != Then.STOP_CAMPAIGN
 
 
 def _reason(said: Said) -> str:
@@ -95,7 +108,8 @@ async def _pause_template(
     connection: Connection, number: str, template: str, language: str, state: str, time: int
 ) -> list[Record]:
     waba_id = await connection.fetchval(
-        "UPDATE templates SET state = $4, state_time = $5, update_time = $5"
+        "UPDATE templates SET state = $4, state_time = $5, update_time = $5,"
+        " version = templates.version + 1"
         " FROM numbers n WHERE n.waba_id = templates.waba_id AND n.phone_number_id = $1"
         " AND templates.name = $2 AND templates.language = $3 AND state_time < $5"
         " RETURNING n.waba_id",
@@ -107,10 +121,17 @@ async def _pause_template(
     return await turn(connection, ids, CampaignPhase.PAUSED, f"template_{state.lower()}", time)
 
 
-async def sending(connection: Connection, waba_id: str, template: str) -> list[str]:
-    """Campaigns under way that send a template."""
+async def sending(
+    connection: Connection,
+    waba_id: str,
+    template: str,
+    phases: Sequence[CampaignPhase] = UNDER_WAY,
+) -> list[str]:
+    """Campaigns in these phases that send a template."""
     rows = await connection.fetch(
-        "SELECT campaign_id, definition FROM campaigns WHERE state IN (3, 4) ORDER BY campaign_id"
+        "SELECT campaign_id, definition FROM campaigns WHERE state = ANY($1::int[])"
+        " ORDER BY campaign_id",
+        list(map(int, phases)),
     )
     definitions = [(row[0], CampaignProto.FromString(row[1])) for row in rows]
     return [
@@ -126,16 +147,20 @@ async def turn(
     phase: CampaignPhase,
     reason: str,
     time: int,
+    before: int = NEVER,
 ) -> list[Record]:
-    """Pause or stop those of these campaigns that are under way, with the reason."""
+    """Pause or stop those of these campaigns that are under way, with the reason; `before`: only
+    where the last change was before that."""
+    await hold(connection, campaign_ids)
     rows = await connection.fetch(
         "UPDATE campaigns SET state = $2::int, state_reason = $3, version = version + 1,"
         " update_time = greatest(update_time, $4), swept = false,"
         " end_time = CASE WHEN $2::int = 8 THEN $4 ELSE end_time END"
         " WHERE campaign_id IN (SELECT campaign_id FROM campaigns WHERE campaign_id ="
-        " ANY($1::text[]) AND state IN (3, 4) ORDER BY campaign_id FOR UPDATE)"
+        " ANY($1::text[]) AND state IN (3, 4) AND update_time <= $5"
+        "  ORDER BY campaign_id FOR UPDATE)"
         f" RETURNING {_STANDING}",
-        *(list(campaign_ids), int(phase), reason, time),
+        *(list(campaign_ids), int(phase), reason, time, before),
     )
     return [campaign_record(Standing(*row)) for row in rows]
 

@@ -1,6 +1,6 @@
 """MessageService: single messages, and why a message may or may not go."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import grpc
@@ -21,13 +21,18 @@ from merhaba.sender.v1 import (
     MessageServiceServicer,
     SendMessageRequest,
     SendMessageResponse,
+    WatchMessagesRequest,
+    WatchMessagesResponse,
 )
+from services.sender.backlog import Backlog
 from services.sender.body import content_of
 from services.sender.explaining import Explaining
 from services.sender.failures import MessageNotFound
 from services.sender.history import Recorded, history
-from services.sender.intents import Intents
+from services.sender.intents import Intents, message_of
 from services.sender.model import NEVER, Message, Number
+from services.sender.reads import Reads
+from services.sender.watching import Watching
 from services.sender.wire import at, message_proto
 
 _WAMID: Final = 128
@@ -70,11 +75,11 @@ class Platform(Protocol):
 class Waker(Protocol):
     """Dispatch, as the API needs it."""
 
-    def wake(self) -> None: ...
+    def wake(self, phone_number_id: str = "") -> None: ...
 
 
 class MessageApi(MessageServiceServicer):
-    """What is not here yet answers UNIMPLEMENTED."""
+    """Single messages."""
 
     def __init__(
         self,
@@ -84,7 +89,13 @@ class MessageApi(MessageServiceServicer):
         numbers: Numbers,
         platform: Platform,
         waker: Waker,
+        watching: Watching,
+        reads: Reads,
+        backlog: Backlog,
     ) -> None:
+        self._watching = watching
+        self._reads = reads
+        self._backlog = backlog
         self._messages = messages
         self._intents = intents
         self._explaining = explaining
@@ -96,14 +107,16 @@ class MessageApi(MessageServiceServicer):
         self, request: SendMessageRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> SendMessageResponse:
         """Intend one message."""
-        message = await self._intents.requested(request)
-        known = await self._messages.get("message_id", message.message_id)
+        known = await self._messages.get("message_id", message_of(request.request_id))
         if known is None:
+            message = await self._intents.requested(request)
+            await self._backlog.admit(message)
             await self._intents.bring(request)
             message.traceparent = telemetry.traceparent()
             known = await self._messages.add(message)
-            self._waker.wake()
-        if _content(known) != _content(message):
+            self._waker.wake(known.phone_number_id)
+        # Of an erased person's message nothing is left to compare
+        if known.contact_id and not await self._intents.same(request, known):
             raise RequestIdReused(request.request_id)
         return SendMessageResponse(message=message_proto(known))
 
@@ -137,6 +150,7 @@ class MessageApi(MessageServiceServicer):
             raise MessageNotFound("no such message", **{key: value})
         found = message_proto(message)
         if request.include_content and message.body:
+            await self._reads.record(message.message_id)
             found.content.CopyFrom(content_of(message.body))
         return GetMessageResponse(message=found)
 
@@ -176,13 +190,15 @@ class MessageApi(MessageServiceServicer):
             next_page_token=paging.token(query, [start + n]) if more else "",
         )
 
+    async def WatchMessages(
+        self, request: WatchMessagesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[WatchMessagesResponse]:
+        """Stream messages as they change."""
+        async for change in self._watching.changes(request):
+            yield change
+
     async def ExplainSend(
         self, request: ExplainSendRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> ExplainSendResponse:
         """Ask every gate, without sending anything."""
         return await self._explaining.explain(request)
-
-
-def _content(message: Message) -> tuple[object, ...]:
-    """What a request with the same id must not change."""
-    return (message.contact_id, message.body, message.context_wamid, message.purpose)

@@ -4,19 +4,21 @@ import asyncio
 import random
 import secrets
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import structlog
 from aiohttp import ClientTimeout
 
+from chassis.answers import Answers
 from chassis.app import platform, serving, tasks
-from chassis.clock import milliseconds_of
+from chassis.callers import Callers
 from chassis.outbound import outbound
 from chassis.privacy import Erasures
 from chassis.rpc import channel, server
 from chassis.settings import from_env
-from chassis.streams import Consumer
+from chassis.streams import Consumer, Watch
 from chassis.transient import transient
 from merhaba.sender.v1 import (
     add_CampaignServiceServicer_to_server,
@@ -29,8 +31,10 @@ from merhaba.sender.v1 import (
     add_TemplateServiceServicer_to_server,
 )
 from services.sender.api import MessageApi
-from services.sender.campaign_api import CampaignApi
-from services.sender.campaign_store import CampaignStore
+from services.sender.backlog import Backlog
+from services.sender.body import content_of
+from services.sender.campaigns.assembly import assembled
+from services.sender.campaigns.stopping import Stopping
 from services.sender.cloud_api import cloud_api
 from services.sender.config import SenderSettings
 from services.sender.confirming import Confirming, Words
@@ -55,19 +59,27 @@ from services.sender.number_api import NumberApi
 from services.sender.numbers.keeping import Keeping
 from services.sender.numbers.store import NumberStore
 from services.sender.people_store import PeopleStore
-from services.sender.planner import Planner
 from services.sender.policy_api import PolicyApi
 from services.sender.post import Post
 from services.sender.privacy_api import PrivacyApi
 from services.sender.rate_card_api import RateCardApi
-from services.sender.registry import Registry
-from services.sender.registry_store import RegistryStore
+from services.sender.reads import Reads
+from services.sender.roles import SIGHTS
 from services.sender.rulebook.policy_store import PolicyStore
 from services.sender.rulebook.rate_card_store import RateCardStore
 from services.sender.rulebook.recalling import Recalling
+from services.sender.rulebook.tiers import TierStore
 from services.sender.store import Outbox
-from services.sender.template_api import TemplateApi
+from services.sender.templates.api import TemplateApi
+from services.sender.templates.registry import Registry
+from services.sender.templates.samples import Samples
+from services.sender.templates.store import RegistryStore
+from services.sender.templates.syncing import Syncing
+from services.sender.templates.wire import unsubmitted
 from services.sender.throttle import RedisThrottle
+from services.sender.vocabulary import Vocabulary
+from services.sender.watching import Watching
+from services.sender.wording.previewing import Previewing
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _PACKAGE: Final = "merhaba.sender.v1"
@@ -103,21 +115,20 @@ async def main(stop: asyncio.Event) -> None:
                 settings.call_timeout_s,
             )
         )
+        call_s = settings.call_timeout_s + settings.media_timeout_s
         limits = Limits(
             concurrency=settings.send_concurrency,
-            lease_ms=int(
-                (settings.call_timeout_s + settings.media_timeout_s + _LEASE_AFTER_CALL_S) * 1000
-            ),
+            lease_ms=int((call_s + _LEASE_AFTER_CALL_S) * 1000),
+            call_ms=int(call_s * 1000),
         )
         outbox = Outbox(base.pool, base.effects, secrets.randbelow(_SLOTS))
-        campaigns = CampaignStore(base.pool, base.effects)
         people = PeopleStore(base.effects)
         held = Held(base.pool, base.effects, base.clock)
 
         async def forget(contact_id: str) -> None:
             await held.erase(Named([contact_id]))
 
-        shelf = RegistryStore(base.pool, base.effects)
+        shelf = RegistryStore(base.pool, base.effects, base.clock)
         numbers = NumberStore(base.pool, base.effects)
         file_store = FileStore(base.pool)
         outside = await stack.enter_async_context(
@@ -130,6 +141,7 @@ async def main(stop: asyncio.Event) -> None:
         files = Files(file_store, outside, base.clock, transient)
         uploads = Uploads(file_store, graph, base.clock, settings.media_timeout_s)
         throttle = RedisThrottle(base.log)
+        stopping = Stopping(base.pool, base.clock, transient, _warn)
         dispatcher = Dispatcher(
             outbox,
             neighbours,
@@ -139,6 +151,7 @@ async def main(stop: asyncio.Event) -> None:
             random.random,
             limits,
             transient,
+            stopping.stops,
         )
         confirming = Confirming(
             outbox,
@@ -148,22 +161,56 @@ async def main(stop: asyncio.Event) -> None:
             base.clock,
             dispatcher.wake,
         )
-        planner = Planner(campaigns, neighbours, base.clock, dispatcher.wake, transient, _warn)
         recalling = Recalling(base.pool, base.clock, dispatcher.wake, transient, _warn)
-        registry = Registry(shelf, graph, lambda: milliseconds_of(base.clock.now()))
+        samples = Samples(files, file_store, graph, settings.media_timeout_s)
+        every = timedelta(hours=settings.template_sync_hours)
+        syncing = Syncing(shelf, graph, base.clock, every, _warn)
+        answers = Answers(base.pool, base.clock)
         keeping = Keeping(numbers, graph, base.clock, transient, _warn)
         intents = Intents(outbox, neighbours, numbers, shelf, files, base.clock)
-        explaining = Explaining(outbox, neighbours, campaigns, intents, base.clock)
-        own = server("sender", secret)
+        campaigns = assembled(
+            base.pool,
+            base.effects,
+            neighbours,
+            file_store,
+            outbox,
+            intents.contact,
+            throttle,
+            base.clock,
+            dispatcher.wake,
+            transient,
+            _warn,
+        )
+        explaining = Explaining(outbox, neighbours, campaigns.store, intents, throttle, base.clock)
+        previewing = Previewing(
+            shelf,
+            campaigns.store,
+            neighbours,
+            Vocabulary(channels[0]),
+            file_store,
+            unsubmitted,
+            lambda body: content_of(body).template,
+            base.clock,
+        )
+        reads = Reads(base.pool, base.clock, timedelta(days=settings.reads_kept_days))
+        roles = {role: seen.methods for role, seen in SIGHTS.items()}
+        own = server("sender", Callers(secret, settings.callers, roles))
         add_MessageServiceServicer_to_server(
-            MessageApi(outbox, intents, explaining, numbers, graph, dispatcher),  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
+            MessageApi(
+                *(outbox, intents, explaining, numbers, graph, dispatcher),
+                Watching(Watch(base.log, base.clock), outbox),
+                reads,
+                Backlog(outbox.waiting, base.clock),
+            ),
             own,
         )
-        add_CampaignServiceServicer_to_server(
-            CampaignApi(campaigns, planner.call, base.clock),  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
+        add_CampaignServiceServicer_to_server(campaigns.api, own)
+        add_TemplateServiceServicer_to_server(
+            TemplateApi(
+                Registry(shelf, graph, samples), shelf, syncing, answers, previewing.preview
+            ),
             own,
         )
-        add_TemplateServiceServicer_to_server(TemplateApi(registry), own)  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
         add_NumberServiceServicer_to_server(
             NumberApi(numbers, keeping, throttle, graph.authorised), own
         )
@@ -178,23 +225,29 @@ async def main(stop: asyncio.Event) -> None:
         )
         erasures = Erasures(base.pool, "sender", base.clock)
         add_PrivacyServiceServicer_to_server(PrivacyApi(held, erasures, base.clock), own)
+        account = AccountConsumer(shelf, numbers, TierStore(base.effects))
         heard = ContactConsumer(outbox, people, forget, confirming.confirm, dispatcher.heard)
         consumers = [
             Consumer(base.log, group, [topic], handle)
             for group, topic, handle in (
                 ("sender.status", "inbound.status", StatusConsumer(outbox).handle),
-                ("sender.signal", "signal", SignalConsumer(planner).handle),
+                ("sender.signal", "signal", SignalConsumer(campaigns.planner).handle),
                 ("sender.contact", "contact", heard.handle),
-                ("sender.account", "inbound.message", AccountConsumer(shelf, numbers).handle),
+                ("sender.account", "inbound.message", account.handle),
             )
         ]
         await stack.enter_async_context(
             tasks(
                 dispatcher.run,
-                planner.run,
+                campaigns.planner.run,
+                campaigns.keeper.run,
+                stopping.run,
                 recalling.run,
                 keeping.run,
                 files.run,
+                syncing.run,
+                answers.run,
+                reads.run,
                 *(consumer.run for consumer in consumers),
             )
         )

@@ -2,16 +2,19 @@
 # ruff: noqa: S608 - what is put into SQL here are names of the model's own columns
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from chassis.postgres import Connection
 from services.sender.gates import Budget, Candidate
+from services.sender.holds import share
 from services.sender.model import Message, Number, Template
 from services.sender.rulebook import Rulebook
+from services.sender.rulebook.tiers import reached
 from services.sender.rules.caps import Counted
 from services.sender.rules.policy import SERVICE, FrequencyCap
 from services.sender.rules.rates import Counter, RateCard, Tariff, card_at, month_of
+from services.sender.rules.volumes import market_called
 
 _TEMPLATE_COLUMNS: Final = ", ".join(f"t.{c}" for c in Template.__struct_fields__)
 _NUMBER_COLUMNS: Final = ", ".join(Number.__struct_fields__)
@@ -34,6 +37,7 @@ class Payer(Protocol):
 class _Campaign(NamedTuple):
     phase: int
     ignores_control: bool
+    not_after: int
     budget: Budget | None
 
 
@@ -54,22 +58,23 @@ async def candidates(
     campaigns = await _campaigns(connection, messages, lock)
     numbers = await _numbers(connection, {m.phone_number_id for m in messages})
     templates = await _templates(connection, messages)
-    saturations = await _saturations(connection, [m.contact_id for m in messages if m.template])
+    said = await saturations(connection, [m.contact_id for m in messages if m.template])
     windows = await _windows(connection, [m.contact_id for m in messages])
     tariffs = await load_tariffs(connection, rules.cards, numbers.values(), now)
     found = []
     for message in messages:
-        campaign = campaigns.get(message.campaign_id, _Campaign(0, False, None))
+        campaign = campaigns.get(message.campaign_id, _Campaign(0, False, 0, None))
         number_id = message.phone_number_id
         found.append(
             Candidate(
                 message,
                 campaign.phase if message.campaign_id else None,
                 campaign.ignores_control,
+                campaign.not_after,
                 templates.get((number_id, message.template, message.language)),
                 numbers.get(number_id),
                 windows[message.contact_id, number_id],
-                *saturations.get(message.contact_id, (0, 0, 0)),
+                *said.get(message.contact_id, (0, 0, 0)),
                 rules.policy,
                 budget=campaign.budget,
                 tariff=tariffs.get(number_id, Tariff()),
@@ -86,9 +91,11 @@ async def _campaigns(
     ids = {m.campaign_id for m in messages if m.campaign_id}
     if not ids:
         return {}
+    if lock:
+        await share(connection, ids)
     rows = await connection.fetch(
-        "SELECT campaign_id, state, ignores_control, budget_micros, budget_currency FROM campaigns"
-        f" WHERE campaign_id = ANY($1::text[]) ORDER BY campaign_id {'FOR SHARE' if lock else ''}",
+        "SELECT campaign_id, state, ignores_control, not_after, budget_micros, budget_currency"
+        " FROM campaigns WHERE campaign_id = ANY($1::text[])",
         list(ids),
     )
     limited = sorted(row["campaign_id"] for row in rows if row["budget_currency"])
@@ -97,6 +104,7 @@ async def _campaigns(
         row["campaign_id"]: _Campaign(
             row["state"],
             row["ignores_control"],
+            row["not_after"],
             Budget(row["budget_micros"] - spent[row["campaign_id"]], row["budget_currency"])
             if row["budget_currency"]
             else None,
@@ -150,9 +158,11 @@ async def _templates(
     return {(number, one.name, one.language): one for number, one in found}
 
 
-async def _saturations(
+async def saturations(
     connection: Connection, contact_ids: Sequence[str]
 ) -> dict[str, tuple[int, int, int]]:
+    """What Meta said of contacts: when it last withheld one as one too many, that they stopped
+    offers, that nothing reaches them; 0 for never."""
     if not contact_ids:
         return {}
     rows = await connection.fetch(
@@ -188,25 +198,39 @@ async def _count(
     contact_ids = sorted({one.message.contact_id for one in capped})
     if lock:
         await pass_one_by_one(connection, contact_ids)
+    counted = await sent(
+        connection, contact_ids, caps, now, [one.message.message_id for one in found]
+    )
+    for one in capped:
+        one.counted = counted[one.message.contact_id]
+
+
+async def sent(
+    connection: Connection,
+    contact_ids: Sequence[str],
+    caps: Sequence[FrequencyCap],
+    now: int,
+    besides: Sequence[str] = (),
+) -> dict[str, list[Counted]]:
+    """What contacts were sent, as far back as any cap looks, but for the messages `besides`."""
     since = now - max(cap.window_ms for cap in caps)
     rows = await connection.fetch(
         f"SELECT contact_id, {_PURPOSE} AS purpose, attempt_time FROM messages"
         " WHERE contact_id = ANY($1::text[]) AND sent_time > $3 AND state BETWEEN 5 AND 8"
-        " AND attempt_time > $2 AND message_id <> ALL($4::text[])"
+        " AND attempt_time > $2 AND message_id <> ALL($4::text[]) AND NOT trial"
         f" UNION ALL SELECT contact_id, {_PURPOSE}, attempt_time FROM messages"
         " WHERE contact_id = ANY($1::text[])"
         " AND (state IN (3, 4) OR (state = 9 AND reason = 'unconfirmed'))"
-        " AND attempt_time > $2 AND message_id <> ALL($4::text[])",
+        " AND attempt_time > $2 AND message_id <> ALL($4::text[]) AND NOT trial",
         contact_ids,
         since,
         since - _CLOCKS_MS,
-        [one.message.message_id for one in found],
+        besides,
     )
-    counted: dict[str, list[Counted]] = {contact_id: [] for contact_id in contact_ids}
+    counted: dict[str, list[Counted]] = defaultdict(list)
     for contact_id, purpose, time in rows:
         counted[contact_id].append(Counted(purpose, time))
-    for one in capped:
-        one.counted = counted[one.message.contact_id]
+    return counted
 
 
 async def pass_one_by_one(connection: Connection, contact_ids: Sequence[str]) -> None:
@@ -230,9 +254,9 @@ def _purpose(candidate: Candidate, now: int) -> str:
 
 
 async def load_tariffs(
-    connection: Connection, cards: Sequence[RateCard], numbers: Iterable[Payer], now: int
+    connection: Connection, cards: Sequence[RateCard], numbers: Collection[Payer], now: int
 ) -> dict[str, Tariff]:
-    """By number, the card in force and what was counted this month."""
+    """By number, the card in force and what was counted this month, by us or, if more, by Meta."""
     if not cards:
         return {}
     found = {
@@ -253,4 +277,13 @@ async def load_tariffs(
     for *counter, messages in rows:
         for one in found.values():
             one.counted[Counter(*counter)] = messages
+    told = await reached(connection, {n.waba_id for n in numbers}, month_of(now))
+    for n in numbers:
+        tariff = found[n.phone_number_id]
+        card = tariff.card
+        if card is None:
+            continue
+        for region, category, volume in told.get(n.waba_id, ()):
+            of = tariff.counter(category, market_called(card, region))
+            tariff.counted[of] = max(volume, tariff.counted.get(of, 0))
     return found

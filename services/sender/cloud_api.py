@@ -35,13 +35,16 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 
 
-class _Error(msgspec.Struct):
+class _Code(msgspec.Struct):
     code: int
-    message: str = ""
-    error_subcode: int = 0
-    error_user_title: str = ""
-    error_user_msg: str = ""
-    error_data: dict[str, Any] = {}
+
+
+class _Error(_Code):
+    message: str | None = None
+    error_subcode: int | None = None
+    error_user_title: str | None = None
+    error_user_msg: str | None = None
+    error_data: Any = None
 
 
 class _Accepted(msgspec.Struct):
@@ -50,7 +53,7 @@ class _Accepted(msgspec.Struct):
 
 class _Body(msgspec.Struct):
     messages: list[_Accepted] = []
-    error: _Error | None = None
+    error: _Code | None = None
 
 
 _answer: Final = msgspec.json.Decoder(_Body).decode
@@ -111,7 +114,7 @@ class CloudApi:
             reply.status,
             wamid=found.messages[0].id if found.messages else "",
             code=found.error.code if found.error else None,
-            retry_after_ms=int(reply.retry_after) * 1000 if reply.retry_after.isdigit() else 0,
+            retry_after_ms=int(reply.retry_after) * 1000 if reply.retry_after.isdecimal() else 0,
         )
 
     async def manage(
@@ -158,7 +161,28 @@ class CloudApi:
             data=parts(),
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=5.0),
         )
-        return str(found["id"])
+        return _part(found, "id", "POST media")
+
+    async def append(
+        self, session: str, offset: int, upload: Upload, credential: str, timeout_s: float
+    ) -> str:
+        """Bytes of a resumable upload from an offset on, to the last; returns the handle of the
+        whole. Raises as `manage`."""
+        headers = {
+            "Authorization": self.authorised(credential)["Authorization"].replace(
+                "Bearer", "OAuth", 1
+            ),
+            "file_offset": str(offset),
+            "Content-Length": str(upload.size_bytes),
+        }
+        found = await self._asked(
+            "POST",
+            session,
+            headers,
+            data=upload.parts,
+            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=5.0),
+        )
+        return _part(found, "h", "POST uploads")
 
     async def _asked(
         self, method: str, path: str, headers: Mapping[str, str], **arguments: Any
@@ -176,8 +200,15 @@ class CloudApi:
         if not isinstance(found, dict):
             raise PlatformUnavailable("Meta's answer is no object; try again", operation=operation)
         if "error" in found:
-            raise _failure(msgspec.convert(found["error"], _Error), operation)
+            raise _failure(found["error"], operation)
         return found
+
+
+def _part(found: Mapping[str, Any], name: str, operation: str) -> str:
+    """What an answer has to have."""
+    if not found.get(name):
+        raise PlatformUnavailable(f"Meta's answer has no {name}; try again", operation=operation)
+    return str(found[name])
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:
@@ -197,9 +228,14 @@ def _outcome(answer: Answer) -> str:
 _JSON: Final = {"Content-Type": "application/json"}
 
 
-def _failure(error: _Error, operation: str) -> Exception:
-    details = error.error_user_msg or str(error.error_data.get("details", ""))
-    title = error.error_user_title or error.message
+def _failure(told: Any, operation: str) -> Exception:
+    try:
+        error = msgspec.convert(told, _Error)
+    except msgspec.ValidationError:
+        return PlatformUnavailable("Meta's error is none we know; try again", operation=operation)
+    data = error.error_data if isinstance(error.error_data, dict) else {}
+    details = error.error_user_msg or str(data.get("details") or "")
+    title = error.error_user_title or error.message or ""
     if error.error_subcode == _EXISTS:
         return TemplateExists(f"{title}: {details}", operation=operation)
     if error.code in _BUSY:
@@ -207,7 +243,11 @@ def _failure(error: _Error, operation: str) -> Exception:
     if error.code in _TRANSIENT:
         return PlatformUnavailable(f"Meta: {title}; try again", operation=operation)
     return PlatformRefused(
-        f"Meta: {title}: {details}", code=str(error.code), title=title, details=details
+        f"Meta: {title}: {details}",
+        code=str(error.code),
+        subcode=str(error.error_subcode or 0),
+        title=title,
+        details=details,
     )
 
 

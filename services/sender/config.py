@@ -30,6 +30,14 @@ class SenderSettings(ServiceSettings):
     """Let files be fetched from addresses inside our own network, and without TLS: for laptops and
     tests, since whoever sends messages could read everything there."""
 
+    callers: str = ""
+    """Callers besides the suite's own services, as in profile: `name:role:SHA-256 of the token in
+    hex`, comma-separated. Roles are in `roles.py`: `internal`, `support`, `marketing`,
+    `analytics`."""
+
+    reads_kept_days: Annotated[int, Field(ge=1)] = 730
+    """How long the record of who read contents of messages is kept, in days."""
+
     profile_target: str
     """gRPC target of profile: `dns:///profile:50051`."""
 
@@ -41,6 +49,10 @@ class SenderSettings(ServiceSettings):
 
     call_timeout_s: Annotated[float, Field(gt=0, le=300)] = 30.0
     """How long a call to Meta may take before its message is unknown."""
+
+    template_sync_hours: Annotated[float, Field(gt=0, le=168)] = 6.0
+    """How often all templates are read from Meta, beside at the start and when webhooks ask for
+    it."""
 
     send_concurrency: Annotated[int, Field(ge=1, le=2000)] = 200
     """Calls to Meta under way at once in this process."""

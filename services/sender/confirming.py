@@ -50,10 +50,10 @@ class Confirming:
         turkish: Words,
         english: Words,
         clock: Clock,
-        wake: Callable[[], None],
+        wake: Callable[[str], None],
     ) -> None:
         """English is for everybody whose language is not Turkish. `wake` tells dispatch that
-        something is due."""
+        something of a number is due."""
         self._outbox = outbox
         self._contacts = contacts
         self._turkish = turkish
@@ -73,7 +73,7 @@ class Confirming:
             words = self._turkish if contact.language.startswith("tr") else self._english
             if text := words.resumed if one.granted else words.stopped:
                 await self._outbox.add(self._message(one, text))
-                self._wake()
+                self._wake(one.phone_number_id)
 
     def _message(self, said: Understood, text: str) -> Message:
         now = milliseconds_of(self._clock.now())

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from chassis import telemetry
 from chassis.failures import FieldInvalid
 from merhaba.event.v1 import Event
-from services.sender.account_wire import number_facts, template_change
+from services.sender.account_wire import number_facts, template_change, volume_tier
 from services.sender.gates.now import OPEN_COMPLAINT
 from services.sender.model import (
     AccountChange,
@@ -24,6 +24,7 @@ from services.sender.model import (
 from services.sender.numbers.facts import NumberFact
 from services.sender.outcome import kind_of
 from services.sender.progress import Fact, Kind, Status, Talk
+from services.sender.rules.volumes import VolumeTier
 from services.sender.wire import at
 
 _COMPLAINTS: Final = frozenset({"complaint_opened", "complaint_closed"})
@@ -84,6 +85,14 @@ class Numbers(Protocol):
         ...
 
 
+class Volumes(Protocol):
+    """Volumes of messages, as Meta counts them."""
+
+    async def told(self, tiers: Sequence[VolumeTier]) -> None:
+        """Fold tiers in, each once."""
+        ...
+
+
 def _decode(batch: Sequence[bytes]) -> list[Event]:
     try:
         return [Event.FromString(one) for one in batch]
@@ -136,14 +145,14 @@ def _status(event: Event, raw: bytes) -> Status | None:
         return None
     told = event.status_received
     kind = _KINDS.get(told.status)
-    code = told.errors[0].code if told.errors else 0
+    code = told.errors[0].code if told.errors else None
     fact = None
     if kind is not None:
         fact = Fact(
             kind,
             at(event, "event_time"),
             told.wamid,
-            code,
+            code or 0,
             kind_of(code) if kind == Kind.FAILED else "",
             told.pricing.SerializeToString() if told.HasField("pricing") else b"",
         )
@@ -154,6 +163,7 @@ def _status(event: Event, raw: bytes) -> Status | None:
         at(event, "received_time"),
         event.traceparent,
         raw,
+        told.phone_number_id,
     )
 
 
@@ -184,7 +194,9 @@ class ContactConsumer(_Consumer[Told]):
     async def _hear(self, told: Sequence[Told], onward: Sequence[str]) -> None:
         # First: Meta has counted them already, whatever becomes of them here.
         received = Counter(
-            one.phone_number_id for one in told if isinstance(one, Talk) and one.phone_number_id
+            one.phone_number_id
+            for one in told
+            if isinstance(one, Talk) and one.phone_number_id and one.wamid
         )
         if received and self._heard is not None:
             await self._heard(received)
@@ -268,6 +280,15 @@ def _talk(event: Event, _raw: bytes) -> Talk | None:
                 button=button and bool(said.context.wamid),
                 payload=said.content.button_reply.payload if button else "",
             )
+        case "call_changed" if event.call_changed.from_person:
+            return Talk(
+                event.event_id,
+                event.contact_id,
+                at(event, "event_time"),
+                at(event, "received_time"),
+                event.traceparent,
+                phone_number_id=event.call_changed.phone_number_id,
+            )
         case "link_clicked" if event.link_clicked.message_id:
             return Talk(
                 event.event_id,
@@ -324,11 +345,14 @@ def _occurrence(event: Event, _raw: bytes) -> Occurrence | None:
 
 
 class AccountConsumer:
-    """Group `sender.account`, of `inbound.message`: templates and numbers."""
+    """Group `sender.account`, of `inbound.message`: templates, numbers and volumes."""
 
-    def __init__(self, templates: Templates, numbers: Numbers) -> None:
+    def __init__(
+        self, templates: Templates, numbers: Numbers, volumes: Volumes | None = None
+    ) -> None:
         self._templates = templates
         self._numbers = numbers
+        self._volumes = volumes
 
     async def handle(self, batch: Sequence[bytes]) -> None:
         """Fold what Meta says into the registry."""
@@ -338,3 +362,6 @@ class AccountConsumer:
             await self._templates.account(changes)
         if facts := [fact for event in events for fact in number_facts(event)]:
             await self._numbers.told(facts)
+        tiers = [tier for event in events if (tier := volume_tier(event)) is not None]
+        if tiers and self._volumes is not None:
+            await self._volumes.told(tiers)

@@ -8,17 +8,18 @@ not sent again before a status or the deadline decides.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from chassis.clock import Clock, milliseconds_of
-from services.sender.gates import Candidate, GateVerdict, Verdict
-from services.sender.model import DAY_MS, Address, Contact, Lane, Message, Number
-from services.sender.moves import Decided, Settled, hold, permit
+from services.sender.claiming import Claiming, Claims, Contacts, person_of
+from services.sender.model import Address, Lane, Message, Number
+from services.sender.moves import Decided, Settled
 from services.sender.outcome import (
     Answer,
     Halted,
@@ -38,33 +39,21 @@ _OUTCOMES: Final = 500
 _LINGER: Final = timedelta(milliseconds=20)  # outcomes wait for others, to be written together
 _DRAIN_S: Final = 4.0  # of calls, and again of writing, within the grace of a stopping process
 _RESERVED: Final = 0.1  # of the places, kept for what goes before bulk
+_OTHERS: Final = 0.25  # of the places, kept by a number that has its share for the others
 
 
-Decide = Callable[[Sequence[Candidate]], Awaitable[Sequence[Decided]]]
-
-
-class _Ended(NamedTuple):
+class Ended(NamedTuple):
     """A call that ended, and what was called."""
 
     settled: Settled
     decided: Decided
 
 
-class Outbox(Protocol):
+class Outbox(Claims, Protocol):
     """The messages, as dispatch needs them."""
 
     async def numbers(self) -> Sequence[Number]:
         """Those that send, each with the share of its limit that is kept for conversations."""
-        ...
-
-    async def claim(
-        self, phone_number_id: str, places: Sequence[int], now: int, decide: Decide
-    ) -> tuple[Sequence[Decided], bool]:
-        """Take due messages, at most so many of each lane, and store what `decide` makes of them.
-
-        Nobody else takes them meanwhile. Everything is stored together or, when something fails,
-        nothing. True: of some lane as many were due as were asked for.
-        """
         ...
 
     async def settle(self, settled: Sequence[Settled]) -> None:
@@ -73,15 +62,16 @@ class Outbox(Protocol):
 
     async def expire(self, now: int) -> int:
         """Attempting messages whose lease ended become unknown; unknown ones whose deadline passed
-        fail, or are sent again where the policy says so. Returns how many there were."""
+        fail, or are sent again where the policy says so; those that wait beyond their last moment
+        end. Returns how many there were."""
         ...
 
+    async def rejoin(self, now: int) -> int:
+        """Fold in statuses that came before anybody knew whose they are; returns how many."""
+        ...
 
-class Contacts(Protocol):
-    """Profile, as dispatch needs it."""
-
-    async def get(self, contact_ids: Sequence[str]) -> Mapping[str, Contact]:
-        """Addresses, consents, zone and language of those that exist."""
+    async def reopen(self, phone_number_ids: Sequence[str], now: int) -> int:
+        """Ask again what waits for these numbers, which may send; returns how many."""
         ...
 
 
@@ -101,14 +91,16 @@ class Limits:
     """Calls under way in this process."""
     lease_ms: int
     """How long an attempting message belongs to its process; longer than any call."""
+    call_ms: int
+    """How long a call may take: none begins of which the lease would end meanwhile."""
 
 
-def told_of(ended: Sequence[_Ended]) -> Told:
+def told_of(ended: Sequence[Ended]) -> Told:
     """What the limiters learn from calls of one number."""
     answered = failed = throttled = replied = 0
     for settled, decided in ended:
         match settled.outcome:
-            case Returned():
+            case Returned() | RetryAt(_, "upload"):
                 continue
             case Unclear() | RetryAt(_, "connect" | "server"):
                 failed += 1
@@ -120,19 +112,14 @@ def told_of(ended: Sequence[_Ended]) -> Told:
     return Told(answered, failed, throttled, replied)
 
 
-def blocked_of(ended: Sequence[_Ended]) -> list[Pair]:
+def blocked_of(ended: Sequence[Ended]) -> list[Pair]:
     """Pairs of one number that Meta wants left alone for a while."""
     return [
-        Pair(_person(decided), burst=False, block_ms=outcome.time - settled.time)
+        Pair(person_of(decided), burst=False, block_ms=outcome.time - settled.time)
         for settled, decided in ended
         if isinstance(outcome := settled.outcome, RetryAt)
         and rule_of(outcome.code).then == Then.BLOCK_PAIR
     ]
-
-
-def _person(one: Decided) -> str:
-    assert one.address is not None  # only those that have one are called
-    return one.address.wa_id or one.address.bsuid
 
 
 class Dispatcher:
@@ -148,10 +135,13 @@ class Dispatcher:
         random: Callable[[], float],
         limits: Limits,
         passing: Callable[[BaseException], bool],
+        stopped: Callable[[Message], bool] = lambda _: False,
     ) -> None:
-        """`passing` tells errors that pass by themselves from those that must end the process."""
+        """`passing` tells errors that pass by themselves from those that must end the process;
+        `stopped` whether the call of a message must not begin after all."""
+        self._stopped = stopped
         self._outbox = outbox
-        self._contacts = contacts
+        self._claiming = Claiming(outbox, contacts, throttle, self._now, limits.lease_ms)
         self._platform = platform
         self._throttle = throttle
         self._clock = clock
@@ -160,15 +150,16 @@ class Dispatcher:
         self._passing = passing
         self._lines: dict[str, tuple[Line[Decided], asyncio.Task[None]]] = {}
         self._calls: set[asyncio.Task[None]] = set()
-        self._ended: asyncio.Queue[_Ended] = asyncio.Queue()
-        self._place = asyncio.Event()
+        self._under_way: Counter[str] = Counter()  # calls, by number
+        self._ended: asyncio.Queue[Ended] = asyncio.Queue()
         self._refresh = asyncio.Event()
         self._broken: BaseException | None = None
 
-    def wake(self) -> None:
-        """Something may be due: look at once."""
-        for line, _ in self._lines.values():
-            line.wake()
+    def wake(self, phone_number_id: str = "") -> None:
+        """Something may be due, of one number or of any: look at once."""
+        for name, (line, _) in self._lines.items():
+            if phone_number_id in {"", name}:
+                line.wake()
 
     async def heard(self, received: Mapping[str, int]) -> None:
         """So many messages came in, by number: Meta counts them as well."""
@@ -207,7 +198,12 @@ class Dispatcher:
             self._refresh.clear()
             try:
                 await self._outbox.expire(self._now())
-                self._keep_lines(group, await self._outbox.numbers())
+                await self._outbox.rejoin(self._now())
+                numbers = await self._outbox.numbers()
+                await self._outbox.reopen(
+                    [one.phone_number_id for one in numbers if one.sends(self._now())], self._now()
+                )
+                self._keep_lines(group, numbers)
             except Exception as error:
                 if not self._passing(error):
                     raise
@@ -228,7 +224,7 @@ class Dispatcher:
                 self._throttle,
                 self._claim,
                 self._start,
-                self._room,
+                partial(self._room, name),
                 self._give_back,
             )
             task = group.create_task(self._keep(line), name=f"line {name}")
@@ -247,64 +243,17 @@ class Dispatcher:
     # --- before the call ----------------------------------------------------------------------
 
     async def _claim(self, number: Number, places: Sequence[int]) -> Claimed[Decided]:
-        async def decide(candidates: Sequence[Candidate]) -> Sequence[Decided]:
-            return await self._limited(number, candidates, await self._decide(candidates))
+        return await self._claiming.claim(number, places, partial(self._give_back, wait_s=0.0))
 
-        decided, more = await self._outbox.claim(
-            number.phone_number_id, places, self._now(), decide
-        )
-        ready = [(one.message.lane, one) for one in decided if one.address is not None]
-        return Claimed(ready, more)
-
-    async def _decide(self, candidates: Sequence[Candidate]) -> Sequence[Decided]:
-        contacts = await self._contacts.get(
-            list({candidate.message.contact_id for candidate in candidates})
-        )
-        now = self._now()
-        lease_ms = self._limits.lease_ms
-        return [permit(c, contacts.get(c.message.contact_id), now, lease_ms) for c in candidates]
-
-    async def _limited(
-        self, number: Number, candidates: Sequence[Candidate], decided: Sequence[Decided]
-    ) -> Sequence[Decided]:
-        """Those of which neither the portfolio nor the person has had enough."""
-        now = self._now()
-        held: dict[str, Decided] = {}
-        limit = number.daily_limit
-        if limit is not None:
-            opening = [
-                one
-                for candidate, one in zip(candidates, decided, strict=True)
-                if one.address and now >= candidate.window_time + DAY_MS
-            ]
-            waits = await self._throttle.reach(
-                number.portfolio, limit, [one.message.contact_id for one in opening]
-            )
-            values = {"tier.limit": limit}
-            for one, wait_ms in zip(opening, waits, strict=True):
-                if wait_ms:
-                    until = now + wait_ms
-                    reached = GateVerdict("tier", Verdict.WAIT, "tier_reached", values, until)
-                    held[one.message.message_id] = hold(one, reached, tell=True)
-        going = [one for one in decided if one.address and one.message.message_id not in held]
-        waits = await self._throttle.pairs(
-            number.phone_number_id,
-            [Pair(_person(one), one.message.lane == Lane.REPLY) for one in going],
-        )
-        for one, wait_ms in zip(going, waits, strict=True):
-            if wait_ms:
-                busy = GateVerdict("limiter_pair", Verdict.WAIT, "pair", {}, now + wait_ms)
-                held[one.message.message_id] = hold(one, busy, tell=False)
-        return [held.get(one.message.message_id, one) for one in decided]
-
-    async def _room(self, lane: int) -> None:
-        """Return when one more call of a lane may be under way."""
+    def _room(self, phone_number_id: str, lane: int) -> bool:
+        """Whether one more call of a number's lane may be under way."""
         most = self._limits.concurrency
+        free = most - len(self._calls)
         if lane == Lane.BULK:
-            most = max(1, int(most * (1 - _RESERVED)))
-        while len(self._calls) >= most:
-            self._place.clear()
-            await self._place.wait()
+            free -= int(most * _RESERVED)
+        if len(self._lines) > 1 and self._under_way[phone_number_id] * len(self._lines) >= most:
+            free -= int(most * _OTHERS)
+        return free > 0
 
     def _give_back(self, one: Decided, wait_s: float) -> None:
         now = self._now()
@@ -313,13 +262,21 @@ class Dispatcher:
     # --- the call -----------------------------------------------------------------------------
 
     def _start(self, one: Decided) -> None:
+        message, now = one.message, self._now()
+        late = now + self._limits.call_ms > message.due_time or 0 < message.not_after < now
+        if late or self._stopped(message):
+            self._give_back(one, 0.0)
+            return
         call = asyncio.create_task(self._call(one))
         self._calls.add(call)
-        call.add_done_callback(self._end)
+        self._under_way[message.phone_number_id] += 1
+        call.add_done_callback(partial(self._end, message.phone_number_id))
 
-    def _end(self, call: asyncio.Task[None]) -> None:
+    def _end(self, phone_number_id: str, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
-        self._place.set()
+        self._under_way[phone_number_id] -= 1
+        for line, _ in self._lines.values():
+            line.stir()
         if not call.cancelled() and (error := call.exception()) is not None:
             self._broken = self._broken or error
             self._refresh.set()
@@ -333,7 +290,7 @@ class Dispatcher:
 
     def _settle(self, one: Decided, outcome: Outcome, now: int, traceparent: str = "") -> None:
         settled = Settled(one.message, outcome, now, traceparent)
-        self._ended.put_nowait(_Ended(settled, one))
+        self._ended.put_nowait(Ended(settled, one))
 
     # --- after the call -----------------------------------------------------------------------
 
@@ -362,9 +319,9 @@ class Dispatcher:
             else:
                 return
 
-    async def _tell(self, ended: Sequence[_Ended]) -> None:
+    async def _tell(self, ended: Sequence[Ended]) -> None:
         """Let the limiters learn; what they miss in an outage they learn from the next calls."""
-        by_number: dict[str, list[_Ended]] = defaultdict(list)
+        by_number: dict[str, list[Ended]] = defaultdict(list)
         for one in ended:
             by_number[one.settled.message.phone_number_id].append(one)
         for name, of_number in by_number.items():

@@ -6,14 +6,22 @@ from typing import Final, Protocol
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import FieldInvalid
 from merhaba.sender.v1 import Content, ExplainSendRequest, ExplainSendResponse
+from services.sender.campaigns.writer import Writer
 from services.sender.failures import MessageNotFound
 from services.sender.gates import Asked, Candidate, GateVerdict, Verdict, ask, next_eligible
 from services.sender.history import Recorded
 from services.sender.intents import Intents
-from services.sender.model import Campaign, Contact, Message, Number, State, Template
+from services.sender.model import (
+    DAY_MS,
+    Campaign,
+    Contact,
+    Message,
+    Number,
+    State,
+    Template,
+)
 from services.sender.numbers.allocation import lines_of
-from services.sender.personal import Writer
-from services.sender.sentences import HOLD_OUT
+from services.sender.sentences import HOLD_OUT, TIER
 from services.sender.verdict_wire import verdict_proto
 from services.sender.wire import at, stamp
 
@@ -37,6 +45,12 @@ class Contacts(Protocol):
     ) -> Mapping[str, Contact]: ...
 
 
+class Reaching(Protocol):
+    """The limiters, as explaining needs them."""
+
+    async def reachable(self, portfolio_id: str, limit: int, person: str) -> int: ...
+
+
 class Campaigns(Protocol):
     """Campaigns, as explaining needs them."""
 
@@ -55,8 +69,10 @@ class Explaining:
         contacts: Contacts,
         campaigns: Campaigns,
         intents: Intents,
+        limiters: Reaching,
         clock: Clock,
     ) -> None:
+        self._limiters = limiters
         self._messages = messages
         self._contacts = contacts
         self._campaigns = campaigns
@@ -76,7 +92,7 @@ class Explaining:
             contact = await self._intents.contact(request.destination)
             message = await self._subject(request, contact, now)
         asked = Asked(now, contact, await self._messages.candidate(message, now))
-        verdicts = [*_planning(message), *ask(asked)]
+        verdicts = [*_planning(message), *ask(asked), *await self._tier(asked)]
         cost = asked.of.tariff.estimate(asked.category, asked.market)
         return ExplainSendResponse(
             allowed=all(one.verdict in _LETS_PASS for one in verdicts),
@@ -94,6 +110,19 @@ class Explaining:
             currency_code=cost.currency if cost else "",
         )
 
+    async def _tier(self, asked: Asked) -> list[GateVerdict]:
+        """What the limiter of people says that Meta lets a portfolio write to in a day, if it does:
+        who wrote lately does not count."""
+        number = asked.of.number
+        limit = number.daily_limit if number is not None else None
+        if number is None or limit is None or asked.now < asked.of.window_time + DAY_MS:
+            return []
+        values = {"tier.limit": limit}
+        wait_ms = await self._limiters.reachable(number.portfolio, limit, asked.message.contact_id)
+        if not wait_ms:
+            return [GateVerdict(TIER, Verdict.PASS, values=values)]
+        return [GateVerdict(TIER, Verdict.WAIT, "tier_reached", values, asked.now + wait_ms)]
+
     async def _get(self, message_id: str) -> Message:
         message = await self._messages.get("message_id", message_id)
         if message is None:
@@ -110,7 +139,7 @@ class Explaining:
                 campaign = await self._campaigns.definition(request.campaign_id)
                 templates, numbers = await self._campaigns.materials(campaign)
                 writer = Writer(campaign, templates, lines_of(numbers, now))
-                names = sorted(writer.attributes)
+                names = sorted(writer.needs)
                 known = await self._contacts.read([contact.contact_id], names)
                 return writer.write(known[contact.contact_id], now).message
             case "purpose":

@@ -27,6 +27,10 @@ class ExpressionInvalid(Invalid):
         super().__init__(f"{field}: {error}", field=field, **error.facts)
 
 
+class TemplateLintFailed(Invalid):
+    """The template breaks a rule of Meta's."""
+
+
 class RateCardInvalid(Invalid):
     """A row of a rate card is wrong."""
 
@@ -91,7 +95,11 @@ class CampaignState(Refused):
 
 
 class TemplateState(Refused):
-    """The template cannot be sent as it stands."""
+    """The template cannot be sent, or not be edited, as it stands."""
+
+
+class TemplateUsed(Refused):
+    """A campaign that is not over sends the template."""
 
 
 class NumberUnusable(Refused):
@@ -110,6 +118,10 @@ class NumberExists(AlreadyExists):
     """The number is registered with other settings."""
 
 
+class OutboxFull(Busy):
+    """Too much waits already."""
+
+
 class PlatformBusy(Busy):
     """Meta's limit on management calls."""
 
@@ -124,3 +136,19 @@ class SegmentNotFound(NotFound):
 
 class ServiceUnavailable(Unavailable):
     """Another service did not answer."""
+
+
+class VariantNotFound(NotFound):
+    """The campaign has no such variant."""
+
+
+class FieldFrozen(Refused):
+    """The field is frozen once the campaign was launched."""
+
+
+class PreflightFailed(Refused):
+    """Preflight found what must be put right first."""
+
+
+class RateCardMissing(Refused):
+    """No rate card covers it."""

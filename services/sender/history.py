@@ -41,7 +41,7 @@ def _own(message: Message, recorded: Recorded | None) -> Iterator[MessageEvent]:
         event = _event(MessageEvent.KIND_GATED, recorded.time, _after(message, recorded))
         event.verdicts.extend(map(verdict_proto, recorded.verdicts))
         yield event
-    if message.attempt_time:
+    if message.attempts and message.attempt_time:  # a limiter may have called it back
         event = _event(MessageEvent.KIND_ATTEMPTED, message.attempt_time, State.ATTEMPTING)
         event.attempt.CopyFrom(
             MessageAttempt(number=message.attempts, phone_number_id=message.phone_number_id)

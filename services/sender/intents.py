@@ -16,10 +16,10 @@ from services.sender.body.media import Attached
 from services.sender.failures import ContactNotFound, NumberUnusable, TemplateNotFound
 from services.sender.files import types as media_types
 from services.sender.files.store import File
-from services.sender.fitting import fit
-from services.sender.model import DAY_MS, Contact, Lane, Message, Number, Template
+from services.sender.model import DAY_MS, Contact, Lane, Message, Number, Template, lane_of
 from services.sender.numbers.allocation import allocate, lines_of
 from services.sender.wire import at
+from services.sender.wording.fitting import fit
 
 _FETCHED_MS: Final = 7 * DAY_MS
 """How long what was fetched is kept beyond the moment from which its message may go."""
@@ -116,20 +116,32 @@ class Intents:
 
         What it is to fetch is fetched by `bring`.
         """
-        if not request.request_id:
-            raise FieldInvalid("request_id", "missing; give a UUID")
         options = _options(request)
         contact = await self.contact(request.destination)
         content = named(request.content, lambda url: file_of(request.request_id, url))
         message = await self.message(contact, content, request.phone_number_id, options)
         if request.HasField("marketing") and message.category != "marketing":
             raise FieldInvalid("marketing", "only for marketing templates; leave it out")
-        message.message_id = derived_id("msg", "request", request.request_id)
+        message.message_id = message_of(request.request_id)
         message.purpose = request.purpose
         message.context_wamid = request.context_wamid
         message.not_after = at(request, "not_after_time")
         message.due_time = max(message.due_time, at(request, "not_before_time"))
         return message
+
+    async def same(self, request: SendMessageRequest, known: Message) -> bool:
+        """Whether a request asks for a message that is there. Templates and numbers are not looked
+        at: they may have changed since."""
+        content = named(request.content, lambda url: file_of(request.request_id, url))
+        body = _frozen(content, _options(request))
+        if (known.body, known.context_wamid, known.purpose) != (
+            body,
+            request.context_wamid,
+            request.purpose,
+        ):
+            return False
+        contact = await self.contact(request.destination)
+        return known.contact_id in {contact.contact_id, *contact.absorbed}
 
     async def message(
         self,
@@ -140,7 +152,9 @@ class Intents:
     ) -> Message:
         """A planned message with this content, without an id. What is behind a URL does not count:
         it is not looked at."""
-        body = body_of(named(content, lambda url: file_of("", url)))
+        if content.HasField("pin"):
+            raise FieldInvalid("content.pin", "only in groups, to which nothing is sent yet")
+        body = _frozen(named(content, lambda url: file_of("", url)), options or {})
         number = await self._number(contact, number_id)
         now = milliseconds_of(self._clock.now())
         message = Message(
@@ -155,7 +169,7 @@ class Intents:
             propensity=1.0,
             purpose="",
             context_wamid="",
-            body=msgspec.json.encode({**body, **(options or {})}),
+            body=body,
             lane=Lane.REPLY,
             not_after=0,
             plan_time=now,
@@ -168,8 +182,7 @@ class Intents:
             template = await self._template(number.waba_id, content)
             message.template, message.language = template.name, template.language
             message.category = template.category_at(now)
-            bulk = message.category == "marketing"
-            message.lane = Lane.BULK if bulk else Lane.TRANSACTIONAL
+            message.lane = lane_of(message.category)
         return message
 
     async def _template(self, waba_id: str, content: Content) -> Template:
@@ -232,6 +245,18 @@ def _check(attached: Attached, file: File) -> None:
         animated=file.animated,
         voice=attached.attachment.voice,
     )
+
+
+def message_of(request_id: str) -> str:
+    """The id of the message that a request makes; raises FieldInvalid without an id."""
+    if not request_id:
+        raise FieldInvalid("request_id", "missing; give a UUID")
+    return derived_id("msg", "request", request_id)
+
+
+def _frozen(content: Content, options: Mapping[str, Any]) -> bytes:
+    """A message's body as it is stored."""
+    return msgspec.json.encode({**body_of(content), **options})
 
 
 def file_of(request_id: str, url: str) -> str:

@@ -4,11 +4,14 @@ Times are ints, milliseconds since 1970 UTC; 0 is never.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from msgspec import Struct
+
+from expressions import Timeline
+from services.sender.formats import Format
 
 DAY_MS: Final = 86_400_000
 NEVER: Final = 1 << 62
@@ -41,6 +44,12 @@ class Lane(IntEnum):
     """Answers to people, and authentication."""
     TRANSACTIONAL = 1
     BULK = 2
+
+
+def lane_of(category: str) -> Lane:
+    """Where templates of a category stand."""
+    lanes = {"authentication": Lane.REPLY, "marketing": Lane.BULK}
+    return lanes.get(category, Lane.TRANSACTIONAL)
 
 
 class Circuit(IntEnum):
@@ -117,6 +126,10 @@ class Message(Struct):
     """ISO 4217; empty without a rate card."""
     home_id: str = ""
     """Whom it was meant for, where that contact is part of another's person now."""
+    claim: int = 0
+    """Names whoever took it last: nobody else writes what came of the call."""
+    trial: bool = False
+    """A test send: caps and quiet hours do not hold for it, and nothing counts it."""
 
 
 class Happening(Struct):
@@ -161,6 +174,10 @@ class Contact(Struct, frozen=True):
     """IANA name; empty when nobody knows."""
     attributes: Mapping[str, Any] = {}
     """Attributes and, as `traits.<name>`, traits."""
+    timelines: Mapping[str, Timeline] = {}
+    """What they did, by the name of the event; only what was asked for."""
+    segments: Collection[str] = frozenset()
+    """Names of segments they are in, of those that were asked for."""
     absorbed: Sequence[str] = ()
     """Other ids of the person, under which messages may have been planned."""
 
@@ -228,6 +245,22 @@ class Template(Struct):
     """Meta's `components` array as JSON."""
     create_time: int
     update_time: int
+    components_time: int = 0
+    """Since when they are as they are, as far as anybody knows."""
+    quality: str = ""
+    """`GREEN`, `YELLOW`, `RED` or `UNKNOWN`; empty: Meta did not say."""
+    quality_time: int = 0
+    ttl_s: int = 0
+    """How long Meta tries to deliver (s); 0: as long as Meta does by itself."""
+    sub_category: str = ""
+    link_tracking_disabled: bool = False
+    library_name: str = ""
+    """Of the template of Meta's library that it was made from."""
+    opt_outs: Sequence[str] = ()
+    """Quick replies that end marketing, as bindings name them: `button.1`, `card.0.button.1`."""
+    sync_time: int = 0
+    """When Meta was last asked about it."""
+    version: int = 1
 
     def category_at(self, now: int) -> str:
         """What Meta says it is at a moment, lower case."""
@@ -276,6 +309,10 @@ class Number(Struct):
         """What Meta lets it send no more at a moment."""
         return self.restriction if now < self.restricted_until else ""
 
+    def sends(self, now: int) -> bool:
+        """Whether nothing is known at a moment for which it would have to wait."""
+        return not self.paused and not self.restricted(now) and self.quality_rating != "RED"
+
     @property
     def portfolio(self) -> str:
         """Whose messaging limit it shares; its account where nobody knows the portfolio."""
@@ -301,6 +338,7 @@ class Binding(Struct, frozen=True):
     """`fallback`, `skip` or `fail`."""
     fallbacks: Mapping[str, str] = {}
     """By language, `*` for any other."""
+    format: Format | None = None
 
 
 class Variant(Struct, frozen=True):
@@ -311,6 +349,16 @@ class Variant(Struct, frozen=True):
     weight: float
     bindings: Sequence[Binding] = ()
     fallback_languages: Sequence[str] = ()
+
+
+class AudienceFile(Struct, frozen=True):
+    """A file that names the people of a campaign."""
+
+    file_id: str
+    identity_scope: str = ""
+    """Of identities that are somebody's only there."""
+    country_code: str = ""
+    """Of phone numbers that are written without one; empty refuses them."""
 
 
 class Campaign(Struct):
@@ -332,22 +380,25 @@ class Campaign(Struct):
     triggered: bool = False
     trigger_ids: Sequence[str] = ()
     plan_cursor: str = ""
+    planner: str = ""
+    """Whoever plans it now."""
     journey_ids: Sequence[str] = ()
     """With the triggers: only these bring people to it; anything does when none are named."""
-
-
-class Counts(NamedTuple):
-    """Messages of a campaign that stand at the same place."""
-
-    variant: str
-    state: int
-    gate: str
-    error_code: int
-    messages: int
-    replied: int
-    clicked: int
-    cost_micros: int
-    currency: str
+    version: int = 0
+    """Grows with every change, of its definition and of where it stands."""
+    segment_version: int = 0
+    """The only one that is meant; 0: whichever is in force."""
+    file: AudienceFile | None = None
+    filter: str = ""
+    """An expression: only those for whom it is true; empty for all."""
+    start_time: int = 0
+    best_time_ms: int = 0
+    """Each contact's best time within so long of the start; 0: at once."""
+    ignores_control: bool = False
+    ignores_marketing_endpoint: bool = False
+    budget_micros: int = 0
+    budget_currency: str = ""
+    """Empty without a budget."""
 
 
 class Standing(Struct):
@@ -360,14 +411,19 @@ class Standing(Struct):
     version: int
     definition: bytes
     planned: bool
-    plan_cursor: str
+    """Whether its whole audience has been turned into messages."""
     recipients: int
-    unresolved: int
+    """How many they were then."""
     create_time: int
     update_time: int
     start_time: int
     launch_time: int
     end_time: int
+    best_time_ms: int = 0
+    create_digest: str = ""
+    """Of what it was created with."""
+    launch_request: str = ""
+    """Names the call that launched it."""
 
 
 class Occurrence(Struct, frozen=True):
@@ -402,3 +458,5 @@ class AccountChange(Struct, frozen=True):
     """When the new category begins to hold; 0: it holds."""
     quality: str = ""
     """`GREEN`, `YELLOW`, `RED` or `UNKNOWN`."""
+    components: bool = False
+    """Somebody edited it: Meta is to be asked how it is now."""

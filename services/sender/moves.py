@@ -18,9 +18,10 @@ from services.sender.model import (
 from services.sender.outcome import Halted, Outcome, Refused, RetryAt, Returned, Sent, Unclear
 from services.sender.progress import Fact, Kind, learn
 from services.sender.rules.caps import Counted
-from services.sender.rules.policy import MARKETING
+from services.sender.rules.policy import MARKETING, SERVICE
 
 _MOST_REPEATS: Final = 3
+_SOON_MS: Final = 1_000
 
 
 class Decided(NamedTuple):
@@ -57,9 +58,11 @@ def permit(candidate: Candidate, contact: Contact | None, now: int, lease_ms: in
         address = asked.address
         assert address is not None  # the address gate passed
         message.state, message.gate, message.reason = State.ATTEMPTING, "", ""
+        message.error_code = 0  # of an earlier attempt
         message.attempts += 1
         message.attempt_time, message.due_time = now, now + lease_ms
         message.market = address.market
+        message.not_after = asked.not_after  # here, where the call waits for its slot; not stored
         candidate.counted.append(Counted(asked.purpose, now))
         if cost := candidate.tariff.estimate(message.category, address.market):
             message.cost_micros, message.currency = cost.micros, cost.currency
@@ -82,7 +85,7 @@ def settle(message: Message, done: Settled, unknown_ms: int) -> list[Happening]:
     """Move a message by the outcome of its call; returns what is to be published.
 
     A status may have come first: then only what a status says counts. Or its lease may have ended
-    while the outcome waited to be written, and somebody else may have called again since.
+    while the outcome waited to be written, and somebody else may have taken it since.
     """
     outcome, now = done.outcome, done.time
     if isinstance(outcome, Sent):
@@ -91,8 +94,8 @@ def settle(message: Message, done: Settled, unknown_ms: int) -> list[Happening]:
         for happening in happenings:
             happening.traceparent = done.traceparent
         return happenings
-    called_again = message.attempts != done.message.attempts
-    if message.state not in {State.ATTEMPTING, State.UNKNOWN} or called_again:
+    taken_again = message.claim != done.message.claim
+    if message.state not in {State.ATTEMPTING, State.UNKNOWN} or taken_again:
         return []
     match outcome:
         case RetryAt(time, why):
@@ -129,9 +132,20 @@ def give_up(message: Message, now: int, *, repeat: bool) -> list[Happening]:
     return learn(message, [Fact(Kind.FAILED, now, error_kind=UNCONFIRMED)])
 
 
-def hold(one: Decided, verdict: GateVerdict, *, tell: bool) -> Decided:
-    """A limiter makes a message wait that the gates let pass; with `tell` that is news."""
+def too_late(message: Message, now: int) -> list[Happening]:
+    """Its last moment passed while it waited."""
+    message.state, message.gate, message.reason = State.SUPPRESSED, "deadline", "too_late"
+    return [Happening("message_suppressed", message, now)]
+
+
+def hold(candidate: Candidate, one: Decided, verdict: GateVerdict, *, tell: bool) -> Decided:
+    """A limiter makes a message wait that the gates let pass, and what it took under the caps and
+    in the budget is there again; with `tell` that is news."""
     message = one.message
+    purpose = message.purpose or message.category or SERVICE
+    candidate.counted.remove(Counted(purpose, message.attempt_time))
+    if candidate.budget is not None:
+        candidate.budget.micros += message.cost_micros
     message.state, message.gate, message.reason = State.HELD, verdict.gate, verdict.reason
     message.due_time = verdict.next_time
     message.attempts -= 1
@@ -139,3 +153,16 @@ def hold(one: Decided, verdict: GateVerdict, *, tell: bool) -> Decided:
     return one._replace(
         address=None, verdict=verdict if tell else None, verdicts=[*one.verdicts, verdict]
     )
+
+
+def ask_soon(candidates: Sequence[Candidate], held: Sequence[Candidate], now: int) -> None:
+    """What was stopped for want of what `held` gave back again is asked once more in a moment."""
+    people = {one.message.contact_id for one in held}
+    budgets = {id(one.budget) for one in held if one.budget is not None}
+    for one in candidates:
+        message = one.message
+        if message.state == State.HELD and (
+            (message.gate == "budget" and id(one.budget) in budgets)
+            or (message.gate == "frequency_cap" and message.contact_id in people)
+        ):
+            message.due_time = min(message.due_time, now + _SOON_MS)

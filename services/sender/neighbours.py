@@ -6,47 +6,55 @@ import grpc
 import msgspec
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from chassis.failures import FieldInvalid
+from chassis.failures import Failure, FieldInvalid
 from chassis.ids import fingerprint
+from expressions import Registry
 from merhaba.event.v1 import Identity
 from merhaba.ingest.v1 import CreateLinksRequest, IngestServiceStub, LinkSpec
 from merhaba.profile.v1 import (
     BatchGetContactsRequest,
-    Consent,
+    BatchGetReachRequest,
     ContactRef,
     ProfileServiceStub,
+    ReachServiceStub,
 )
 from merhaba.profile.v1 import Contact as ContactProto
-from merhaba.segment.v1 import SegmentServiceStub, StreamMembersRequest
+from merhaba.segment.v1 import (
+    GetSegmentRequest,
+    SegmentServiceStub,
+    StreamMembersRequest,
+)
+from services.sender.campaigns.people import Members, Person
+from services.sender.campaigns.planner import LinkWish
+from services.sender.doings import Doings, split
 from services.sender.failures import ContactNotFound, SegmentNotFound, ServiceUnavailable
 from services.sender.gates.now import OPEN_COMPLAINT
-from services.sender.model import Address, Campaign, Contact
-from services.sender.planner import LinkWish, Members
+from services.sender.model import Address, Contact
+from services.sender.reached import CONSENTS, reached
+from services.sender.vocabulary import Vocabulary
 from services.sender.wire import at
 
 _MOST_CONTACTS = 500
+_MOST_REACHED = 2_000
 _PURPOSE = ("purpose", "sending messages")
 _SENDING = (
     *("addresses", "consents", "zone", "language", "state", "absorbed_contact_ids"),
     OPEN_COMPLAINT,
 )
-_CONSENTS = {
-    Consent.STATE_NONE: "none",
-    Consent.STATE_GRANTED: "granted",
-    Consent.STATE_WITHDRAWN: "withdrawn",
-    Consent.STATE_EXPIRED: "expired",
-}
 
 
 class Neighbours:
-    """Implements `dispatch.Contacts` and `planner.People`."""
+    """Implements `dispatch.Contacts`, `planner.People` and `audiences.Sources`."""
 
     def __init__(
         self, profile: grpc.aio.Channel, segment: grpc.aio.Channel, ingest: grpc.aio.Channel
     ) -> None:
         self._profile: ProfileServiceStub = ProfileServiceStub(profile)
+        self._reach: ReachServiceStub = ReachServiceStub(profile)
         self._segment: SegmentServiceStub = SegmentServiceStub(segment)
         self._ingest: IngestServiceStub = IngestServiceStub(ingest)
+        self._doings = Doings(self._profile, self._segment)
+        self._vocabulary = Vocabulary(profile)
 
     async def get(self, contact_ids: Sequence[str]) -> Mapping[str, Contact]:
         """Addresses, consents, zone and language of those that exist."""
@@ -55,7 +63,9 @@ class Neighbours:
     async def read(
         self, contact_ids: Sequence[str], attributes: Sequence[str]
     ) -> Mapping[str, Contact]:
-        """Contacts by the id asked for, with these attributes besides."""
+        """Contacts by the id asked for, with these attributes besides; events and segments are
+        named among them, as by `Compiled.needs`."""
+        attributes, events, segments = split(attributes)
         wanted = [_path(attribute) for attribute in attributes]
         mask = FieldMask(paths=[*_SENDING, *wanted])
         found: dict[str, Contact] = {}
@@ -64,7 +74,32 @@ class Neighbours:
             contacts = await self._batch([ContactRef(contact_id=one) for one in ids], mask)
             # A contact that was merged away answers as the one that stayed.
             found |= {i: contact for i, contact in zip(ids, contacts, strict=True) if contact}
-        return found
+        return await self._doing(found, events, segments)
+
+    async def reach(
+        self, contact_ids: Sequence[str], attributes: Sequence[str]
+    ) -> Mapping[str, Contact]:
+        """Contacts by the id asked for, with these attributes, but without their addresses: of
+        these only the market and the number they wrote to."""
+        attributes, events, segments = split(attributes)
+        found: dict[str, Contact] = {}
+        for start in range(0, len(contact_ids), _MOST_REACHED):
+            ids = contact_ids[start : start + _MOST_REACHED]
+            request = BatchGetReachRequest(contact_ids=ids, attribute_names=attributes)
+            try:
+                response = await self._reach.BatchGetReach(request, metadata=[_PURPOSE])
+            except grpc.aio.AioRpcError as error:
+                raise _unavailable("profile", error) from error
+            found |= reached(ids, attributes, response)
+        return await self._doing(found, events, segments)
+
+    async def _doing(
+        self, contacts: Mapping[str, Contact], events: Sequence[str], segments: Sequence[str]
+    ) -> Mapping[str, Contact]:
+        try:
+            return await self._doings.add(contacts, events, segments)
+        except grpc.aio.AioRpcError as error:
+            raise _unavailable("profile or segment", error) from error
 
     async def resolve(self, identity: Identity) -> str:
         """The contact that has an identity; raises ContactNotFound."""
@@ -83,34 +118,48 @@ class Neighbours:
             raise _unavailable("profile", error) from error
         return [_contact(r.contact) if r.HasField("contact") else None for r in response.results]
 
-    async def members(self, campaign: Campaign) -> AsyncIterator[Members]:
-        """The audience from the campaign's cursor on."""
-        if not campaign.segment_id:
-            async for members in self._listed(campaign):
-                yield members
-            return
-        request = StreamMembersRequest(segment_id=campaign.segment_id, cursor=campaign.plan_cursor)
+    async def who(self, refs: Sequence[ContactRef]) -> list[str | None]:
+        """The contacts that are meant, in order; None for whom nobody knows."""
+        found: list[str | None] = []
+        for start in range(0, len(refs), _MOST_CONTACTS):
+            found += await self._who(refs[start : start + _MOST_CONTACTS])
+        return found
+
+    async def _who(self, refs: Sequence[ContactRef]) -> list[str | None]:
+        request = BatchGetContactsRequest(contacts=refs, read_mask=FieldMask(paths=["state"]))
+        try:
+            response = await self._profile.BatchGetContacts(request, metadata=[_PURPOSE])
+        except grpc.aio.AioRpcError as error:
+            if error.code() != grpc.StatusCode.INVALID_ARGUMENT:
+                raise _unavailable("profile", error) from error
+            if len(refs) == 1:
+                return [None]
+            # One that cannot be anybody's has them all refused: halved until it is alone.
+            half = len(refs) // 2
+            return [*await self._who(refs[:half]), *await self._who(refs[half:])]
+        return [r.contact.contact_id if r.HasField("contact") else None for r in response.results]
+
+    async def members(self, segment_id: str, cursor: str) -> AsyncIterator[Members]:
+        """Members of a segment as of the first call, from a cursor on. Raises SegmentNotFound."""
+        request = StreamMembersRequest(segment_id=segment_id, cursor=cursor)
         try:
             async for response in self._segment.StreamMembers(request):
-                yield Members([m.contact_id for m in response.members], response.cursor)
+                people = [Person(m.contact_id) for m in response.members]
+                yield Members(people, response.cursor, total=response.total_count)
         except grpc.aio.AioRpcError as error:
-            if error.code() == grpc.StatusCode.NOT_FOUND:
-                raise SegmentNotFound("no such segment", segment_id=campaign.segment_id) from error
-            raise _unavailable("segment", error) from error
+            raise _of_segment(segment_id, error) from error
 
-    async def _listed(self, campaign: Campaign) -> AsyncIterator[Members]:
-        for start in range(int(campaign.plan_cursor or 0), len(campaign.people), _MOST_CONTACTS):
-            refs = [
-                ContactRef.FromString(one)
-                for one in campaign.people[start : start + _MOST_CONTACTS]
-            ]
-            contacts = await self._batch(refs, FieldMask(paths=["state"]))
-            # Whom nobody knows is told apart from the others by planning, which asks again.
-            ids = [
-                contact.contact_id if contact else ref.contact_id or "unknown"
-                for ref, contact in zip(refs, contacts, strict=True)
-            ]
-            yield Members(ids, str(start + len(refs)))
+    async def segment_version(self, segment_id: str) -> int:
+        """The version of a segment that is in force. Raises SegmentNotFound."""
+        try:
+            answer = await self._segment.GetSegment(GetSegmentRequest(segment_id=segment_id))
+        except grpc.aio.AioRpcError as error:
+            raise _of_segment(segment_id, error) from error
+        return answer.segment.live_version
+
+    async def registry(self) -> Registry:
+        """What expressions may name, with the types that profile knows of attributes."""
+        return (await self._vocabulary.known()).registry
 
     async def links(self, wishes: Sequence[LinkWish]) -> Sequence[str]:
         """The tokens of tracked links, in order."""
@@ -136,6 +185,12 @@ def _path(attribute: str) -> str:
     return attribute if known else f"attributes.{attribute}"
 
 
+def _of_segment(segment_id: str, error: grpc.aio.AioRpcError) -> Failure:
+    if error.code() == grpc.StatusCode.NOT_FOUND:
+        return SegmentNotFound("no such segment", segment_id=segment_id)
+    return _unavailable("segment", error)
+
+
 def _unavailable(service: str, error: grpc.aio.AioRpcError) -> ServiceUnavailable:
     return ServiceUnavailable(f"{service} answers {error.code().name}; try again", service=service)
 
@@ -154,7 +209,7 @@ def _contact(proto: ContactProto) -> Contact:
             )
             for address in proto.addresses
         ],
-        consents={c.purpose: _CONSENTS.get(c.state, "none") for c in proto.consents},
+        consents={c.purpose: CONSENTS.get(c.state, "none") for c in proto.consents},
         consent_times={c.purpose: at(c.record, "event_time") for c in proto.consents},
         language=proto.language.value,
         zone=proto.zone.value,

@@ -40,6 +40,7 @@ _SETTABLE: Final = (
     "marketing_endpoint",
 )
 _REASON: Final = 200
+_AVAILABLE: Final = "AVAILABLE"
 
 
 class Limiter(Protocol):
@@ -156,8 +157,13 @@ class NumberApi(NumberServiceServicer):
     ) -> ResumeNumberResponse:
         """Let messages leave again."""
         now = self._keeping.now()
+        over = await self._over(await self._store.number(request.phone_number_id), now)
 
         def resume(number: Number) -> bool:
+            lifts = bool(number.restriction) and _restriction(number) == over
+            if lifts:
+                number.restriction, number.restricted_until = "", 0
+                number.restriction_reason = ""
             if number.restricted(now):
                 raise NumberUnusable(
                     "Meta restricts the number; settle it in WhatsApp Manager",
@@ -165,13 +171,21 @@ class NumberApi(NumberServiceServicer):
                     problem=number.restriction_reason,
                 )
             if not number.paused:
-                return False
+                return lifts
             number.paused, number.state_reason = False, ""
             return True
 
         number = await self._store.change(request.phone_number_id, resume, now)
         await self._limiter.close(number.phone_number_id)
         return ResumeNumberResponse(number=await self._proto(number))
+
+    async def _over(self, number: Number, now: int) -> tuple[str, int] | None:
+        """The restriction that is over by what Meta says when it is asked: it posts the end of few,
+        and an appeal may end any."""
+        if not number.restricted(now):
+            return None
+        number = await self._keeping.refresh(number)
+        return _restriction(number) if number.health == _AVAILABLE else None
 
     def _set(self, number: Number, wanted: BusinessNumber, field: str) -> None:
         """Take over one setting; raises FieldInvalid and NumberUnusable."""
@@ -231,6 +245,10 @@ class NumberApi(NumberServiceServicer):
             update_time=stamp(number.update_time),
             sync_time=stamp(number.sync_time),
         )
+
+
+def _restriction(number: Number) -> tuple[str, int]:
+    return number.restriction_reason, number.restricted_until
 
 
 def _masked(wanted: BusinessNumber, mask: FieldMask) -> list[str]:

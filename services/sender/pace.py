@@ -121,10 +121,10 @@ class Line(Generic[T]):
         throttle: Throttle,
         claim: Callable[[Number, Sequence[int]], Awaitable[Claimed[T]]],
         start: Callable[[T], None],
-        room: Callable[[int], Awaitable[None]],
+        room: Callable[[int], bool],
         give_back: Callable[[T, float], None],
     ) -> None:
-        """`claim` takes at most so many of each lane; `start` begins a call; `room` returns when
+        """`claim` takes at most so many of each lane; `start` begins a call; `room` tells whether
         one of a lane may begin; `give_back` has a message wait elsewhere for so many seconds."""
         self.number = number
         self._throttle = throttle
@@ -143,10 +143,15 @@ class Line(Generic[T]):
         self._hungry = False  # more is due than stands in line
         self._look = asyncio.Event()
         self._came = asyncio.Event()
+        self._stir = asyncio.Event()
 
     def wake(self) -> None:
         """Something may be due: look at once."""
         self._look.set()
+
+    def stir(self) -> None:
+        """There may be room again."""
+        self._stir.set()
 
     async def run(self) -> None:
         """Until cancelled; then what stands in line is given back."""
@@ -173,6 +178,7 @@ class Line(Generic[T]):
                 self._lanes[lane] += 1
             if claimed.ready:
                 self._came.set()
+                self._stir.set()  # a reply may find room where bulk does not
             self._hungry = claimed.more or self._crowded
             if not self._hungry or self._crowded:
                 await _set(self._look, _LOOK_S)
@@ -245,8 +251,9 @@ class Line(Generic[T]):
             early_s = slot.at - time.monotonic()
             if early_s > _EARLY_S:
                 await asyncio.sleep(early_s)
-            if self._waiting:
-                await self._room(self._waiting[0][0])
+            while self._waiting and not self._room(self._waiting[0][0]):
+                self._stir.clear()
+                await self._stir.wait()
             if not self._waiting or time.monotonic() - slot.at > _LATE_S:
                 self._missed.append(slot.mark)
                 self._came.set()

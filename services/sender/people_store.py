@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from chassis.postgres import Connection, Effects
 from chassis.streams import Record
 from chassis.tombstones import erased
-from services.sender.model import Happening, Kinship, Message, State
+from services.sender.model import UNCONFIRMED, Happening, Kinship, Message, State
 from services.sender.rows import COLUMNS, update
 from services.sender.wire import record_of
 
@@ -103,11 +103,11 @@ async def _move(connection: Connection, change: Kinship) -> list[Record]:
 
 def needless(messages: Iterable[Message]) -> list[Message]:
     """Of a person's messages those that wait though another one of the same campaign, or of the
-    same occurrence of a trigger, was sent or waits longer."""
+    same occurrence of a trigger, was sent, may have been, or waits longer."""
     first: dict[tuple[str, str], Message] = {}
     found: list[Message] = []
     for one in sorted(messages, key=lambda m: (m.state in _WAITING, m.plan_time, m.message_id)):
-        if one.state in _NOT_SENT:
+        if one.state in _NOT_SENT and one.reason != UNCONFIRMED:
             continue
         before = first.setdefault((one.campaign_id, one.occurrence_id), one)
         if before is not one and one.state in _WAITING:

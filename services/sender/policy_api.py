@@ -20,8 +20,11 @@ from services.sender.rulebook.policy_wire import FIELDS, changed, policy_proto
 from services.sender.rules.policy import Policy, check
 from services.sender.wire import stamp
 
-_GATES: Final = ("complaint", "frequency_cap", "number", "quiet_hours", "saturation")
-"""Those that wait by rules of the policy."""
+_GATES: Final = (
+    *("template", "person", "complaint", "saturation", "frequency_cap", "quiet_hours", "number"),
+)
+"""Those at which what waits by rules of the policy is held: at the first that waits, whichever
+others do."""
 
 
 class PolicyApi(PolicyServiceServicer):

@@ -11,12 +11,15 @@ from services.sender.failures import FileNotFound, NumberUnusable, PlatformRefus
 from services.sender.files.uploads import Placed
 from services.sender.model import Address, Message, Number
 from services.sender.outcome import Answer
-from services.sender.posting import Posted, posted
+from services.sender.posting import MARKETING, Posted, posted
 
 _FRESH_MS: Final = 1_000
 _NOT_KNOWN: Final = frozenset({100, 131009, 131053})
 """What Meta says of an id that it forgot, and of other things besides: worth one more upload."""
 _UNUSABLE: Final = 131053
+_UNSYNCED: Final = 131009
+_SYNCING: Final = 134101
+"""The endpoint for marketing messages says either of a template that has not come there yet."""
 _NO_TOKEN: Final = 190
 
 
@@ -68,11 +71,7 @@ class Post:
     async def send(self, message: Message, address: Address) -> Answer:
         """One call; never raises for what the network or Meta does."""
         try:
-            number = await self._number(message.phone_number_id)
-            to = posted(message, address, marketing_endpoint=number.marketing_endpoint)
-            if not files_of(message.body):
-                return await self._platform.send(message, to, number.credential_name)
-            return await self._with_files(message, to, number.credential_name)
+            return await self._send(message, address)
         except NumberUnusable:
             return Answer(code=_NO_TOKEN)
         except FileNotFound:
@@ -84,6 +83,17 @@ class Post:
                 raise
             # The message itself did not leave: Meta's answer to it is told, not raised
             return Answer(left=False, why="upload")
+
+    async def _send(self, message: Message, address: Address) -> Answer:
+        number = await self._number(message.phone_number_id)
+        to = posted(message, address, marketing_endpoint=number.marketing_endpoint)
+        if files_of(message.body):
+            answer = await self._with_files(message, to, number.credential_name)
+        else:
+            answer = await self._platform.send(message, to, number.credential_name)
+        if to.endpoint == MARKETING and answer.code == _UNSYNCED:
+            return answer._replace(code=_SYNCING)
+        return answer
 
     async def _with_files(self, message: Message, to: Posted, credential: str) -> Answer:
         filled = await self._fill(message.phone_number_id, credential, to.body)

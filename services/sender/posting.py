@@ -7,8 +7,12 @@ import msgspec
 
 from services.sender.model import Address, Message
 
+MARKETING: Final = "marketing_messages"
+"""The endpoint for marketing templates, of numbers that have one."""
+ORDINARY: Final = "ordinary_endpoint"
+"""In a message's body, for us alone: it goes over `messages` whatever its number has."""
 _MARKETING: Final = "marketing"
-_OPTIONS: Final = ("product_policy", "message_activity_sharing")
+_OPTIONS: Final = ("product_policy", "message_activity_sharing", ORDINARY)
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -40,8 +44,9 @@ def posted(message: Message, address: Address, *, marketing_endpoint: bool = Fal
     }
     if message.context_wamid:
         body["context"] = {"message_id": message.context_wamid}
-    if marketing_endpoint and message.template and message.category == _MARKETING:
-        return Posted("marketing_messages", body)
+    offered = marketing_endpoint and not body.pop(ORDINARY, False)
+    if offered and message.template and message.category == _MARKETING:
+        return Posted(MARKETING, body)
     for option in _OPTIONS:
         body.pop(option, None)
     return Posted("messages", body)

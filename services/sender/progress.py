@@ -45,6 +45,7 @@ class Status(Struct, frozen=True):
     traceparent: str
     event: bytes
     """As it came, for messages that are not ours."""
+    phone_number_id: str = ""
 
 
 class Talk(Struct, frozen=True):

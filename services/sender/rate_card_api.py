@@ -23,12 +23,11 @@ from merhaba.sender.v1 import Rate as RateProto
 from merhaba.sender.v1 import RateCard as RateCardProto
 from services.sender.failures import RateCardInvalid, RateCardNotFound
 from services.sender.model import NEVER
+from services.sender.rulebook import PRICED
 from services.sender.rulebook.rate_card_store import RateCardStore
 from services.sender.rules.rates import Rate, RateCard, card_at, check, parse
 from services.sender.wire import at, stamp
 
-_GATES: Final = ("budget",)
-"""Those that wait for a price."""
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _LATEST: Final = (NEVER, "")
 
@@ -66,7 +65,7 @@ class RateCardApi(RateCardServiceServicer):
             now,
             _rates(request),
         )
-        stored = await self._store.add(card, _GATES, now)
+        stored = await self._store.add(card, PRICED, now)
         card.create_time = stored.create_time
         if stored != card:
             raise RequestIdReused(request.request_id)

@@ -1,5 +1,6 @@
 """What follows from decisions and outcomes for caps, budgets and costs, in their transaction."""
 
+from collections import Counter as Counts
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -14,7 +15,11 @@ from services.sender.rules.policy import SERVICE
 from services.sender.rules.rates import Cost, Counter, Tariff, month_of, normal
 from services.sender.verdict_wire import pack
 
+COMPLAINTS: Final = ("template", "person", "complaint")
+"""Gates at which a message may be held that waits for a complaint: it is held at the first."""
+_CAPS: Final = (*COMPLAINTS, "saturation", "frequency_cap")
 _FREE_ENTRY: Final = "free_entry_point"
+_FEWEST: Final = 10  # are asked again when money comes back: one that costs less may find room
 
 
 class _Payer(NamedTuple):
@@ -70,13 +75,8 @@ async def reckon(
 ) -> None:
     """Put costs on messages of which something became known, before they are written; give back
     what refused ones had reserved, and let go on who waited for it."""
-    await _price(
-        connection,
-        rulebook,
-        [m for m in messages if m.pricing != earlier[m.message_id].pricing],
-        now,
-        slot,
-    )
+    charged = [m for m in messages if _is_charged(m, earlier[m.message_id])]
+    await _price(connection, rulebook, charged, earlier, now, slot)
     freed = []
     for message in messages:
         if not is_counted(message):
@@ -85,30 +85,31 @@ async def reckon(
                 freed.append(message)
     changes = [(m, m.cost_micros - earlier[m.message_id].cost_micros) for m in messages]
     await _spend(connection, changes)
+    cheaper = Counts(m.campaign_id for m, micros in changes if micros < 0 and m.campaign_id)
     contact_ids = sorted({m.contact_id for m in freed if m.contact_id})
     # Whoever is counting for them decides first, so that nobody is held by what is free now.
     await pass_one_by_one(connection, contact_ids)
-    await ask_again(connection, "frequency_cap", contact_ids, now)
-    for campaign_id in sorted({m.campaign_id for m in freed if m.campaign_id}):
+    await ask_again(connection, _CAPS, contact_ids, now)
+    for campaign_id, count in sorted(cheaper.items()):
         await connection.execute(
             "UPDATE messages SET due_time = $2 WHERE message_id IN (SELECT message_id FROM messages"
-            " WHERE campaign_id = $1 AND campaign_id <> '' AND state = 2 AND gate = 'budget'"
+            " WHERE campaign_id = $1 AND state = 2 AND gate = 'budget' AND due_time > $2"
             " LIMIT $3 FOR UPDATE SKIP LOCKED)",
-            *(campaign_id, now, sum(m.campaign_id == campaign_id for m in freed)),
+            *(campaign_id, now, max(count, _FEWEST)),
         )
 
 
 async def ask_again(
-    connection: Connection, gate: str, contact_ids: Iterable[str], now: int
+    connection: Connection, gates: Sequence[str], contact_ids: Iterable[str], now: int
 ) -> None:
-    """What waits for these contacts at a gate is due now."""
+    """What waits for these contacts at one of these gates is due now."""
     if ids := list(contact_ids):
         await connection.execute(
             "UPDATE messages SET due_time = $3 WHERE message_id IN (SELECT message_id FROM messages"
-            " WHERE contact_id = ANY($2::text[]) AND state = 2 AND gate = $1 AND due_time > $3"
+            " WHERE contact_id = ANY($2::text[]) AND state = 2 AND gate = ANY($1::text[])"
             # Whoever has one locked is asking already.
-            " FOR UPDATE SKIP LOCKED)",
-            *(gate, ids, now),
+            " AND due_time > $3 FOR UPDATE SKIP LOCKED)",
+            *(list(gates), ids, now),
         )
 
 
@@ -128,10 +129,23 @@ async def _spend(connection: Connection, costs: Iterable[tuple[Message, int]]) -
         )
 
 
+def _is_charged(message: Message, stood: Before) -> bool:
+    """Whether it is charged for otherwise than before: in another way, or now, or no more."""
+    counted = is_counted(message)
+    changed = message.pricing != stood.pricing or counted != stood.counted
+    return changed and bool(message.pricing or stood.pricing)
+
+
 async def _price(
-    connection: Connection, rulebook: Rulebook, messages: Sequence[Message], now: int, slot: int
+    connection: Connection,
+    rulebook: Rulebook,
+    messages: Sequence[Message],
+    earlier: Mapping[str, Before],
+    now: int,
+    slot: int,
 ) -> None:
-    """Cost messages by how Meta said it charges, and count those that it charges for."""
+    """Cost messages by how Meta said it charges, and count those that it charges for; each once,
+    and not those that failed in the end."""
     if not messages:
         return
     cards = (await rulebook.read(connection)).cards
@@ -150,16 +164,26 @@ async def _price(
         tariff = tariffs.get((message.phone_number_id, month_of(message.sent_time or now)))
         if tariff is None:
             continue
-        cost, counter = _charge(tariff, message)
-        message.cost_micros, message.currency = (cost.micros, cost.currency) if cost else (0, "")
-        if counter:
-            counted[counter] += 1
-            tariff.counted[counter] = tariff.counted.get(counter, 0) + 1
-    await _add(connection, counted, slot)
+        stood = earlier[message.message_id]
+        if stood.counted and stood.pricing:
+            _, counter = _charge(tariff, message, stood.pricing)
+            _count(counter, -1, counted, tariff)
+        if is_counted(message) and message.pricing:
+            cost, counter = _charge(tariff, message, message.pricing)
+            message.cost_micros = cost.micros if cost else 0
+            message.currency = cost.currency if cost else ""
+            _count(counter, 1, counted, tariff)
+    await _add(connection, {one: n for one, n in counted.items() if n}, slot)
 
 
-def _charge(tariff: Tariff, message: Message) -> tuple[Cost | None, Counter | None]:
-    pricing = Pricing.FromString(message.pricing)
+def _count(counter: Counter | None, step: int, counted: dict[Counter, int], tariff: Tariff) -> None:
+    if counter is not None:
+        counted[counter] += step
+        tariff.counted[counter] = tariff.counted.get(counter, 0) + step
+
+
+def _charge(tariff: Tariff, message: Message, told: bytes) -> tuple[Cost | None, Counter | None]:
+    pricing = Pricing.FromString(told)
     category = normal(pricing.category or message.category)
     cost = tariff.charge(category, message.market, pricing.type, pricing.billable)
     if category == SERVICE:

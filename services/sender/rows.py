@@ -2,18 +2,27 @@
 
 # ruff: noqa: S608 - what is put into SQL here are names of the model's own columns
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
 from chassis.postgres import Connection
 from chassis.tombstones import erased
-from services.sender.model import Message
+from services.sender.model import Lane, Message
 
-_TYPES: Final = {"str": "text", "int": "bigint", "float": "double precision", "bytes": "bytea"}
+_TYPES: Final = {
+    "str": "text",
+    "int": "bigint",
+    "float": "double precision",
+    "bytes": "bytea",
+    "bool": "boolean",
+}
 _FIELDS: Final = Message.__struct_fields__
 _SQL_TYPES: Final = [_TYPES[Message.__annotations__[field].__name__] for field in _FIELDS]
-_CHANGING: Final = tuple(f for f in _FIELDS[_FIELDS.index("category") :] if f != "home_id")
+_CHANGING: Final = tuple(
+    f for f in _FIELDS[_FIELDS.index("category") :] if f not in {"home_id", "trial"}
+)
 COLUMNS: Final = ", ".join(_FIELDS)
 
 _UNNESTED: Final = ", ".join(f"${i}::{kind}[]" for i, kind in enumerate(_SQL_TYPES, 1))
@@ -23,7 +32,7 @@ _INSERT: Final = (
 )
 CLAIMED: Final = (
     *("category", "market", "state", "gate", "reason", "attempts", "due_time", "attempt_time"),
-    *("cost_micros", "currency"),
+    *("cost_micros", "currency", "error_code", "claim"),
 )
 """What a claim changes."""
 
@@ -68,6 +77,46 @@ async def update(
 
 def _columns(messages: Sequence[Message], fields: Sequence[str]) -> list[list[Any]]:
     return [[getattr(message, field) for message in messages] for field in fields]
+
+
+_WAITS: Final = "state IN (1, 2) AND phone_number_id = $1 AND lane = $2"
+# One look into the index for each campaign that waits, then so many messages of each that has some
+# due: whoever has a million waiting is in nobody's way.
+_DUE: Final = (
+    "WITH RECURSIVE waiting AS ("
+    f" (SELECT campaign_id FROM messages WHERE {_WAITS} ORDER BY campaign_id LIMIT 1)"
+    " UNION ALL"
+    f" SELECT (SELECT campaign_id FROM messages WHERE {_WAITS} AND campaign_id > w.campaign_id"
+    "  ORDER BY campaign_id LIMIT 1) FROM waiting w WHERE w.campaign_id IS NOT NULL),"
+    " turns AS (SELECT campaign_id, count(*) OVER () AS campaigns FROM waiting w"
+    # Not EXISTS, which would be read off everything that is due
+    f" WHERE (SELECT true FROM messages m WHERE {_WAITS} AND m.campaign_id = w.campaign_id"
+    "  AND due_time <= $3 LIMIT 1) ORDER BY random() LIMIT $4)"
+    " SELECT campaigns, one.* FROM turns t CROSS JOIN LATERAL"
+    f" (SELECT {COLUMNS} FROM messages m WHERE {_WAITS} AND m.campaign_id = t.campaign_id"
+    "  AND due_time <= $3 ORDER BY due_time LIMIT ceil($4::numeric / t.campaigns)"
+    "  FOR UPDATE SKIP LOCKED) AS one"
+)
+
+
+async def due(
+    connection: Connection, phone_number_id: str, places: Sequence[int], now: int
+) -> tuple[list[Message], bool]:
+    """Messages of a number that are due, about so many of each lane, in equal parts from the
+    campaigns that have some; locked, without those that others have. True: more may be due."""
+    found: list[Message] = []
+    more = False
+    for lane, most in zip(Lane, places, strict=True):
+        if not most:
+            continue
+        rows = await connection.fetch(_DUE, phone_number_id, int(lane), now, most)
+        messages = [Message(*fields) for _, *fields in rows]
+        found += messages
+        if rows:
+            campaigns = rows[0]["campaigns"]
+            fullest = max(Counter(one.campaign_id for one in messages).values())
+            more = more or campaigns > most or fullest >= most / campaigns
+    return found, more
 
 
 async def locked(connection: Connection, message_ids: Sequence[str]) -> list[Message]:

@@ -8,6 +8,9 @@ TURKISH: Final = "tr"
 HOLD_OUT: Final = "hold_out"
 """Whom a campaign leaves out, to measure what it adds; decided when it is planned."""
 
+TIER: Final = "tier"
+"""How many people Meta lets a portfolio write to in a day; a limiter counts them."""
+
 _SAYS: Final[dict[str, tuple[str, str]]] = {
     "campaign": (
         "The campaign does not send; a message of it never will.",
@@ -32,6 +35,10 @@ _SAYS: Final[dict[str, tuple[str, str]]] = {
     "template.template_unknown": (
         "The template is not known in this language; sync the account's templates.",
         "Şablon bu dilde bilinmiyor; hesabın şablonlarını eşitleyin.",
+    ),
+    "template.template_edited": (
+        "The template was edited since this message was planned, and its values do not fit now.",
+        "Şablon, mesaj planlandıktan sonra değiştirildi; değerler artık uymuyor.",
     ),
     "address.contact_unknown": (
         "Profile knows no such person.",
@@ -121,7 +128,7 @@ _SAYS: Final[dict[str, tuple[str, str]]] = {
         "Meta rates the quality of the business number as low; people block or report it.",
         "Meta işletme numarasının kalitesini düşük buluyor; kişiler engelliyor ya da bildiriyor.",
     ),
-    "tier": (
+    TIER: (
         "As many people as Meta allows in 24 hours were written to first; it waits for its turn.",
         "Meta'nın 24 saatte izin verdiği kadar kişiye yazıldı; mesaj sırasını bekliyor.",
     ),

@@ -1,36 +1,42 @@
 """The outbox: messages in Postgres, and what follows from their changes on the log.
 
-Every method that writes is one transaction. Rows are locked in the order of their ids.
+Every method that writes is a transaction. Rows are locked in the order of their ids, or not waited
+for.
 """
 # ruff: noqa: S608 - what is put into SQL here are names of the model's own columns
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from secrets import randbits
+from typing import Any, Final, TypeAlias
 
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
-from chassis.tombstones import erased
 from services.sender.aftermath import Said, follow
 from services.sender.candidates import candidates
-from services.sender.dispatch import Decide
+from services.sender.claiming import Decide, Look
 from services.sender.failures import ContactErased
 from services.sender.gates import Candidate
+from services.sender.hearing import Heard, hear, rejoin, talk
 from services.sender.history import Recorded
-from services.sender.model import DAY_MS, Happening, Lane, Message, Number, State
-from services.sender.moves import Decided, Settled, doubt, give_up, settle
+from services.sender.model import Happening, Message, Number, State
+from services.sender.moves import Decided, Settled, doubt, give_up, settle, too_late
 from services.sender.nobody import anonymise
 from services.sender.outcome import Sent, code_of
-from services.sender.progress import Fact, Kind, Status, Talk, learn
-from services.sender.reckoning import ask_again, before, reckon, record
-from services.sender.rows import CLAIMED, COLUMNS, insert, locked, update
+from services.sender.progress import Status, Talk
+from services.sender.reckoning import COMPLAINTS, ask_again, before, reckon, record
+from services.sender.rows import CLAIMED, COLUMNS, due, insert, locked, update
 from services.sender.rulebook import Rulebook
+from services.sender.rules.policy import Policy
 from services.sender.verdict_wire import unpack
-from services.sender.wire import foreign_record, record_of
+from services.sender.wire import record_of
 
+Move: TypeAlias = Callable[[Message], list[Happening]]
+Find: TypeAlias = Callable[[Connection, Rulebook, int], Awaitable[tuple[list[Message], Move]]]
 _NUMBER_COLUMNS: Final = ", ".join(Number.__struct_fields__)
 _SWEPT: Final = 1_000
-# Meta's times are whole seconds, ours are not: a reply may seem to precede what it answers.
-_SECOND_MS: Final = 1_000
+_NAMED: Final = partial(randbits, 62)
+_LATE_MS: Final = 5_000  # whose turn comes is asked by the gates, which say more
 _PUBLISHED: Final = {
     State.SUPPRESSED: "message_suppressed",
     State.CANCELLED: "message_suppressed",
@@ -42,11 +48,19 @@ _PUBLISHED: Final = {
 class Outbox:
     """Messages and what is kept of contacts beside them."""
 
-    def __init__(self, pool: Pool, effects: Effects, slot: int = 0) -> None:
-        """`slot`: among the rows of one count the one that this process adds to."""
+    def __init__(
+        self,
+        pool: Pool,
+        effects: Effects,
+        slot: int = 0,
+        name: Callable[[], int] = _NAMED,
+    ) -> None:
+        """`slot`: among the rows of one count the one that this process adds to. `name`: of a
+        claim, like no other's; one that was rolled back must not be given again."""
         self._pool = pool
         self._effects = effects
         self._slot = slot
+        self._name = name
         self._rulebook = Rulebook()
 
     # --- reading ------------------------------------------------------------------------------
@@ -74,6 +88,23 @@ class Outbox:
             f"SELECT {COLUMNS} FROM messages WHERE {column} = $1", value
         )
         return None if row is None else Message(*row)
+
+    async def several(self, message_ids: Sequence[str]) -> Mapping[str, Message]:
+        """Messages by their ids; whom nobody knows is not among them."""
+        rows = await self._pool.fetch(
+            f"SELECT {COLUMNS} FROM messages WHERE message_id = ANY($1::text[])", message_ids
+        )
+        found = {message.message_id: message for message in (Message(*row) for row in rows)}
+        return {one: found[one] for one in message_ids if one in found}
+
+    async def waiting(self, phone_number_id: str, lane: int, most: int) -> int:
+        """How many messages of no campaign wait for a number in a lane, up to so many."""
+        found: int = await self._pool.fetchval(
+            "SELECT count(*) FROM (SELECT FROM messages WHERE state IN (1, 2)"
+            " AND phone_number_id = $1 AND lane = $2 AND campaign_id = '' LIMIT $3) AS found",
+            *(phone_number_id, lane, most),
+        )
+        return found
 
     async def find(
         self,
@@ -139,41 +170,36 @@ class Outbox:
         return stored
 
     async def claim(
-        self, phone_number_id: str, places: Sequence[int], now: int, decide: Decide
+        self,
+        phone_number_id: str,
+        places: Sequence[int],
+        now: int,
+        decide: Decide,
+        look: Look | None = None,
     ) -> tuple[Sequence[Decided], bool]:
-        """Take due messages and store what `decide` makes of them; see `dispatch.Outbox`."""
-        decided: list[Decided] = []
+        """Take due messages and store what `decide` makes of them; see `claiming.Claims`."""
+        decided: Sequence[Decided] = []
         more = False
 
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
-            nonlocal more
-            messages: list[Message] = []
-            # Lane by lane: together, the index would be read past all that is held in a lane.
-            for lane, limit in zip(Lane, places, strict=True):
-                if limit:
-                    rows = await connection.fetch(
-                        f"SELECT {COLUMNS} FROM messages WHERE state IN (1, 2)"
-                        " AND phone_number_id = $1 AND lane = $2 AND due_time <= $3"
-                        " ORDER BY due_time LIMIT $4 FOR UPDATE SKIP LOCKED",
-                        phone_number_id,
-                        int(lane),
-                        now,
-                        limit,
-                    )
-                    more = more or len(rows) == limit
-                    messages += [Message(*row) for row in rows]
+            nonlocal decided, more
+            messages, more = await due(connection, phone_number_id, places, now)
             if not messages:
                 return []
+            stood = {m.message_id: (m.state, m.gate, m.reason) for m in messages}
+            if look is not None:
+                await look(messages)
             found = await candidates(connection, self._rulebook, messages, now, lock=True)
-            decided.extend(await decide(found))
+            decided = await decide(found)
+            claim = self._name()
+            for one in decided:
+                one.message.claim = claim
             await update(connection, [one.message for one in decided], CLAIMED)
             await record(connection, decided, found[0].edition, now)
             return [
                 record_of(Happening(_PUBLISHED[State(one.message.state)], one.message, now))
                 for one in decided
-                # That a campaign is paused is told of the campaign, not of each of its messages.
-                if one.verdict is not None
-                and (one.verdict.gate != "campaign" or one.message.state != State.HELD)
+                if _is_news(one, stood[one.message.message_id])
             ]
 
         await self._effects.apply((), work)
@@ -181,15 +207,20 @@ class Outbox:
 
     async def settle(self, settled: Sequence[Settled]) -> None:
         """Store the outcomes of calls and publish what follows."""
+        plain: set[str] = set()
 
-        async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
-            accepted = [one for one in settled if isinstance(one.outcome, Sent)]
-            plain = await _accept(connection, accepted)
-            others = [one for one in settled if one.message.message_id not in plain]
-            records = [record_of(happening) for happening in plain.values()]
-            return records + (await self._settle(connection, others) if others else [])
+        async def accept(connection: Connection, _: Sequence[int]) -> list[Record]:
+            happenings = await _accept(
+                connection, [one for one in settled if isinstance(one.outcome, Sent)]
+            )
+            plain.update(happenings)
+            return [record_of(happening) for happening in happenings.values()]
 
-        await self._effects.apply((), work)
+        # Apart from the others, so that nobody locks messages in two steps
+        await self._effects.apply((), accept)
+        others = [one for one in settled if one.message.message_id not in plain]
+        if others:
+            await self._effects.apply((), lambda found, _: self._settle(found, others))
 
     async def _settle(self, connection: Connection, settled: Sequence[Settled]) -> list[Record]:
         by_id = {one.message.message_id: one for one in settled}
@@ -215,29 +246,19 @@ class Outbox:
         return [*(record_of(happening) for happening in happenings), *follows]
 
     async def expire(self, now: int) -> int:
-        """Ended leases become unknown, passed deadlines fail; see `dispatch.Outbox`."""
+        """What nobody answered, and what waits too long; see `dispatch.Outbox`."""
+        return await self._move(_doubted, now) + await self._move(_late, now)
+
+    async def _move(self, find: Find, now: int) -> int:
         moved = 0
 
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
             nonlocal moved
-            rows = await connection.fetch(
-                f"SELECT {COLUMNS} FROM messages WHERE state IN (3, 4) AND due_time < $1"
-                " ORDER BY due_time LIMIT $2 FOR UPDATE SKIP LOCKED",
-                now,
-                _SWEPT,
-            )
-            happenings: list[Happening] = []
-            messages = [Message(*row) for row in rows]
+            messages, move = await find(connection, self._rulebook, now)
             if not messages:
                 return []
-            policy = (await self._rulebook.read(connection)).policy
             earlier = before(messages)
-            for message in messages:
-                if message.state == State.ATTEMPTING:
-                    happenings += doubt(message, "lease_ended", now, policy.unknown_ms)
-                else:
-                    repeat = getattr(policy.repeats_unknown, message.category, False)
-                    happenings += give_up(message, now, repeat=repeat)
+            happenings = [happening for message in messages for happening in move(message)]
             await reckon(connection, self._rulebook, earlier, messages, now, self._slot)
             await update(connection, messages)
             moved = len(messages)
@@ -246,80 +267,52 @@ class Outbox:
         await self._effects.apply((), work)
         return moved
 
+    async def reopen(self, phone_number_ids: Sequence[str], now: int) -> int:
+        """Ask again what waits for these numbers; see `dispatch.Outbox`."""
+        status = await self._pool.execute(
+            "UPDATE messages SET due_time = $2 WHERE message_id IN (SELECT message_id FROM messages"
+            " WHERE phone_number_id = ANY($1::text[]) AND state = 2 AND gate = 'number'"
+            " AND due_time > $2 LIMIT $3 FOR UPDATE SKIP LOCKED)",
+            *(list(phone_number_ids), now, _SWEPT),
+        )
+        return int(status.split()[-1])
+
     # --- hearing ------------------------------------------------------------------------------
 
     async def hear(self, statuses: Sequence[Status], onward: Sequence[str]) -> None:
         """Fold Meta's statuses into messages; those of others' messages are passed on."""
 
         async def work(connection: Connection, fresh: Sequence[int]) -> list[Record]:
-            new = [(statuses[i], onward[i]) for i in fresh]
-            ids = {s.callback_data for s, _ in new if s.callback_data}
-            messages = {m.message_id: m for m in await locked(connection, list(ids))}
-            wamids = [s.fact.wamid for s, _ in new if s.fact and s.callback_data not in messages]
-            if wamids:
-                found = await connection.fetch(
-                    "SELECT message_id FROM messages WHERE wamid = ANY($1::text[])", wamids
-                )
-                others = {row["message_id"] for row in found} - messages.keys()
-                messages |= {m.message_id: m for m in await locked(connection, list(others))}
-            by_wamid = {m.wamid: m for m in messages.values() if m.wamid}
-            earlier = before(messages.values())
-            foreign: list[Record | None] = []
-            learnt: list[tuple[list[Happening], Status, str]] = []
-            changed: dict[str, Message] = {}
-            said: list[Said] = []
-            for status, trace in new:
-                if status.fact is None:
-                    continue
-                message = messages.get(status.callback_data) or by_wamid.get(status.fact.wamid)
-                if message is None:
-                    foreign.append(foreign_record(status.event, trace))
-                    continue
-                changed[message.message_id] = message
-                if status.fact.kind == Kind.FAILED:
-                    said.append(Said(message, status.fact.error_code, status.fact.time))
-                happenings = learn(message, [status.fact])
-                if not message.contact_id:
-                    happenings += anonymise(message, status.fact.time)
-                learnt.append((happenings, status, trace))
-            follows = await follow(connection, said)
-            now = max((s.received_time for s, _ in new), default=0)
-            ordered = list(changed.values())
-            await reckon(connection, self._rulebook, earlier, ordered, now, self._slot)
-            await update(connection, ordered)
-            told = [
-                one
-                for happenings, status, trace in learnt
-                for one in _told(happenings, status.received_time, trace)
-            ]
-            return [one for one in [*told, *foreign, *follows] if one is not None]
+            told = [Heard(statuses[i], onward[i]) for i in fresh]
+            now = max((one.status.received_time for one in told), default=0)
+            return await hear(connection, self._rulebook, self._slot, told, now)
 
-        await self._effects.apply([s.event_id for s in statuses], work)
+        await self._effects.apply([one.event_id for one in statuses], work)
+
+    async def rejoin(self, now: int) -> int:
+        """Fold in statuses that came before anybody knew whose they are; see `dispatch.Outbox`."""
+        moved = 0
+
+        async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
+            nonlocal moved
+            moved, records = await rejoin(connection, self._rulebook, self._slot, now)
+            return records
+
+        await self._effects.apply((), work)
+        return moved
 
     async def relieve(self, contact_ids: Sequence[str], now: int) -> None:
         """Ask again what waits for complaints of these contacts."""
         async with self._pool.acquire(timeout=10) as connection, connection.transaction():
-            await ask_again(connection, "complaint", contact_ids, now)
+            await ask_again(connection, COMPLAINTS, contact_ids, now)
 
     async def talk(self, talks: Sequence[Talk], onward: Sequence[str]) -> None:
         """Windows that open, and replies and clicks joined to the messages they answer."""
 
         async def work(connection: Connection, fresh: Sequence[int]) -> list[Record]:
-            gone = await erased(connection, {talks[i].contact_id for i in fresh})
-            new = [(talks[i], onward[i]) for i in fresh if talks[i].contact_id not in gone]
-            await _open_windows(connection, [talk for talk, _ in new if talk.phone_number_id])
-            answered = await _answered(connection, [talk for talk, _ in new])
-            found = await locked(connection, sorted(set(answered.values())))
-            messages = {message.message_id: message for message in found}
-            records: list[Record | None] = []
-            for talk, trace in new:
-                message = messages.get(answered.get(talk.event_id, ""))
-                if message is not None and message.contact_id == talk.contact_id:
-                    records += _told(learn(message, _facts(talk)), talk.received_time, trace)
-            await update(connection, list(messages.values()))
-            return [record for record in records if record is not None]
+            return await talk(connection, [(talks[i], onward[i]) for i in fresh])
 
-        await self._effects.apply([talk.event_id for talk in talks], work)
+        await self._effects.apply([one.event_id for one in talks], work)
 
 
 async def _accept(connection: Connection, accepted: Sequence[Settled]) -> Mapping[str, Happening]:
@@ -332,13 +325,13 @@ async def _accept(connection: Connection, accepted: Sequence[Settled]) -> Mappin
     rows = await connection.fetch(
         "UPDATE messages AS m SET state = 5, wamid = u.wamid, sent_time = u.time"
         " FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])"
-        " AS u(message_id, wamid, time, attempts) WHERE m.message_id = u.message_id"
-        " AND m.state = 3 AND m.attempts = u.attempts AND m.contact_id <> ''"
+        " AS u(message_id, wamid, time, claim) WHERE m.message_id = u.message_id"
+        " AND m.state = 3 AND m.claim = u.claim AND m.contact_id <> ''"
         " RETURNING m.message_id, m.contact_id, m.home_id",
         ids,
         [_wamid(by_id[one]) for one in ids],
         [by_id[one].time for one in ids],
-        [by_id[one].message.attempts for one in ids],
+        [by_id[one].message.claim for one in ids],
     )
     found = {}
     for message_id, contact_id, home_id in rows:
@@ -356,65 +349,43 @@ def _wamid(done: Settled) -> str:
     return done.outcome.wamid if isinstance(done.outcome, Sent) else ""
 
 
-def _facts(talk: Talk) -> list[Fact]:
-    if talk.link_id:
-        return [Fact(Kind.CLICKED, talk.time, target=talk.link_id, match="url")]
-    facts = []
-    if talk.button:
-        facts.append(Fact(Kind.CLICKED, talk.time, target=talk.payload, match="quick_reply"))
-    match = "context" if talk.context_wamid else "window"
-    return [*facts, Fact(Kind.REPLIED, talk.time, target=talk.wamid, match=match)]
+def _is_news(one: Decided, stood: tuple[int, str, str]) -> bool:
+    """Whether anybody is to hear of it. That a message waits on for the same reason is none, nor
+    that a campaign is paused, which is told of the campaign."""
+    message = one.message
+    if one.verdict is None or stood == (message.state, message.gate, message.reason):
+        return False
+    return one.verdict.gate != "campaign" or message.state != State.HELD
 
 
-def _told(happenings: Iterable[Happening], received: int, trace: str) -> list[Record | None]:
-    records: list[Record | None] = []
-    for happening in happenings:
-        happening.received_time, happening.traceparent = received, trace
-        records.append(record_of(happening))
-    return records
+# --- what moves by itself -------------------------------------------------------------------------
 
 
-async def _open_windows(connection: Connection, talks: Sequence[Talk]) -> None:
-    latest: dict[tuple[str, str], int] = {}
-    for talk in talks:
-        key = (talk.contact_id, talk.phone_number_id)
-        latest[key] = max(latest.get(key, 0), talk.time)
-    if latest:
-        keys = sorted(latest)
-        await connection.execute(
-            "INSERT INTO windows SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])"
-            " ON CONFLICT (contact_id, phone_number_id) DO UPDATE"
-            " SET last_time = greatest(windows.last_time, excluded.last_time)",
-            [contact for contact, _ in keys],
-            [number for _, number in keys],
-            [latest[key] for key in keys],
-        )
+async def _doubted(
+    connection: Connection, rulebook: Rulebook, now: int
+) -> tuple[list[Message], Move]:
+    """Messages whose lease or whose time of doubt is over."""
+    rows = await connection.fetch(
+        f"SELECT {COLUMNS} FROM messages WHERE state IN (3, 4) AND due_time < $1"
+        " ORDER BY due_time LIMIT $2 FOR UPDATE SKIP LOCKED",
+        *(now, _SWEPT),
+    )
+    policy = (await rulebook.read(connection)).policy if rows else Policy()
+
+    def move(message: Message) -> list[Happening]:
+        if message.state == State.ATTEMPTING:
+            return doubt(message, "lease_ended", now, policy.unknown_ms)
+        repeat = getattr(policy.repeats_unknown, message.category, False)
+        return give_up(message, now, repeat=repeat)
+
+    return [Message(*row) for row in rows], move
 
 
-async def _answered(connection: Connection, talks: Sequence[Talk]) -> dict[str, str]:
-    """By event id, the message that was answered or clicked."""
-    answered = {talk.event_id: talk.message_id for talk in talks if talk.message_id}
-    quoting = {talk.event_id: talk.context_wamid for talk in talks if talk.context_wamid}
-    if quoting:
-        rows = await connection.fetch(
-            "SELECT wamid, message_id FROM messages WHERE wamid = ANY($1::text[])",
-            list(set(quoting.values())),
-        )
-        ids = {row["wamid"]: row["message_id"] for row in rows}
-        answered |= {event: ids[wamid] for event, wamid in quoting.items() if wamid in ids}
-    free = [talk for talk in talks if talk.wamid and not talk.context_wamid]
-    if free:
-        rows = await connection.fetch(
-            "SELECT q.event_id, m.message_id"
-            " FROM unnest($1::text[], $2::text[], $3::bigint[]) AS q(event_id, contact_id, time)"
-            " CROSS JOIN LATERAL (SELECT message_id FROM messages"
-            "  WHERE contact_id = q.contact_id AND sent_time > q.time - $4::bigint"
-            "  AND sent_time <= q.time + $5::bigint ORDER BY sent_time DESC LIMIT 1) AS m",
-            [talk.event_id for talk in free],
-            [talk.contact_id for talk in free],
-            [talk.time for talk in free],
-            DAY_MS,
-            _SECOND_MS,
-        )
-        answered |= {row["event_id"]: row["message_id"] for row in rows}
-    return answered
+async def _late(connection: Connection, _: Rulebook, now: int) -> tuple[list[Message], Move]:
+    """Messages whose last moment passed while they waited for a turn that may never come."""
+    rows = await connection.fetch(
+        f"SELECT {COLUMNS} FROM messages WHERE state IN (1, 2) AND not_after > 0"
+        " AND not_after < $1 ORDER BY not_after LIMIT $2 FOR UPDATE SKIP LOCKED",
+        *(now - _LATE_MS, _SWEPT),
+    )
+    return [Message(*row) for row in rows], lambda message: too_late(message, now)

@@ -1,6 +1,5 @@
 """Between the contracts and the model."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -31,29 +30,17 @@ from merhaba.event.v1 import (
     StatusReceived,
 )
 from merhaba.event.v1 import Event as InboundEvent
-from merhaba.profile.v1 import ContactRef
-from merhaba.sender.v1 import Campaign as CampaignProto
-from merhaba.sender.v1 import (
-    CampaignProgress,
-    Recipient,
-    VariantProgress,
-)
 from merhaba.sender.v1 import Message as MessageProto
 from services.sender.model import (
     NEVER,
-    Binding,
-    Campaign,
     CampaignPhase,
-    Counts,
     Happening,
     Message,
     Standing,
     State,
-    Variant,
 )
 
 _SOURCE: Final = "merhaba:sender"
-_MISSING: Final = {1: "fallback", 2: "skip", 3: "fail"}
 _DELIVERED: Final = 2  # bit of `Message.implied`, as `progress.Kind`
 _MEDIA: Final = frozenset({"image", "video", "document", "audio"})
 _STATUSES: Final = {
@@ -129,7 +116,7 @@ def record_of(happening: Happening) -> Record:
     match happening.what:
         case "message_sent":
             event.message_sent.CopyFrom(
-                MessageSent(message=ref, pricing=_pricing(message), **_cost(message))
+                MessageSent(message=ref, pricing=_pricing(message), **cost_of(message))
             )
         case "message_delivered":
             event.message_delivered.CopyFrom(
@@ -137,7 +124,7 @@ def record_of(happening: Happening) -> Record:
                     message=ref,
                     implied=happening.implied,
                     pricing=_pricing(message),
-                    **_cost(message),
+                    **cost_of(message),
                 )
             )
         case "message_read":
@@ -186,7 +173,8 @@ def _pricing(message: Message) -> Pricing | None:
     return Pricing.FromString(message.pricing) if message.pricing else None
 
 
-def _cost(message: Message) -> dict[str, Any]:
+def cost_of(message: Message) -> dict[str, Any]:
+    """What a message costs, in the fields of the contract."""
     return {"cost_micros": message.cost_micros, "currency_code": message.currency}
 
 
@@ -238,68 +226,6 @@ def campaign_record(standing: Standing) -> Record:
     return Record("message", standing.campaign_id, event.SerializeToString())
 
 
-def campaign_proto(standing: Standing) -> CampaignProto:
-    """A campaign as the contract shows it."""
-    campaign = CampaignProto.FromString(standing.definition)
-    campaign.campaign_id = standing.campaign_id
-    campaign.state = CampaignProto.State.ValueType(standing.state)
-    campaign.state_reason = standing.state_reason
-    campaign.etag = str(standing.version)
-    for field in ("create_time", "update_time", "launch_time", "end_time"):
-        if time := stamp(getattr(standing, field)):
-            getattr(campaign, field).CopyFrom(time)
-    if start := stamp(standing.start_time):
-        campaign.schedule.start_time.CopyFrom(start)
-    return campaign
-
-
-def campaign_of(stored: CampaignProto) -> Campaign:
-    """A campaign's definition as planning needs it."""
-    audience = stored.audience
-    source = audience.WhichOneof("source")
-    return Campaign(
-        campaign_id=stored.campaign_id,
-        name=stored.name,
-        phase=stored.state,
-        waba_id=stored.waba_id,
-        purpose=stored.purpose,
-        not_after=at(stored, "not_after_time"),
-        not_after_duration=span(stored.not_after_duration),
-        hold_out_share=stored.hold_out_share,
-        variants=[
-            Variant(
-                name=variant.name,
-                template=variant.template_name,
-                weight=variant.weight,
-                bindings=[
-                    Binding(
-                        variable=binding.variable,
-                        expression=binding.expression,
-                        missing=_MISSING.get(binding.missing, "skip"),
-                        fallbacks=dict(binding.fallbacks),
-                    )
-                    for binding in variant.bindings
-                ],
-                fallback_languages=list(variant.fallback_languages),
-            )
-            for variant in stored.variants
-        ],
-        phone_number_ids=list(stored.phone_number_ids),
-        segment_id=audience.segment.segment_id,
-        people=[
-            (
-                ContactRef(contact_id=one.contact_id)
-                if one.contact_id
-                else ContactRef(identity=one.identity)
-            ).SerializeToString()
-            for one in audience.contacts.contacts
-        ],
-        triggered=source == "triggered",
-        trigger_ids=list(audience.triggered.trigger_ids),
-        journey_ids=list(audience.triggered.journey_ids),
-    )
-
-
 def message_proto(message: Message) -> MessageProto:
     """A message as the contract shows it, without its content."""
     known = message.state in {State.PLANNED, State.HELD}
@@ -320,32 +246,15 @@ def message_proto(message: Message) -> MessageProto:
         read_time=stamp(message.read_time),
         reply_time=stamp(message.replied_time),
         click_time=stamp(message.clicked_time),
-        update_time=stamp(_updated(message)),
+        update_time=stamp(updated(message)),
         delivery_implied=bool(message.implied & _DELIVERED),
         pricing=_pricing(message),
-        **_cost(message),
+        **cost_of(message),
     )
 
 
-def recipient_proto(message: Message) -> Recipient:
-    """One person of a campaign's audience."""
-    known = message.state in {State.PLANNED, State.HELD}
-    return Recipient(
-        contact_id=message.contact_id,
-        message=ref_of(message),
-        state=MessageProto.State.ValueType(message.state),
-        gate=message.gate,
-        reason=message.reason,
-        error_code=message.error_code,
-        retry_time=stamp(message.due_time) if known else None,
-        update_time=stamp(_updated(message)),
-        replied=bool(message.replied_time),
-        clicked=bool(message.clicked_time),
-        **_cost(message),
-    )
-
-
-def _updated(message: Message) -> int:
+def updated(message: Message) -> int:
+    """When something of a message last changed."""
     return max(
         message.plan_time,
         message.attempt_time,
@@ -356,42 +265,3 @@ def _updated(message: Message) -> int:
         message.clicked_time,
         message.replied_time,
     )
-
-
-def progress_proto(
-    campaign: CampaignProto,
-    recipients: int,
-    final: bool,
-    rows: Sequence[Counts],
-    now: int,
-) -> CampaignProgress:
-    """How far a campaign is."""
-    progress = CampaignProgress(
-        campaign_id=campaign.campaign_id,
-        state=campaign.state,
-        state_reason=campaign.state_reason,
-        recipients=recipients,
-        recipients_final=final,
-        count_time=stamp(now),
-    )
-    variants = {v.name: VariantProgress(variant=v.name, weight=v.weight) for v in campaign.variants}
-    for variant, state, gate, code, count, replied, clicked, cost, currency in rows:
-        progress.cost_micros += cost
-        progress.currency_code = max(progress.currency_code, currency)
-        name = State(state).name.lower()
-        progress.states[name] += count
-        progress.replied += replied
-        progress.clicked += clicked
-        if state == State.HELD:
-            progress.held_gates[gate] += count
-        elif state == State.SUPPRESSED:
-            progress.suppressed_gates[gate] += count
-        elif state == State.FAILED:
-            progress.failed_codes[code] += count
-        if of_variant := variants.get(variant):
-            of_variant.recipients += count
-            of_variant.states[name] += count
-            of_variant.replied += replied
-            of_variant.clicked += clicked
-    progress.variants.extend(variants.values())
-    return progress

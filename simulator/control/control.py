@@ -93,7 +93,10 @@ class Control:
             ("GET", "ledger/recipients", ledger.recipients),
             ("GET", "summary", self._summary),
         ]
-        return [web.route(m, f"/control/{path}", self._guard(h)) for m, path, h in routes]
+        return [
+            *(web.route(m, f"/control/{path}", self._guard(h)) for m, path, h in routes),
+            web.route("*", "/control/{tail:.*}", self._guard(self._unknown)),
+        ]
 
     def _guard(self, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.Response:
@@ -102,12 +105,15 @@ class Control:
                 return answer({"error": "the bearer token is not CONTROL_TOKEN"}, status=401)
             try:
                 return await handler(request)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 return answer({"error": str(error)}, status=400)
             except Refused as refused:
                 return answer({"error": refused.details or refused.message}, status=400)
 
         return guarded
+
+    async def _unknown(self, request: web.Request) -> web.Response:
+        raise Refused(100, f"there is no {request.method} {request.path}; see the README")
 
     # --- webhooks -----------------------------------------------------------------------------
 
@@ -252,7 +258,17 @@ class Control:
         template = self._world.templates.get(request.match_info["template_id"])
         if template is None:
             raise Refused(100, "no template has this id")
-        await self._tell(self._standing.decide(template, given.status, given.reason, self._clock()))
+        now = self._clock()
+        if given.status is not None:
+            await self._tell(self._standing.decide(template, given.status, given.reason, now))
+        if given.category is not None:
+            told = self._standing.recategorise(template, given.category, given.category_in_s, now)
+            await self._tell(told.updates)
+            self._pipeline.later(told.later)
+        if given.quality is not None:
+            told = self._standing.rate(template, given.quality, now)
+            await self._tell(told.updates)
+            self._pipeline.later(told.later)
         return answer({})
 
     async def _rules(self, request: web.Request) -> web.Response:

@@ -8,7 +8,8 @@ from simulator.people.habits import Segment
 from simulator.people.person import Behaviour, IdentityMode
 from simulator.refusals import Refused
 from simulator.rules import Rate
-from simulator.templates.definition import Status
+from simulator.templates.definition import Category, Status
+from simulator.world.quality import Score
 
 Text = Annotated[str, Meta(min_length=1, max_length=4096)]
 Digits = Annotated[str, Meta(pattern=r"^\d{1,32}$")]
@@ -112,8 +113,15 @@ class Complaint(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TemplateGiven(Struct, frozen=True, forbid_unknown_fields=True):
-    status: Status
+    """What Meta decides about a template: any of the three."""
+
+    status: Status | None = None
     reason: str = "NONE"
+    category: Category | None = None
+    category_in_s: Annotated[float, Meta(ge=0)] = 0.0
+    """Simulated seconds from the announcement of the new category to its holding; 0: it holds at
+    once, unannounced."""
+    quality: Score | None = None
 
 
 class Notice(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,7 @@
 """What Graph answers with, and reads from requests."""
 
 import base64
+import re
 from collections.abc import Mapping
 from secrets import token_hex
 from typing import Any
@@ -9,6 +10,9 @@ import orjson
 from aiohttp import BodyPartReader, web
 
 from simulator.refusals import THROTTLES, Refused
+
+_LARGEST_OBJECT = 1024 * 1024
+_NESTED = re.compile(r"\{[^{}]*\}|\([^()]*\)")
 
 
 def answer(value: Any, *, status: int = 200) -> web.Response:
@@ -33,8 +37,18 @@ def object_in(raw: bytes) -> dict[str, Any]:
 
 
 async def object_of(request: web.Request) -> dict[str, Any]:
-    """The JSON object of a request, or an empty one if it has no body."""
-    return object_in(await request.read()) if request.can_read_body else {}
+    """The JSON object of a request, or an empty one if it has no body. Raises Refused, also above
+    a MiB."""
+    raw = await request.read()
+    if len(raw) > _LARGEST_OBJECT:
+        raise Refused(100, f"The body is larger than {_LARGEST_OBJECT} bytes.")
+    return object_in(raw) if raw else {}
+
+
+def cut(request: web.Request) -> None:
+    """End the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def read_up_to(part: BodyPartReader, limit: int) -> bytes:
@@ -47,11 +61,24 @@ async def read_up_to(part: BodyPartReader, limit: int) -> bytes:
     return bytes(data)
 
 
-def only(seen: dict[str, Any], fields: str) -> dict[str, Any]:
-    """The fields asked for; all if none were. Nested field lists ask for the whole field."""
+def only(
+    seen: dict[str, Any], fields: str, node: str = "", untold: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """The fields asked for; all if none were. Nested field lists ask for the whole field.
+
+    Raises Refused when a node with a name is asked for fields that it does not have; `untold` are
+    those that it has and that are not set.
+    """
     if not fields:
         return seen
-    names = {name.split("{")[0].split(".")[0].strip() for name in fields.split(",")} | {"id"}
+    flat = _NESTED.sub("", fields)
+    names = {name.split(".")[0].strip() for name in flat.split(",")} | {"id"}
+    if node and (strange := names - seen.keys() - untold - {""}):
+        raise Refused(
+            100,
+            message=f"(#100) Tried accessing nonexisting field ({min(strange)}) on node type "
+            f"({node})",
+        )
     return {key: value for key, value in seen.items() if key in names}
 
 

@@ -7,9 +7,17 @@ from aiohttp import web
 
 from simulator.graph.answers import answer, object_of, only, refusal
 from simulator.refusals import Refused, bad_token, invalid, missing
+from simulator.world.numbers import APP_ID
 from simulator.world.world import World
 
 _LONGEST_ADDRESS = 200
+_UNTOLD = frozenset(
+    {
+        *("is_enabled_for_insights", "marketing_messages_lite_api_status", "subscribed_apps"),
+        *("on_behalf_of_business_info", "owner_business_info", "primary_business_location"),
+        *("disable_marketing_messages_on_cloud_api", "primary_funding_id"),
+    }
+)
 
 
 class Apps:
@@ -93,13 +101,14 @@ class Apps:
                 ],
             },
         }
-        return answer(only(seen, request.query.get("fields") or "name,timezone_id,currency"))
+        fields = request.query.get("fields") or "name,timezone_id,currency"
+        return answer(only(seen, fields, "WhatsAppBusinessAccount", _UNTOLD))
 
     async def subscriptions(self, request: web.Request) -> web.StreamResponse:
         waba_id = request.match_info["waba_id"]
         self._world.account(waba_id, "GET")
         app: dict[str, object] = {
-            "whatsapp_business_api_data": {"id": "1", "name": "Simulator", "link": ""}
+            "whatsapp_business_api_data": {"id": APP_ID, "name": "Simulator", "link": ""}
         }
         if override := self._world.subscriptions.override_of_account(waba_id):
             app["override_callback_uri"] = override

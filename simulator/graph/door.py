@@ -7,6 +7,8 @@ import orjson
 from aiohttp import web
 
 from simulator.faults import FaultBox
+from simulator.graph.analytics import AnalyticsCalls
+from simulator.graph.answers import cut
 from simulator.graph.apps import Apps
 from simulator.graph.media import MediaCalls
 from simulator.graph.numbers import NumberCalls
@@ -36,6 +38,7 @@ class Door:
         templates: TemplateCalls,
         media: MediaCalls,
         apps: Apps,
+        analytics: AnalyticsCalls,
         faults: FaultBox,
         clock: Callable[[], float],
     ) -> None:
@@ -45,6 +48,7 @@ class Door:
         self._templates = templates
         self._media = media
         self._apps = apps
+        self._analytics = analytics
         self._faults = faults
         self._clock = clock
 
@@ -56,7 +60,7 @@ class Door:
             ("POST", f"{_NUMBER}/marketing_messages", self._send_marketing),
             ("POST", f"{_NUMBER}/media", media.upload),
             ("GET", "/whatsapp_business/attachments/", media.download),
-            ("POST", f"{_OBJECT}/uploads", media.begin_upload),
+            ("POST", _VERSION + r"/{id:\d+|app}/uploads", media.begin_upload),
             ("POST", _VERSION + "/{upload_id:upload:.+}", media.write_upload),
             ("GET", _VERSION + "/{upload_id:upload:.+}", media.get_upload),
             ("GET", f"{_ACCOUNT}/message_templates", templates.list),
@@ -67,6 +71,7 @@ class Door:
             ("POST", f"{_ACCOUNT}/upsert_message_templates", templates.upsert),
             ("POST", _VERSION + r"/{template_id:\d+}/unpause", templates.unpause),
             ("GET", f"{_ACCOUNT}/phone_numbers", numbers.list),
+            ("GET", f"{_ACCOUNT}/template_analytics", self._analytics.templates),
             ("GET", f"{_ACCOUNT}/subscribed_apps", apps.subscriptions),
             ("POST", f"{_ACCOUNT}/subscribed_apps", apps.subscribe),
             ("DELETE", f"{_ACCOUNT}/subscribed_apps", apps.unsubscribe),
@@ -94,6 +99,7 @@ class Door:
 
     def _guard(self, handler: Handler) -> Handler:
         """Token first, then the limit of calls, then the call; refusals become answers."""
+        sends = handler in (self._send, self._send_marketing)
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             calls = None
@@ -105,7 +111,11 @@ class Door:
                 if waba_id := request.match_info.get("waba_id"):
                     calls = self._world.calls(waba_id)
                     self._count(calls)
+                if not sends:
+                    self._faults.check_call()
                 response = await handler(request)
+                if not sends and self._faults.hits(self._faults.now.cut_calls):
+                    cut(request)
             except Refused as refused:
                 status, body = self._sends.refuse(refused)
                 response = web.Response(body=body, status=status, content_type="application/json")
@@ -155,8 +165,7 @@ class Door:
         )
         if reply.cut_after_s is not None:
             await asyncio.sleep(reply.cut_after_s)
-            if request.transport is not None:
-                request.transport.abort()
+            cut(request)
             return web.Response(status=500)
         return web.Response(body=reply.body, status=reply.status, content_type="application/json")
 
@@ -164,7 +173,8 @@ class Door:
 
     async def _get_object(self, request: web.Request) -> web.StreamResponse:
         object_id = request.match_info["id"]
-        for look in (self._numbers.get, self._templates.get, self._media.get, self._apps.get):
+        numbers, templates, media = self._numbers, self._templates, self._media
+        for look in (numbers.get, templates.get, media.get, self._analytics.get, self._apps.get):
             if (found := look(object_id, request)) is not None:
                 return found
         raise unknown_object("GET", object_id)

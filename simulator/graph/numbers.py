@@ -18,6 +18,14 @@ _FIELDS = (
 )
 _PROFILE = ("about", "address", "description", "email", "profile_picture_url", "websites",
             "vertical")  # fmt: skip
+_UNTOLD = frozenset(
+    {
+        *("certificate", "new_certificate", "conversational_automation", "country_dial_code"),
+        *("eligibility_for_api_business_global_search", "new_name_status", "new_display_name"),
+        *("search_visibility", "username", "host_platform", "messaging_limit_tier"),
+        "unified_cert_status",
+    }
+)
 _MOST_BLOCKED = 64_000
 _REGISTRATIONS, _REGISTRATIONS_S = 10, 72 * 3600.0
 
@@ -41,17 +49,20 @@ class NumberCalls:
         number = self._world.numbers.get(number_id)
         if number is None:
             return None
-        return answer(only(self._seen(number), request.query.get("fields") or _FIELDS))
+        return answer(self._shown_fields(number, request))
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         waba_id = request.match_info["waba_id"]
         self._world.account(waba_id, "GET")
-        fields = request.query.get("fields") or _FIELDS
-        seen = [only(self._seen(n), fields) for n in self._world.numbers_of(waba_id)]
+        seen = [self._shown_fields(n, request) for n in self._world.numbers_of(waba_id)]
         return answer(page(seen, request))
 
+    def _shown_fields(self, number: Number, request: web.Request) -> dict[str, Any]:
+        fields = request.query.get("fields") or _FIELDS
+        return only(self._seen(number), fields, "WhatsAppBusinessPhoneNumber", _UNTOLD)
+
     def _seen(self, number: Number) -> dict[str, Any]:
-        seen = number.seen_by_graph(self._world.portfolio.tier)
+        seen = number.seen_by_graph(self._world.portfolio)
         subscriptions = self._world.subscriptions
         addresses = {
             "phone_number": subscriptions.override_of_number(number.phone_number_id),

@@ -60,7 +60,7 @@ class TemplateCalls:
             known = {
                 "total_count": len(found),
                 "message_template_count": all_of,
-                "message_template_limit": 6000,
+                "message_template_limit": self._world.rules.template_limit,
                 "are_translations_complete": True,
             }
             answered["summary"] = {k: v for k, v in known.items() if k in summary}

@@ -116,6 +116,10 @@ class Ledger:
     def get(self, seq: int) -> Entry | None:
         return self._entry(seq - self.first) if 0 <= seq - self.first < len(self) else None
 
+    def accepted(self, seq: int) -> float | None:
+        """When a message was accepted; None when it is forgotten."""
+        return self._accepted[seq - self.first] if 0 <= seq - self.first < len(self) else None
+
     def page(self, after: int, limit: int) -> list[Entry]:
         """At most `limit` entries whose seq is greater than `after`."""
         start = max(0, after + 1 - self.first)

@@ -7,6 +7,7 @@ import msgspec
 
 from simulator.refusals import Refused, invalid, missing
 
+_NAME_PARTS = ("first_name", "last_name", "middle_name", "suffix", "prefix")
 MEDIA = ("image", "video", "audio", "document", "sticker")
 
 
@@ -128,7 +129,10 @@ def contacts(body: Mapping[str, Any]) -> Content:
     """Visiting cards."""
     for index, contact in enumerate(objects(body, "contacts", "contacts", 1, 257)):
         where = f"contacts[{index}]['name']"
-        text(an_object(contact, where, "name"), f"{where}['formatted_name']", "formatted_name", 512)
+        name = an_object(contact, where, "name")
+        text(name, f"{where}['formatted_name']", "formatted_name", 512)
+        if not any(name.get(part) for part in _NAME_PARTS):
+            raise missing(f"{where}['first_name']")
     return Content("contacts")
 
 

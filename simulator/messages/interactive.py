@@ -76,6 +76,8 @@ def _replies(action: Mapping[str, Any], where: str) -> tuple[Choice, ...]:
     choices = []
     for index, button in enumerate(objects(action, f"{where}['buttons']", "buttons", 1, 3)):
         place = f"{where}['buttons'][{index}]['reply']"
+        if str(button.get("type", "")).lower() != "reply":
+            raise invalid(f"{where}['buttons'][{index}]['type']", "must be reply.")
         reply = an_object(button, place, "reply")
         choices.append(
             Choice(
@@ -222,6 +224,17 @@ def _quick_replies(action: Mapping[str, Any], where: str) -> list[Choice]:
     return found
 
 
+def _voice_call(action: Mapping[str, Any]) -> Content:
+    _named(action, "voice_call")
+    parameters = optional_object(action, _PARAMETERS, "parameters")
+    text(parameters, f"{_PARAMETERS}['display_text']", "display_text", 20, required=False)
+    text(parameters, f"{_PARAMETERS}['payload']", "payload", 512, required=False)
+    minutes = parameters.get("ttl_minutes", 1)
+    if type(minutes) is not int or not 1 <= minutes <= 43_200:
+        raise invalid(f"{_PARAMETERS}['ttl_minutes']", "must be 1 to 43200.")
+    return Content("interactive")
+
+
 def _order(name: str) -> Callable[[Mapping[str, Any]], Content]:
     def check(action: Mapping[str, Any]) -> Content:
         _named(action, name)
@@ -244,7 +257,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Content]] = {
     "carousel": _carousel,
     "flow": _flow,
     "call_permission_request": _only_named("call_permission_request"),
-    "voice_call": _only_named("voice_call"),
+    "voice_call": _voice_call,
     "request_contact_info": _only_named("request_contact_info"),
     "order_details": _order("review_and_pay"),
     "order_status": _order("review_order"),

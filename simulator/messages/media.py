@@ -13,6 +13,8 @@ _UPLOADED_LIFE_S, _HEARD_LIFE_S = 30 * _DAY_S, 7 * _DAY_S
 
 _MB = 1024 * 1024
 _KB = 1024
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_OLD_OFFICE = ("application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint")
 # Kind of message: media types, and most bytes.
 _KINDS: dict[str, tuple[tuple[str, ...], int]] = {
     "audio": (("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"), 16 * _MB),
@@ -23,28 +25,43 @@ _KINDS: dict[str, tuple[tuple[str, ...], int]] = {
         (
             "text/plain",
             "application/pdf",
-            "application/msword",
-            "application/vnd.ms-excel",
-            "application/vnd.ms-powerpoint",
-            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-            "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+            *_OLD_OFFICE,
+            f"{_OFFICE}.wordprocessingml.document",
+            f"{_OFFICE}.spreadsheetml.sheet",
+            f"{_OFFICE}.presentationml.presentation",
         ),
         100 * _MB,
     ),
 }
 _LIMITS = {mime_type: most for types, most in _KINDS.values() for mime_type in types}
 LARGEST = max(_LIMITS.values())
-# First bytes, which decide whatever the upload says.
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG", "image/png"),
-    (b"GIF8", "image/gif"),
-    (b"%PDF", "application/pdf"),
-    (b"OggS", "audio/ogg"),
-    (b"#!AMR", "audio/amr"),
+_STILL_STICKER = 100 * _KB
+_MOVES = b"WEBPVP8X"
+_MOVING = 0x02
+# First bytes, from a place on, and what may begin so: the content decides, not what is said of it.
+_SIGNATURES: tuple[tuple[int, bytes, tuple[str, ...]], ...] = (
+    (0, b"\xff\xd8\xff", ("image/jpeg",)),
+    (0, b"\x89PNG", ("image/png",)),
+    (0, b"GIF8", ("image/gif",)),
+    (8, b"WEBP", ("image/webp",)),
+    (0, b"%PDF", ("application/pdf",)),
+    (0, b"OggS", ("audio/ogg",)),
+    (0, b"#!AMR", ("audio/amr",)),
+    (0, b"ID3", ("audio/mpeg",)),
+    (4, b"ftyp3g", ("video/3gpp",)),
+    (4, b"ftyp", ("video/mp4", "audio/mp4")),
+    (0, b"\xd0\xcf\x11\xe0", _OLD_OFFICE),
+    (
+        0,
+        b"PK\x03\x04",
+        (
+            "application/zip",
+            f"{_OFFICE}.wordprocessingml.document",
+            f"{_OFFICE}.spreadsheetml.sheet",
+            f"{_OFFICE}.presentationml.presentation",
+        ),
+    ),
 )
-_BY_SIGNATURE = frozenset(mime_type for _, mime_type in _SIGNATURES)
 
 
 class Media(NamedTuple):
@@ -66,6 +83,12 @@ class Media(NamedTuple):
         """As webhooks tell it."""
         return b64encode(hashlib.sha256(self.data).digest()).decode()
 
+    @property
+    def moves(self) -> bool:
+        """Whether it is an animated sticker."""
+        head = self.data[:21]
+        return head[8:16] == _MOVES and len(head) > 20 and bool(head[20] & _MOVING)
+
 
 def plain_type(mime_type: str) -> str:
     return mime_type.partition(";")[0].strip().lower()
@@ -83,14 +106,16 @@ def limit_of(mime_type: str) -> int:
     return limit
 
 
-def mismatch(kind: str, mime_type: str) -> str | None:
-    """Why media of this type cannot be a message of this kind; None if it can."""
+def fits(kind: str, media: Media, *, voice: bool = False) -> bool:
+    """Whether media can be a message of this kind; `voice`: a voice message."""
+    if kind == "document":
+        return True
     types, _ = _KINDS[kind]
-    if plain_type(mime_type) in types or kind == "document":
-        return None
-    return (
-        f"Unsupported {kind.title()} mime type {mime_type}. Please use one of {', '.join(types)}."
-    )
+    if voice:
+        types = ("audio/ogg",)
+    if kind == "sticker" and len(media.data) > _STILL_STICKER and not media.moves:
+        return False
+    return plain_type(media.mime_type) in types
 
 
 class MediaShelf:
@@ -113,8 +138,8 @@ class MediaShelf:
     ) -> Media:
         """`heard`: somebody sent it to the business. Raises Refused as an upload is refused."""
         found = _seen_in(data)
-        if found and found != plain_type(mime_type) and plain_type(mime_type) in _BY_SIGNATURE:
-            mime_type = found
+        if found and plain_type(mime_type) not in found:
+            mime_type = found[0]
         limit = LARGEST if heard else limit_of(mime_type)
         if not 0 < len(data) <= min(limit, self._limit):
             raise Refused(
@@ -138,8 +163,9 @@ class MediaShelf:
         return media is not None
 
 
-def _seen_in(data: bytes) -> str | None:
-    for signature, mime_type in _SIGNATURES:
-        if data.startswith(signature):
-            return mime_type
-    return None
+def _seen_in(data: bytes) -> tuple[str, ...]:
+    """The types that begin like this; none if the beginning tells nothing."""
+    for start, signature, types in _SIGNATURES:
+        if data.startswith(signature, start):
+            return types
+    return ()

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Literal, NamedTuple
 
-from simulator.templates.texts import format_fault, too_long, without_variables
+from simulator.templates.texts import check_bare, format_fault, too_long, without_variables
 
 # Type: most in one template, and whether it needs text of its own.
 _KINDS = {
@@ -34,6 +34,7 @@ SUB_TYPES = {
     "VOICE_CALL": "voice_call",
 }
 _OTP_TYPES = ("COPY_CODE", "ONE_TAP", "ZERO_TAP")
+_SHORTENERS = frozenset({"bit.ly", "t.co", "tinyurl.com", "goo.gl", "cutt.ly", "is.gd"})
 _PHONE = re.compile(r"\+?[\d ()-]{5,20}")
 
 
@@ -70,6 +71,9 @@ def buttons_of(given: Any, *, card: bool) -> tuple[Button, ...]:
     for kind, (limit, _) in _KINDS.items():
         if sum(b.type == kind for b in found) > limit:
             raise format_fault(f"buttons: {limit} of type {kind} at most.")
+    texts = [b.text.casefold() for b in found if b.text]
+    if len(set(texts)) < len(texts):
+        raise format_fault("buttons: each needs a text of its own.")
     replies = [index for index, b in enumerate(found) if b.type == "QUICK_REPLY"]
     if replies and replies[-1] - replies[0] >= len(replies):
         raise format_fault("buttons: quick replies must stand side by side.")
@@ -87,15 +91,34 @@ def _button(given: Any) -> Button:
         raise format_fault(f"buttons: a {kind} needs text.")
     if len(text) > 25:
         raise too_long("buttons: text", 25)
+    if "{{" in text:
+        raise format_fault("buttons: text has no variables.")
+    check_bare(text, "buttons: text")
     if kind == "URL":
         _check_url(url, given)
     if kind == "PHONE_NUMBER" and not _PHONE.fullmatch(str(given.get("phone_number", ""))):
         raise format_fault("buttons: phone_number has 20 characters at most, with country code.")
-    if kind == "COPY_CODE" and not given.get("example"):
-        raise format_fault("buttons: an example of the code is required.")
-    if kind == "OTP" and str(given.get("otp_type", "")).upper() not in _OTP_TYPES:
-        raise format_fault(f"buttons: otp_type must be one of {', '.join(_OTP_TYPES)}.")
+    example = given.get("example")
+    code = example[0] if isinstance(example, list) and example else example
+    if kind == "COPY_CODE" and not 1 <= len(str(code or "")) <= 20:
+        raise format_fault("buttons: an example of the code, of 20 at most, is required.")
+    if kind == "FLOW" and not given.keys() & {"flow_id", "flow_name", "flow_json"}:
+        raise format_fault("buttons: a flow is required.")
+    if kind == "OTP":
+        _check_otp(given)
     return Button(kind, text, url)
+
+
+def _check_otp(given: dict[str, Any]) -> None:
+    kind = str(given.get("otp_type", "")).upper()
+    if kind not in _OTP_TYPES:
+        raise format_fault(f"buttons: otp_type must be one of {', '.join(_OTP_TYPES)}.")
+    apps = given.get("supported_apps")
+    named = given.get("package_name") or (isinstance(apps, list) and 1 <= len(apps) <= 5)
+    if kind != "COPY_CODE" and not named:
+        raise format_fault("buttons: supported_apps: 1 to 5 are required.")
+    if kind == "ZERO_TAP" and given.get("zero_tap_terms_accepted") is not True:
+        raise format_fault("buttons: zero_tap_terms_accepted is required.")
 
 
 def _check_url(url: str, given: dict[str, Any]) -> None:
@@ -104,7 +127,10 @@ def _check_url(url: str, given: dict[str, Any]) -> None:
         raise format_fault("buttons: url must be a web address of at most 2000.")
     if url.count("{{") > 1 or ("{{" in url and not url.endswith("}}")) or "{{" in fixed:
         raise format_fault("buttons: url has one variable at most, at its end.")
-    if "wa.me/" in url or "whatsapp.com/" in url:
+    host = url.partition("://")[2].partition("/")[0].lower()
+    if host == "wa.me" or host.endswith("whatsapp.com"):
         raise format_fault("buttons: url may not lead back to WhatsApp.")
+    if host in _SHORTENERS:
+        raise format_fault("buttons: url may not be shortened.")
     if "{{" in url and not given.get("example"):
         raise format_fault("buttons: an example of the whole url is required.")

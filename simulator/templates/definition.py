@@ -7,12 +7,21 @@ from typing import Any, Literal, NamedTuple
 
 from simulator.refusals import Refused
 from simulator.templates.buttons import Button, buttons_of
-from simulator.templates.texts import format_fault, too_long, variables_of
+from simulator.templates.library import from_library
+from simulator.templates.texts import (
+    check_bare,
+    check_examples,
+    format_fault,
+    too_long,
+    variables_of,
+)
 from simulator.world.quality import Feedback
 
 Status = Literal[
     "APPROVED", "PENDING", "REJECTED", "PAUSED", "DISABLED", "ARCHIVED", "PENDING_DELETION"
 ]
+
+Category = Literal["MARKETING", "UTILITY", "AUTHENTICATION"]
 
 _NAME = re.compile(r"[a-z0-9_]{1,512}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")
@@ -98,6 +107,7 @@ def define(
     if not isinstance(category, str) or category.upper() not in _CATEGORIES:
         raise Refused(100, f"category: must be one of {', '.join(_CATEGORIES)}.")
     named = str(body.get("parameter_format", "POSITIONAL")).upper() == "NAMED"
+    body = from_library(body)
     template = Template(
         template_id, waba_id, name, language, category.upper(), [], named, Shape(None, (), (), ())
     )
@@ -137,7 +147,8 @@ def _shape(
 ) -> Shape:
     shape = Shape(None, (), (), ())
     seen: set[str] = set()
-    for component in components:
+    # An offer shortens the body, wherever it stands.
+    for component in sorted(components, key=lambda c: "offer" not in str(c.get("type")).lower()):
         kind = str(component.get("type", "")).upper()
         if kind in seen:
             raise format_fault(f"components: one {kind} at most.")
@@ -147,11 +158,27 @@ def _shape(
         raise Refused(100, "components: a BODY is required.")
     if card and shape.header not in ("IMAGE", "VIDEO", "PRODUCT"):
         raise format_fault("cards: each needs a header of format IMAGE, VIDEO or PRODUCT.")
-    if "LIMITED_TIME_OFFER" in seen and "FOOTER" in seen:
-        raise format_fault("components: a limited-time offer has no footer.")
-    if template.category == "AUTHENTICATION" and not any(b.type == "OTP" for b in shape.buttons):
-        raise format_fault("components: an authentication template needs an OTP button.")
+    if card and not shape.buttons:
+        raise format_fault("cards: each needs a button.")
+    _check_together(seen, shape, template, card=card)
     return shape
+
+
+def _check_together(seen: set[str], shape: Shape, template: Template, *, card: bool) -> None:
+    """What may stand beside what."""
+    kinds = [b.type for b in shape.buttons]
+    if "LIMITED_TIME_OFFER" in seen:
+        if "FOOTER" in seen:
+            raise format_fault("components: a limited-time offer has no footer.")
+        if template.category != "MARKETING" or kinds not in (["URL"], ["COPY_CODE", "URL"]):
+            raise format_fault("components: an offer is marketing, with a URL and maybe a code.")
+    if "CAROUSEL" in seen and seen & {"HEADER", "FOOTER", "BUTTONS", "LIMITED_TIME_OFFER"}:
+        raise format_fault("components: beside a carousel there is a body only.")
+    if template.category != "AUTHENTICATION":
+        if "OTP" in kinds:
+            raise format_fault("components: an OTP button is for authentication templates.")
+    elif seen - {"BODY", "FOOTER", "BUTTONS"} or set(kinds) != {"OTP"} or card:
+        raise format_fault("components: an authentication template has an OTP button, no more.")
 
 
 def _with(
@@ -167,9 +194,12 @@ def _with(
         case "HEADER":
             return _with_header(shape, component, template, has_handle)
         case "BODY" if template.category == "AUTHENTICATION":
+            if "text" in component:
+                raise format_fault("body: the text of an authentication template is Meta's.")
             return shape._replace(body_variables=("1",))
         case "BODY":
-            names = _body(component, 160 if card else 1024, named=template.named)
+            longest = 160 if card else 600 if shape.limited_offer else 1024
+            names = _body(component, longest, named=template.named)
             return shape._replace(body_variables=names)
         case "FOOTER":
             _footer(component, template)
@@ -182,6 +212,8 @@ def _with(
         case "LIMITED_TIME_OFFER" if not card:
             offer = component.get("limited_time_offer")
             if not isinstance(offer, dict) or not isinstance(offer.get("text"), str):
+                raise format_fault("limited_time_offer: text is required.")
+            if not offer["text"]:
                 raise format_fault("limited_time_offer: text is required.")
             if len(offer["text"]) > 16:
                 raise too_long("limited_time_offer: text", 16)
@@ -201,9 +233,11 @@ def _with_header(
         names = variables_of(component.get("text"), "header", 60, named=template.named)
         if len(names) > 1:
             raise format_fault("header: one variable at most.")
-        if names and not component.get("example"):
-            raise format_fault("header: an example for the variable is required.")
+        check_bare(component["text"], "header")
+        check_examples(names, component, "header", "header_text")
         return shape._replace(header=header, header_variables=names)
+    if header == "GIF" and template.category != "MARKETING":
+        raise format_fault("header: GIF is for marketing templates.")
     if header in _MEDIA_HEADERS:
         example = component.get("example")
         handles = example.get("header_handle") if isinstance(example, dict) else None
@@ -219,17 +253,16 @@ def _with_header(
 def _body(component: Mapping[str, Any], longest: int, *, named: bool) -> tuple[str, ...]:
     text = component.get("text")
     names = variables_of(text, "body", longest, named=named, inner=True)
-    if not isinstance(text, str) or not text.strip():
-        raise Refused(100, "body: text is required.")
-    if names and not component.get("example"):
-        raise format_fault("body: an example for every variable is required.")
+    if component.get("add_security_recommendation"):
+        raise format_fault("body: security advice is for authentication templates.")
+    check_examples(names, component, "body", "body_text")
     return names
 
 
 def _footer(component: Mapping[str, Any], template: Template) -> None:
     if template.category == "AUTHENTICATION":
         minutes = component.get("code_expiration_minutes", 1)
-        if not isinstance(minutes, int) or not 1 <= minutes <= 90:
+        if "text" in component or not isinstance(minutes, int) or not 1 <= minutes <= 90:
             raise format_fault("footer: code_expiration_minutes must be 1 to 90.")
     elif variables_of(component.get("text"), "footer", 60, named=template.named):
         raise format_fault("footer: no variables are allowed.")

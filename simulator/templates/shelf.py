@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from simulator.refusals import Refused, template_fault
 from simulator.templates.definition import Template
 
-_MOST = 6000
 _HOUR_S = 3600.0
 _DAY_S = 86_400.0
 _EDITS_A_MONTH = 10
 
 
 class Templates:
-    """At most 6,000 for each account; a name that was approved rests for 30 days when deleted."""
+    """As many for each account as the rules say; a name that was approved rests for 30 days when
+    deleted."""
 
     def __init__(self) -> None:
         self._by_key: dict[tuple[str, str, str], Template] = {}
@@ -22,7 +22,7 @@ class Templates:
         self._resting: dict[tuple[str, str], float] = {}
         self._created: dict[str, deque[float]] = {}
 
-    def add(self, template: Template, now: float, *, per_hour: int) -> None:
+    def add(self, template: Template, now: float, *, most: int, per_hour: int) -> None:
         key = (template.waba_id, template.name, template.language)
         if key in self._by_key:
             raise template_fault(
@@ -40,11 +40,11 @@ class Templates:
                 f"{int((rests_until - now) / _DAY_S) + 1} days.",
             )
         mine = self._of.setdefault(template.waba_id, {})
-        if len(mine) >= _MOST:
+        if len(mine) >= most:
             raise template_fault(
                 2388019,
                 "Message template limit exceeded",
-                f"This account holds {_MOST} templates. Delete some first.",
+                f"This account holds {most} templates. Delete some first.",
             )
         created = self._created.setdefault(template.waba_id, deque())
         while created and created[0] <= now - _HOUR_S:

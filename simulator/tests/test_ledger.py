@@ -116,9 +116,12 @@ def test_an_id_leads_back_to_its_place_and_strange_ones_do_not(nonce, seq):
     ids = Ids(nonce)
     wamid = ids.sent(seq)
     assert ids.place(wamid) == seq
-    assert not ids.was_heard(wamid)
-    heard = ids.heard()
-    assert ids.was_heard(heard)
+    assert not ids.was_heard(wamid, "1060")
+    heard = ids.heard("1060", "905321112233")
+    assert ids.was_heard(heard, "1060")
+    assert ids.was_heard(heard, "1060", "905321112233")
+    assert not ids.was_heard(heard, "1061")
+    assert not ids.was_heard(heard, "1060", "905321112244")
     assert ids.place(heard) is None
     assert Ids(bytes(11) + b"x").place(wamid) is None
     for strange in ("", "wamid.", "wamid.HBgM", "wamid.HBgM!", wamid[:-4], wamid + "AAAA"):

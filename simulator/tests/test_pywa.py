@@ -24,6 +24,7 @@ ACCESS, VERIFY, SECRET = "access", "verify", "app-secret"
 NUMBER, WABA, APP = "1060", "1020", 77
 ADA = "905321112233"
 PNG = b"\x89PNG-bytes"
+WEBP = b"RIFF\x04\x00\x00\x00WEBP"
 
 
 class Here(httpx.HTTPTransport):
@@ -45,6 +46,11 @@ class Business:
     whatsapp: pywa.WhatsApp
     heard: list
     told: list
+
+    async def hears(self, heard=0, told=0):
+        """The client answers a webhook before it looks at it."""
+        while len(self.heard) < heard or len({s.id for s in self.told}) < told:
+            await asyncio.sleep(0.01)
 
     async def call(self, name, /, *args, **more):
         """The client blocks: its calls go to a thread."""
@@ -124,10 +130,40 @@ async def test_it_sends_every_kind_and_hears_what_becomes_of_it(business):
         await send("send_video", **to, video=b"video", mime_type="video/mp4")
         await send("send_audio", **to, audio=b"OggS", mime_type="audio/ogg")
         await send("send_document", **to, document=b"%PDF", filename="a.pdf")
-        await send("send_sticker", **to, sticker=b"RIFF", mime_type="image/webp")
+        voice = await send("send_voice", **to, voice=b"OggS", mime_type="audio/ogg")
+        await send("send_sticker", **to, sticker=WEBP, mime_type="image/webp")
         await send("send_location", **to, latitude=41.0, longitude=29.0, name="Kadıköy")
         await send("request_location", **to, text="Neredesin?")
         await send("request_contact_info", **to, text="Numaran?")
+        flow = types.FlowButton(
+            title="Aç",
+            flow_id=1,
+            flow_token="t",
+            flow_action_type=types.FlowActionType.NAVIGATE,
+            flow_action_screen="A",
+        )
+        permission = types.CallPermissionRequestButton()
+        for button in (flow, types.VoiceCallButton("Ara", ttl_minutes=60), permission):
+            await send("send_text", **to, text="?", buttons=button)
+        cards = [
+            types.ImageCarouselCard(
+                image="https://shop.example/a.png",
+                body="Yeni",
+                buttons=types.URLButton("Git", "https://shop.example/"),
+            )
+        ] * 2
+        await send("send_carousel", **to, body="Yeniler", cards=cards)
+        await send("send_catalog", **to, body="Hepsi", thumbnail_product_sku="a")
+        await send("send_product", **to, catalog_id="1", sku="a", body="Bu")
+        shelf = [types.ProductsSection("Yeni", ["a", "b"])]
+        await send(
+            "send_products",
+            **to,
+            catalog_id="1",
+            product_sections=shelf,
+            title="Yeni",
+            body="Bunlar",
+        )
         await send("send_reaction", **to, emoji="👍", message_id=wamid)
         await send("remove_reaction", **to, message_id=wamid)
         card = types.Contact(name=types.Contact.Name(formatted_name="Ada", first_name="Ada"))
@@ -135,7 +171,9 @@ async def test_it_sends_every_kind_and_hears_what_becomes_of_it(business):
         assert await send("mark_message_as_read", message_id=wamid)
         assert await send("indicate_typing", message_id=wamid)
         await caller.drained()
+        await shop.hears(1, 23)
         page = await caller.control("GET", "ledger")
+    assert voice.id
     assert [m.text for m in shop.heard] == ["Merhaba"]
     kinds = {e["type"] for e in page["entries"]}
     assert kinds == {
@@ -145,7 +183,7 @@ async def test_it_sends_every_kind_and_hears_what_becomes_of_it(business):
     mine = [s for s in shop.told if s.id == text.id]
     assert {s.status.value for s in mine} >= {"sent", "read"}
     assert {s.tracker for s in mine} == {"m-1"}
-    assert len({s.id for s in shop.told}) == 15
+    assert len({s.id for s in shop.told}) == 23
 
 
 async def test_media_go_up_and_down(business):
@@ -162,6 +200,7 @@ async def test_media_go_up_and_down(business):
         said = {"phone_number_id": NUMBER, "message": {"type": "image", "image": theirs}}
         await caller.control("POST", f"people/{ADA}/say", json=said)
         await caller.drained()
+        await shop.hears(1)
         heard = await asyncio.to_thread(shop.heard[0].image.get_bytes)
         assert await shop.call("delete_media", media.id)
         with pytest.raises(WhatsAppError):
@@ -227,6 +266,7 @@ async def test_templates_are_created_filled_edited_and_deleted(business):
                 language=t.TemplateLanguage.TURKISH,
                 params=[header.params(image=media.id)],
             )
+        await shop.hears(1)
         await caller.control("PUT", f"templates/{made.id}", json={"status": "PAUSED"})
         assert await shop.call("unpause_template", made.id)
         assert await shop.call("update_template", template_id=made.id, new_components=[body])
@@ -260,7 +300,16 @@ async def test_numbers_profiles_and_blocking(business):
         listed = await shop.call("get_blocked_users")
         await shop.call("unblock_users", [ADA])
         assert await shop.call("register_phone_number", pin="123456")
+        assert await shop.call("update_display_name", "Dükkân")
+        renamed = await shop.call("get_business_phone_number")
+        account = await shop.call("get_business_account")
+        hook = {"callback_url": f"{caller.receiver.url}/hook", "verify_token": VERIFY}
+        assert await shop.call("override_phone_callback_url", **hook)
+        assert await shop.call("delete_phone_callback_url")
+        assert await shop.call("override_waba_callback_url", **hook)
+        assert await shop.call("delete_waba_callback_url")
     assert number.id == NUMBER
+    assert (renamed.verified_name, account.id) == ("Dükkân", WABA)
     assert [n.id for n in numbers] == [NUMBER]
     assert profile.about == "Dükkân"
     assert blocked.added_users

@@ -230,7 +230,7 @@ def test_marketing_does_not_reach_the_united_states_when_meta_says_so(small):
     assert made.failure(made.offer("14155550100")) == 131049
 
 
-def test_the_stop_switch_binds_marketing_outside_the_window(small):
+def test_the_stop_switch_binds_marketing_until_it_is_turned_back(small):
     made = small()
     made.world.prefer(made.number, made.person(), "stop", NOW)
     assert made.failure(made.offer()) == 131050

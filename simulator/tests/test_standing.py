@@ -76,7 +76,7 @@ def test_a_number_with_a_bad_name_opens_no_conversations_until_it_is_forgiven(sm
         flagged += _events(updates, "phone_number_quality_update")
         first += 1
     assert flagged == ["FLAGGED"]
-    assert made.number.seen_by_graph("TIER_UNLIMITED")["quality_rating"] == "RED"
+    assert made.number.seen_by_graph(made.world.portfolio)["quality_rating"] == "RED"
     assert made.refusal(made.offer()) == 131048
     made.heard()
     made.send(made.words())
@@ -121,9 +121,7 @@ def test_half_of_the_limit_used_well_earns_the_next(small):
     assert told[0].item["max_daily_conversations_per_business"] == 2000
     assert made.world.portfolio.tier == "TIER_2K"
     assert (
-        made.number.seen_by_graph(made.world.portfolio.tier)[
-            "whatsapp_business_manager_messaging_limit"
-        ]
+        made.number.seen_by_graph(made.world.portfolio)["whatsapp_business_manager_messaging_limit"]
         == "TIER_2K"
     )
 

@@ -28,6 +28,11 @@ PHONE = {"type": "PHONE_NUMBER", "text": "Ara", "phone_number": "+902121112233"}
 CODE = {"type": "COPY_CODE", "example": "SALE20"}
 OTP = {"type": "OTP", "otp_type": "COPY_CODE", "text": "Kopyala"}
 TEXT = body("Merhaba")
+ADVICE = {"type": "BODY", "add_security_recommendation": True}
+OFFER = {
+    "type": "LIMITED_TIME_OFFER",
+    "limited_time_offer": {"text": "Son gün", "has_expiration": True},
+}
 
 
 def definition(*components, category="MARKETING", name="made", **more):
@@ -66,6 +71,26 @@ def definition(*components, category="MARKETING", name="made", **more):
         (definition(TEXT, buttons(PLAIN | {"url": "https://a.example/{{1}}/b"})), 2388073),
         (definition(TEXT, category="AUTHENTICATION"), 2388073),
         (definition(TEXT, message_send_ttl_seconds=60), None),
+        (definition(body("merhaba {{1}} ve {{2}} iyi günler", "a")), 2388073),
+        (definition(TEXT, {"type": "HEADER", "format": "TEXT", "text": "*Yaz*"}), 2388073),
+        (definition(TEXT, {"type": "HEADER", "format": "GIF"}, category="UTILITY"), 2388073),
+        (definition(TEXT, buttons(QUICK, QUICK)), 2388073),
+        (definition(TEXT, buttons(QUICK | {"text": "Evet 😃"})), 2388073),
+        (definition(TEXT, buttons(QUICK | {"text": "{{1}} evet"})), 2388073),
+        (definition(TEXT, buttons(PLAIN | {"url": "https://bit.ly/a"})), 2388073),
+        (definition(TEXT, buttons(CODE | {"example": "x" * 21})), 2388073),
+        (definition(TEXT, buttons({"type": "FLOW", "text": "Doldur"})), 2388073),
+        (definition(TEXT, buttons(OTP)), 2388073),
+        (definition(TEXT, buttons(OTP), category="AUTHENTICATION"), 2388073),
+        (definition(OFFER, body("x" * 601), buttons(PLAIN)), 2388040),
+        (definition(OFFER, TEXT, buttons(PLAIN), category="UTILITY"), 2388073),
+        (definition(OFFER, TEXT, buttons(QUICK)), 2388073),
+        (definition(ADVICE, buttons(OTP, PLAIN), category="AUTHENTICATION"), 2388073),
+        (
+            definition(ADVICE, buttons(OTP | {"otp_type": "ONE_TAP"}), category="AUTHENTICATION"),
+            2388073,
+        ),
+        (definition(library_template_name="nothing"), None),
     ],
 )
 def test_what_meta_refuses_to_review_is_refused(small, given, subcode):
@@ -98,6 +123,43 @@ def test_a_name_is_taken_once_per_language_and_rests_for_a_month_when_deleted(sm
         made.account.create(WABA, definition(TEXT, name="offer"), NOW + 29 * DAY)
     assert caught.value.subcode == 2388023
     made.account.create(WABA, definition(TEXT, name="offer"), NOW + 31 * DAY)
+
+
+def test_an_account_holds_so_many_templates(small):
+    made = small(template_limit=2)
+    made.account.create(WABA, definition(TEXT), NOW)
+    with pytest.raises(Refused) as caught:
+        made.account.create(WABA, definition(TEXT, name="more"), NOW)
+    assert caught.value.subcode == 2388019
+
+
+def test_a_template_of_the_library_has_its_texts_and_ones_own_buttons(small):
+    address = {"base_url": "https://shop.example/{{1}}", "url_suffix_example": "https://a.example"}
+    named = {"library_template_name": "delivery_update_1", "category": "UTILITY"}
+    inputs = {"library_template_button_inputs": [{"type": "URL", "url": address}]}
+    whole = {"name": "yolda", "language": "en", **named, **inputs}
+    template = small().approved(whole)
+    seen = template.seen_by_graph()
+    assert seen["library_template_name"] == "delivery_update_1"
+    (button,) = seen["components"][1]["buttons"]
+    assert (button["text"], button["url"]) == ("Track package", "https://shop.example/{{1}}")
+    with pytest.raises(Refused):
+        small().account.create(WABA, {**whole, "components": [TEXT]}, NOW)
+
+
+def test_meta_moves_a_template_to_another_category_at_once_or_when_it_said(small):
+    made = small()
+    (update,) = made.standing.recategorise(made.template, "UTILITY", 0, NOW).updates
+    assert update.item["previous_category"] == "MARKETING"
+    assert update.item["new_category"] == made.template.category == "UTILITY"
+    told = made.standing.recategorise(made.template, "MARKETING", DAY, NOW)
+    (update,) = told.updates
+    assert update.item["correct_category"] == "MARKETING"
+    assert update.item["new_category"] == made.template.category == "UTILITY"
+    assert update.item["category_update_timestamp"] == NOW + DAY
+    (later,) = told.later
+    (update,) = later.happen(NOW + DAY)
+    assert update.item["new_category"] == made.template.category == "MARKETING"
 
 
 def test_a_hundred_templates_may_be_created_in_an_hour(small):
@@ -180,7 +242,12 @@ def test_named_parameters_go_by_name(small):
     named = {
         "type": "BODY",
         "text": "Merhaba {{first_name}}, {{city}} için",
-        "example": {"body_text_named_params": [{"param_name": "first_name", "example": "Ada"}]},
+        "example": {
+            "body_text_named_params": [
+                {"param_name": "first_name", "example": "Ada"},
+                {"param_name": "city", "example": "Bolu"},
+            ]
+        },
     }
     made.approved(definition(named, parameter_format="NAMED"))
 

@@ -40,6 +40,29 @@ def template_quality(template: Template, before: Score, now: float) -> Update:
     return notice(template.waba_id, "message_template_quality_update", value, now)
 
 
+def template_category(template: Template, before: str, now: float) -> Update:
+    """The category is already the new one."""
+    value = {
+        **_named(template),
+        "previous_category": before,
+        "new_category": template.category,
+    }
+    return notice(template.waba_id, "template_category_update", value, now)
+
+
+def template_category_coming(
+    template: Template, category: str, holds_at: float, now: float
+) -> Update:
+    """`holds_at`: when it will."""
+    value = {
+        **_named(template),
+        "correct_category": category,
+        "new_category": template.category,
+        "category_update_timestamp": int(holds_at),
+    }
+    return notice(template.waba_id, "template_category_update", value, now)
+
+
 def number_quality(number: Number, event: str, tier: str, now: float) -> Update:
     """`event`: FLAGGED, UNFLAGGED, UPGRADE or THROUGHPUT_UPGRADE."""
     value = {

@@ -15,7 +15,7 @@ from simulator.refusals import failure_of
 
 # Since then Meta charges for service messages and for utility templates inside the window.
 _SERVICE_CHARGED_FROM = datetime(2026, 10, 1, tzinfo=UTC).timestamp()
-# From this version on, webhooks name no conversation.
+# From this version on, webhooks name no conversation but those that an ad began.
 _WITHOUT_CONVERSATION = 24
 _DAY_S = 86_400
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -98,14 +98,21 @@ def contact_of(person: Person, bsuid: str, *, show_phone: bool) -> dict[str, Any
     return contact
 
 
-def pricing_of(content: Content, *, in_window: bool, now: float) -> dict[str, Any]:
-    """The pricing object of a sent or delivered status, by the rules of `now`."""
+def pricing_of(
+    content: Content, *, in_window: bool, now: float, by_ad: bool = False
+) -> dict[str, Any]:
+    """The pricing object of a sent or delivered status, by the rules of `now`. `by_ad`: within 72
+    hours of the answer to somebody whom an ad brought."""
     charged_later = content.category == "service" or (content.category == "utility" and in_window)
-    free = charged_later and now < _SERVICE_CHARGED_FROM
+    kind = "regular"
+    if by_ad:
+        kind = "free_entry_point"
+    elif charged_later and now < _SERVICE_CHARGED_FROM:
+        kind = "free_customer_service"
     return {
-        "billable": not free,
+        "billable": kind == "regular",
         "pricing_model": "PMP",
-        "type": "free_customer_service" if free else "regular",
+        "type": kind,
         "category": content.category,
     }
 
@@ -163,8 +170,10 @@ def status_of(
     if callback_data is not None:
         status["biz_opaque_callback_data"] = callback_data
     if pricing is not None:
-        if version < _WITHOUT_CONVERSATION:
-            status["conversation"] = conversation_of(name, wamid, pricing["category"], now)
+        by_ad = pricing["type"] == "free_entry_point"
+        if version < _WITHOUT_CONVERSATION or by_ad:
+            origin = "referral_conversion" if by_ad else pricing["category"]
+            status["conversation"] = conversation_of(name, wamid, origin, now)
         status["pricing"] = pricing
     if code:
         status["errors"] = [failure_of(code)]

@@ -23,7 +23,9 @@ class TemplateAccount:
         world = self._world
         world.account(waba_id, "POST")
         template = define(world.ids.number(), waba_id, body, world.uploads.has)
-        world.templates.add(template, now, per_hour=world.rules.template_creations_per_hour)
+        rules = world.rules
+        per_hour = rules.template_creations_per_hour
+        world.templates.add(template, now, most=rules.template_limit, per_hour=per_hour)
         return template, self._review(template)
 
     def edit(self, template: Template, body: Mapping[str, Any], now: float) -> Later | None:
@@ -39,9 +41,12 @@ class TemplateAccount:
             if category not in ("MARKETING", "UTILITY", "AUTHENTICATION"):
                 raise Refused(100, "category: must be MARKETING, UTILITY or AUTHENTICATION.")
         check_editable(template, now)
-        change(template, body, self._world.uploads.has)
-        if category is not None:
-            template.category = category
+        before, template.category = template.category, category or template.category
+        try:
+            change(template, body, self._world.uploads.has)
+        except Refused:
+            template.category = before
+            raise
         if template.status == "APPROVED":
             return None
         template.status = "PENDING"

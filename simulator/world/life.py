@@ -11,6 +11,7 @@ from simulator.webhooks.updates import (
     pricing_of,
     status_of,
 )
+from simulator.world.figures import Figure, Subject, country_code_of, digits
 from simulator.world.sending import Message
 from simulator.world.standing import NOTHING, Standing
 from simulator.world.world import Later, Told, World
@@ -51,6 +52,7 @@ class Life:
         match act:
             case Act.TAP:
                 world.counts["taps"] += 1
+                self._count("clicked", message, now)
                 return Happened([], step.words)
             case Act.SAY:
                 world.counts["replies"] += 1
@@ -100,13 +102,24 @@ class Life:
         pricing, told = None, NOTHING
         arrived = name in {"delivered", "read"} and not message.delivery_priced
         if name == "sent" or arrived:
-            pricing = pricing_of(message.content, in_window=message.in_window, now=now)
+            pricing = pricing_of(
+                message.content, in_window=message.in_window, now=now, by_ad=message.free
+            )
         if arrived:
             message.delivery_priced = True
+            if not message.in_window:
+                world.portfolio.reach(person.wa_id, now)
             told = self._arrived(message, now)
+        if name == "sent":
+            self._count("sent", message, now)
+        if arrived:
+            self._count("delivered", message, now)
+            self._count("volume", message, now)
+        if name == "read":
+            self._count("read", message, now)
         if name == "failed":
             world.counts[f"failed_{code}"] += 1
-            if not message.in_window:
+            if message.counted:
                 world.portfolio.miss(person.wa_id)
         if message.face is None:
             bsuid = world.people.bsuid_of(person)
@@ -125,6 +138,22 @@ class Life:
             number.waba_id, "messages", number.metadata, "statuses", status, contact, now
         )
         return Happened([update, *told.updates], later=told.later)
+
+    def _count(self, figure: Figure, message: Message, now: float) -> None:
+        """For Meta's analytics, which tell what was sent by template."""
+        sent = self._world.ledger.accepted(message.seq)
+        pricing = pricing_of(
+            message.content, in_window=message.in_window, now=now, by_ad=message.free
+        )
+        subject = Subject(
+            message.number.waba_id,
+            digits(message.number.metadata.display_phone_number),
+            country_code_of(message.person.wa_id),
+            message.content.category,
+            pricing["type"],
+            "" if message.template is None else message.template.template_id,
+        )
+        self._world.figures.count(figure, subject, now if sent is None else sent, now)
 
     def _arrived(self, message: Message, now: float) -> Told:
         return self._standing.delivered(message.number, message.template, now)

@@ -1,14 +1,21 @@
 """Business numbers, and the chats between them and people. Pure."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
+from simulator.people.places import place_of
 from simulator.webhooks.updates import Metadata
 from simulator.world.limits import Pair, Throughput
+from simulator.world.portfolio import Portfolio
 from simulator.world.quality import Feedback
 
 WINDOW_S = 24 * 3600.0
+_FREE_S = 72 * 3600.0
+_NEVER = float("-inf")
 _FEWEST_TO_SWEEP = 10_000
+APP_ID = "1"
+"""There is one app."""
 
 
 @dataclass(slots=True)
@@ -31,15 +38,21 @@ class Number:
     """People whom the business blocked, by wa_id."""
     profile: dict[str, Any] = field(default_factory=lambda: {"vertical": "OTHER"})
     settings: dict[str, Any] = field(default_factory=dict)
-    wa_id: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.wa_id = "".join(c for c in self.metadata.display_phone_number if c.isdigit())
+    @property
+    def wa_id(self) -> str:
+        return _digits(self.metadata.display_phone_number)
 
-    def seen_by_graph(self, tier: str) -> dict[str, Any]:
+    def seen_by_graph(self, portfolio: Portfolio) -> dict[str, Any]:
         """Every field of the number as Graph answers it."""
-        score = self.feedback.told
+        score, place = self.feedback.told, place_of(self.wa_id)
         able = "BLOCKED" if self.refuse_code or self.flagged else "AVAILABLE"
+        entities = {
+            "PHONE_NUMBER": (self.phone_number_id, able),
+            "WABA": (self.waba_id, "AVAILABLE"),
+            "BUSINESS": (portfolio.portfolio_id, "AVAILABLE"),
+            "APP": (APP_ID, "AVAILABLE"),
+        }
         return {
             "verified_name": self.verified_name,
             "code_verification_status": "VERIFIED",
@@ -56,34 +69,52 @@ class Number:
             "is_on_biz_app": False,
             "is_pin_enabled": True,
             "is_preverified_number": False,
-            "whatsapp_business_manager_messaging_limit": tier,
+            "country_code": place.country,
+            "whatsapp_business_manager_messaging_limit": portfolio.tier,
             "health_status": {
                 "can_send_message": able,
                 "entities": [
-                    {
-                        "entity_type": "PHONE_NUMBER",
-                        "id": self.phone_number_id,
-                        "can_send_message": able,
-                    },
-                    {
-                        "entity_type": "WABA",
-                        "id": self.waba_id,
-                        "can_send_message": "AVAILABLE",
-                    },
+                    {"entity_type": kind, "id": one, "can_send_message": can}
+                    for kind, (one, can) in entities.items()
                 ],
             },
             "id": self.phone_number_id,
         }
 
 
+@cache
+def _digits(display_phone_number: str) -> str:
+    return "".join(c for c in display_phone_number if c.isdigit())
+
+
 @dataclass(slots=True)
 class Chat(Pair):
     """Between one business number and one person: what it owes, and when it was last heard."""
 
-    last_heard: float = -WINDOW_S
+    last_heard: float = _NEVER
+    by_ad: float = _NEVER
+    """When an ad or a post brought the person here, until the business answered."""
+    free_until: float = _NEVER
+
+    def hear(self, now: float, *, by_ad: bool) -> None:
+        """The person writes."""
+        self.last_heard = now
+        self.by_ad = now if by_ad else self.by_ad
+
+    def answer(self, now: float) -> bool:
+        """The business writes; whether that is free, as it is for 72 hours from its answer to
+        somebody whom an ad brought."""
+        if now - self.by_ad < WINDOW_S:
+            self.free_until = now + _FREE_S
+        self.by_ad = _NEVER
+        return now < self.free_until
 
     def open_at(self, now: float) -> bool:
         return now - self.last_heard < WINDOW_S
+
+    def matters_at(self, now: float) -> bool:
+        """Whether it differs from a chat that is yet to begin."""
+        return self.open_at(now) or max(self.free_at, self.free_until) > now
 
 
 class Chats:
@@ -106,9 +137,5 @@ class Chats:
         return chat
 
     def _sweep(self, now: float) -> None:
-        self._chats = {
-            key: chat
-            for key, chat in self._chats.items()
-            if chat.free_at > now or chat.open_at(now)
-        }
+        self._chats = {key: chat for key, chat in self._chats.items() if chat.matters_at(now)}
         self._sweep_at = max(_FEWEST_TO_SWEEP, 2 * len(self._chats))

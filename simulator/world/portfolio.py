@@ -19,7 +19,8 @@ class Portfolio:
     """All numbers of a business share the limit: people reached outside a window in a rolling
     day. While there is none, nobody is remembered."""
 
-    def __init__(self) -> None:
+    def __init__(self, portfolio_id: str) -> None:
+        self.portfolio_id = portfolio_id
         self.limit = UNLIMITED
         self.rising = False
         """Whether a higher limit was earned and is on its way."""
@@ -42,13 +43,17 @@ class Portfolio:
             reached.popitem(last=False)
         return wa_id in reached or len(reached) < self.limit
 
-    def reach(self, wa_id: str, now: float) -> None:
-        if self.limit != UNLIMITED:
-            self._reached[wa_id] = now
-            self._reached.move_to_end(wa_id)
+    def reach(self, wa_id: str, now: float) -> bool:
+        """Count a person; whether they were not counted yet."""
+        if self.limit == UNLIMITED:
+            return False
+        new = wa_id not in self._reached
+        self._reached[wa_id] = now
+        self._reached.move_to_end(wa_id)
+        return new
 
     def miss(self, wa_id: str) -> None:
-        """What did not arrive does not count."""
+        """The message that counted them did not arrive."""
         self._reached.pop(wa_id, None)
 
     def earned(self) -> bool:
@@ -57,10 +62,9 @@ class Portfolio:
 
     def rise(self) -> None:
         """The next limit comes into force."""
-        self.rising = False
         self.put(LIMITS[LIMITS.index(self.limit) + 1])
 
     def put(self, limit: int) -> None:
-        self.limit = limit
+        self.limit, self.rising = limit, False
         if limit == UNLIMITED:
             self._reached.clear()

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from simulator.messages.content import Choice, Content
+from simulator.messages.content import Choice, Content, MediaUse
 from simulator.messages.content import text as text_at
 from simulator.messages.kinds import content_of
-from simulator.messages.media import mismatch
+from simulator.messages.media import fits
 from simulator.people.crowd import wa_id_of
 from simulator.people.dice import Dice
 from simulator.people.person import Person
@@ -22,6 +22,7 @@ from simulator.world.world import World
 
 _DAY_S = 86_400.0
 _US = "1"
+_POLICIES = ("CLOUD_API_FALLBACK", "STRICT")
 
 
 class Message(msgspec.Struct, gc=False):
@@ -37,6 +38,10 @@ class Message(msgspec.Struct, gc=False):
     steps: tuple[Step, ...]
     by_phone: bool
     in_window: bool
+    free: bool
+    """Somebody whom an ad brought."""
+    counted: bool
+    """By this message the person counts for the messaging limit."""
     at: int = 0
     delivery_priced: bool = False
     face: Face | None = None
@@ -80,7 +85,7 @@ class Sending:
             raise Refused(100, "The parameter messaging_product is required and must be whatsapp.")
         _check_number(number)
         if "status" in body and not marketing:
-            return Sent(self._mark_read(body))
+            return Sent(self._mark_read(number, body))
         if body.get("recipient_type", "individual") != "individual":
             raise Refused(100, "recipient_type: only individual is supported.")
         callback_data = text_at(
@@ -88,6 +93,8 @@ class Sending:
         )
         content, template = self._content(number, body, now, marketing=marketing)
         person, shown, by_phone = self._recipient(number, body, content)
+        if content.answers and not self._knows(content.answers, number, person, now):
+            raise invalid("reaction['message_id']", "is not the id of a message of this chat.")
         chat = world.chat(number, person, now)
         in_window = chat.open_at(now)
         fail_code = (
@@ -105,8 +112,8 @@ class Sending:
         wamid = world.ids.sent(seq)
         person.received += 1
         world.counts["accepted"] += 1
-        if not in_window:
-            world.portfolio.reach(person.wa_id, now)
+        counted = not in_window and world.portfolio.reach(person.wa_id, now)
+        free = chat.answer(now)
         steps, status = self._becomes(
             number, person, content, template, now, in_window=in_window, fail_code=fail_code
         )
@@ -118,7 +125,7 @@ class Sending:
             return Sent(answer)
         message = Message(
             seq, wamid, callback_data or None, number, person, content, template, steps, by_phone,
-            in_window,
+            in_window, free, counted,
         )  # fmt: skip
         return Sent(answer, message)
 
@@ -165,6 +172,8 @@ class Sending:
         if content.type == "template":
             template = self._template(number, body["template"])
             content = _filled(template, body["template"], marketing=marketing)
+            if marketing:
+                _check_policy(body)
         elif marketing:
             raise Refused(131055, "Only template messages can be sent through this endpoint.")
         for use in content.media:
@@ -176,8 +185,6 @@ class Sending:
                         message=f"(#100) Param {use.where}['id'] is not a valid whatsapp business "
                         "account media attachment ID",
                     )
-        if content.answers and not self._knows(content.answers, now):
-            raise invalid("reaction['message_id']", "is not the id of a message of this chat.")
         context = body.get("context")
         if context is not None and (
             not isinstance(context, dict) or not isinstance(context.get("message_id"), str)
@@ -199,13 +206,16 @@ class Sending:
             raise Refused(132016, f"template name ({name}) is disabled")
         return template
 
-    def _knows(self, wamid: str, now: float) -> bool:
-        """Whether there is such a message, not older than 30 days."""
-        place = self._world.ids.place(wamid)
+    def _knows(self, wamid: str, number: Number, person: Person, now: float) -> bool:
+        """Whether there is such a message between these two, not older than 30 days."""
+        ids, chat = self._world.ids, (number.phone_number_id, person.wa_id)
+        place = ids.place(wamid)
         if place is None:
-            return self._world.ids.was_heard(wamid)
+            return ids.was_heard(wamid, *chat)
         entry = self._world.ledger.get(place)
-        return entry is not None and entry.accepted > now - 30 * _DAY_S
+        if entry is None or (entry.phone_number_id, entry.to) != chat:
+            return False
+        return entry.accepted > now - 30 * _DAY_S
 
     def _recipient(self, number: Number, body: Mapping[str, Any], content: Content) -> _Recipient:
         people, to, recipient = self._world.people, body.get("to"), body.get("recipient")
@@ -266,14 +276,14 @@ class Sending:
         if code and (marketing or code not in {131049, 131050}):
             return code
         for use in content.media:
-            if self._broken(use.kind, use.media_id, use.link, now):
+            if self._broken(use, now, voice=content.voice):
                 return 131053
-        # Inside the window the person is talking with the business: neither the stop nor the cap
-        # binds there.
+        # Whoever stopped marketing gets none until they resume it. Inside the window, where the
+        # person is talking with the business, caps and experiments do not bind.
+        if marketing and person.opted_out:
+            return 131050
         if not marketing or in_window:
             return 0
-        if person.opted_out:
-            return 131050
         if self._is_one_of(person, "experiment", rules.experiment):
             return 130472
         if not rules.us_marketing and person.wa_id.startswith(_US):
@@ -294,11 +304,11 @@ class Sending:
             return False
         return Dice(f"{self._world.seed}/{person.wa_id}/{what}").happens(share)
 
-    def _broken(self, kind: str, media_id: str, link: str, now: float) -> bool:
-        if link:
-            return link.startswith(self._world.rules.broken_links)
-        media = self._world.media.get(media_id, now)
-        return media is not None and mismatch(kind, media.mime_type) is not None
+    def _broken(self, use: MediaUse, now: float, *, voice: bool) -> bool:
+        if use.link:
+            return use.link.startswith(self._world.rules.broken_links)
+        media = self._world.media.get(use.media_id, now)
+        return media is not None and not fits(use.kind, media, voice=voice)
 
     def _held(self, template: Template, now: float) -> float | None:
         """Simulated seconds until Meta decides about this message; None: it is not held."""
@@ -315,11 +325,11 @@ class Sending:
             template.held_until = lived + rules.pacing_delay_s
         return max(0.0, template.held_until - lived)
 
-    def _mark_read(self, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _mark_read(self, number: Number, body: Mapping[str, Any]) -> dict[str, Any]:
         if body["status"] != "read":
             raise Refused(100, "status: must be read.")
         message_id = text_at(body, "message_id", "message_id", 128)
-        if not self._world.ids.was_heard(message_id):
+        if not self._world.ids.was_heard(message_id, number.phone_number_id):
             raise invalid("message_id", "is not the id of a message that this number received.")
         indicator = body.get("typing_indicator")
         if indicator is not None and indicator != {"type": "text"}:
@@ -336,6 +346,13 @@ def _check_number(number: Number) -> None:
         raise Refused(
             number.refuse_code, "Messages of this number are refused until further notice."
         )
+
+
+def _check_policy(body: Mapping[str, Any]) -> None:
+    if body.get("product_policy", _POLICIES[0]) not in _POLICIES:
+        raise Refused(100, f"product_policy: must be one of {', '.join(_POLICIES)}.")
+    if not isinstance(body.get("message_activity_sharing", False), bool):
+        raise Refused(100, "message_activity_sharing: must be true or false.")
 
 
 def _filled(template: Template, given: Mapping[str, Any], *, marketing: bool) -> Content:

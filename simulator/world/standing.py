@@ -2,16 +2,18 @@
 
 from typing import Final
 
-from simulator.templates.definition import Status, Template
+from simulator.templates.definition import Category, Status, Template
 from simulator.webhooks.notices import (
     capability,
     number_quality,
+    template_category,
+    template_category_coming,
     template_quality,
     template_status,
 )
 from simulator.webhooks.updates import Update
 from simulator.world.numbers import Number
-from simulator.world.portfolio import UNLIMITED
+from simulator.world.quality import Score
 from simulator.world.world import Later, Told, World
 
 _HOUR_S: Final = 3600.0
@@ -78,7 +80,8 @@ class Standing:
 
     def _rise(self, number: Number, now: float) -> list[Update]:
         portfolio = self._world.portfolio
-        if portfolio.limit == UNLIMITED:
+        # Meanwhile another may have been put
+        if not portfolio.rising:
             return []
         portfolio.rise()
         self._world.counts["limit_raised"] += 1
@@ -100,12 +103,32 @@ class Standing:
         template.status, template.rejected_reason = status, reason
         return [template_status(template, now)]
 
+    def recategorise(self, template: Template, category: Category, in_s: float, now: float) -> Told:
+        """Meta finds that the template is of another category, now or after an announcement."""
+
+        def done(at: float) -> list[Update]:
+            # Meanwhile it may have been deleted.
+            if self._world.templates.get(template.template_id) is not template:
+                return []
+            before, template.category = template.category, category
+            return [template_category(template, before, at)]
+
+        if not in_s:
+            return Told(done(now))
+        holds_at = now + in_s / self._world.lifetime.speed
+        return Told(
+            [template_category_coming(template, category, holds_at, now)], (Later(in_s, done),)
+        )
+
     def _template_again(self, template: Template, now: float) -> Told:
         feedback = template.feedback
         before, score = feedback.told, feedback.score(self._world.rules)
-        if score in {"UNKNOWN", before}:
-            return NOTHING
-        feedback.told, feedback.since = score, now
+        return NOTHING if score in {"UNKNOWN", before} else self.rate(template, score, now)
+
+    def rate(self, template: Template, score: Score, now: float) -> Told:
+        """The template gets a score; low quality pauses it."""
+        before, template.feedback.told = template.feedback.told, score
+        template.feedback.since = now
         told = Told([template_quality(template, before, now)])
         if score == "RED" and template.status == "APPROVED":
             told = _both(told, self._pause(template, now))

@@ -20,6 +20,7 @@ from simulator.rules import Rules
 from simulator.templates.shelf import Templates
 from simulator.webhooks.subscriptions import Subscriptions
 from simulator.webhooks.updates import Metadata, Update, message_of, preference_of
+from simulator.world.figures import Figures
 from simulator.world.limits import Calls, Throughput
 from simulator.world.numbers import Chat, Chats, Number
 from simulator.world.portfolio import Portfolio
@@ -81,13 +82,14 @@ class World:
         self.subscriptions = subscriptions
         self.rules = Rules()
         self.numbers: dict[str, Number] = {}
-        self.portfolio = Portfolio()
+        self.portfolio = Portfolio(ids.number())
         self.templates = Templates()
         self.people = Crowd(seed, people_limit)
         self.media = MediaShelf(media_limit)
         self.uploads = Uploads()
         self.ledger = Ledger(ledger_limit, ids.sent)
         self.seconds = Seconds()
+        self.figures = Figures()
         self.counts: Counter[str] = Counter()
         self.chats = Chats()
         self._calls: dict[str, Calls] = {}
@@ -105,13 +107,14 @@ class World:
         """Add a number, or change it. A new account is subscribed to webhooks."""
         if phone_number_id not in self.numbers and len(self.numbers) >= _NUMBERS_LIMIT:
             raise Refused(100, f"The world holds {_NUMBERS_LIMIT} numbers.")
-        number = Number(
-            phone_number_id,
-            waba_id,
-            Metadata(display_phone_number, phone_number_id),
-            Throughput(throughput, throughput, now),
-        )
-        self.numbers[phone_number_id] = number
+        metadata = Metadata(display_phone_number, phone_number_id)
+        pace = Throughput(throughput, throughput, now)
+        number = self.numbers.get(phone_number_id)
+        if number is None:
+            number = self.numbers[phone_number_id] = Number(
+                phone_number_id, waba_id, metadata, pace
+            )
+        number.waba_id, number.metadata, number.throughput = waba_id, metadata, pace
         self.subscriptions.know(waba_id)
         return number
 
@@ -150,12 +153,12 @@ class World:
     def hear(
         self, number: Number, person: Person, message: dict[str, Any], now: float
     ) -> tuple[str, list[Update]]:
-        wamid = self.ids.heard()
+        wamid = self.ids.heard(number.phone_number_id, person.wa_id)
         # Whoever writes to a business has it unblocked.
         person.blocking -= {number.phone_number_id}
         if person.wa_id in number.blocked:
             return wamid, []
-        self.chat(number, person, now).last_heard = now
+        self.chat(number, person, now).hear(now, by_ad="referral" in message)
         number.throughput.take(now)
         self.seconds.count(number.phone_number_id, "heard", now)
         bsuid = self.people.bsuid_of(person)

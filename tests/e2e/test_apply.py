@@ -52,7 +52,7 @@ async def test_the_shipped_declarations_are_applied_and_pruned(
     triggers = await services.triggers.ListTriggers(ListTriggersRequest(names=["birthday"]))
     assert triggers.triggers[0].action.send.campaign_id == campaigns["Birthday"]
     again = merhaba(*asked, data=data_folder)
-    assert (again.stdout, again.stderr) == ("nothing to do; 10 unchanged\n", "")
+    assert (again.stdout, again.stderr) == ("nothing to do; 13 unchanged\n", "")
     gone = merhaba(
         "apply", "-f", str(tmp_path), "--as", "samples", "--prune", "--yes", data=data_folder
     )

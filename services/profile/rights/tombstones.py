@@ -1,33 +1,31 @@
 """What keeps the erased from coming back with old news."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from chassis.postgres import Connection, Pool
 from services.profile.identity import BlindIndex
 from services.profile.model import Happening, Identity
 
 
-async def alive(
-    connection: Connection, index: BlindIndex, happenings: Mapping[int, Happening]
-) -> dict[int, Happening]:
-    """Happenings without those of the erased: what was sent under an id of theirs, and what names
-    an identity of theirs and is older than their erasure. What is newer makes a new contact."""
-    identities = {index(one): one for each in happenings.values() for one in each.identities}
+async def gone(connection: Connection, contact_ids: Collection[str]) -> set[str]:
+    """Those of the ids that were somebody's who is erased."""
+    if not contact_ids:
+        return set()
     rows = await connection.fetch(
-        "SELECT identity, erase_time FROM erased_identities WHERE identity = ANY($1::bytea[])",
-        list(identities),
+        "SELECT contact_id FROM erased_contacts WHERE contact_id = ANY($1::uuid[])",
+        list(contact_ids),
     )
-    ends = {identities[row[0]]: row[1] for row in rows}
-    named = {one.contact_id for one in happenings.values() if one.contact_id}
-    gone: set[str] = set()
-    if named:
-        rows = await connection.fetch(
-            "SELECT contact_id FROM erased_contacts WHERE contact_id = ANY($1::uuid[])",
-            list(named),
-        )
-        gone = {str(row[0]) for row in rows}
+    return {str(row[0]) for row in rows}
+
+
+def alive(
+    happenings: Mapping[int, Happening], ends: Mapping[Identity, int], gone: Collection[str]
+) -> Mapping[int, Happening]:
+    """Happenings without those of the erased: what was sent under an id of theirs (`gone`), and
+    what names an identity of theirs and is older than their erasure (`ends`). What is newer makes
+    a new contact."""
     if not ends and not gone:
-        return dict(happenings)
+        return happenings
     return {
         position: one
         for position, one in happenings.items()

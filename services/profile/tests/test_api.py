@@ -456,6 +456,38 @@ async def test_histories_are_streamed_whole_and_resumed_anywhere(
         assert both == [e.event_id for h in whole for e in h.events]
 
 
+async def test_contacts_with_nothing_that_is_asked_for_are_left_out_of_histories(
+    profiles: ProfileServiceStub, directory: Directory, manual_clock: ManualClock
+) -> None:
+    handle = recording(directory, manual_clock, "g")
+    buyer, local, nobody = external(), external(), external()
+    traits = b'{"city": "Ankara"}'
+    await handle([event(buyer, time=7, tracked={"name": "order_completed"})])
+    await handle([event(local, time=7, identified={"traits_json": traits})])
+    await handle([event(nobody, time=7, tracked={"name": "viewed"})])
+    ids = [
+        (await profiles.ResolveContact(ResolveContactRequest(identities=[i]))).contact_id
+        for i in (buyer, local, nobody)
+    ]
+
+    async def found(paths: list[str], *attributes: str, skip: bool = True) -> list[int]:
+        request = StreamHistoryRequest(
+            contact_ids=ids,
+            names=["order_completed"],
+            read_mask=FieldMask(paths=paths),
+            attribute_names=attributes,
+            skip_empty=skip,
+        )
+        told, _ = await history(profiles, request)
+        return sorted(ids.index(one.contact_id) for one in told)
+
+    assert await found(["events"]) == [0]
+    assert await found(["events"], "city") == [0, 1]
+    assert await found(["attributes.city"], "city") == [1]
+    assert await found(["attributes.city"], "city", skip=False) == [1]
+    assert await found(["events"], skip=False) == [0, 1, 2]
+
+
 async def test_shards_share_out_the_contacts(profiles: ProfileServiceStub) -> None:
     ids = await upsert(profiles, *(ContactUpsert(identities=[external()]) for _ in range(30)))
     found = [

@@ -1,8 +1,11 @@
 """The picture of a person, by pure rules: words, numbers, facts, and any order of events."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chassis.failures import EtagMismatch, FieldInvalid
 from services.profile import attributes, consent, traits
@@ -22,6 +25,8 @@ from services.profile.picture import Placed, Rejected, unfold
 from services.profile.placement import Placement
 
 WA = Identity(Kind.WA_ID, "", "905321234567")
+OTHER = Identity(Kind.WA_ID, "", "4915112345678")
+SHOP = Identity(Kind.EXTERNAL_ID, "shop", "7")
 
 
 @pytest.mark.parametrize(
@@ -100,6 +105,37 @@ def test_a_declared_zone_wins_over_the_number_and_nonsense_does_not() -> None:
     assert attributes.zone(document) == ("Europe/Berlin", "declared", 5)
     document = told(happening("1", attributes={"zone": "Istanbul o'clock"}))
     assert attributes.zone(document)[0] == "Europe/Istanbul"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["message_received", "page_viewed", "product_viewed", "identified", "link_clicked"]
+            ),
+            st.sampled_from(
+                [{}, {"tongue": "de"}, {"locale": "fr"}, {"device_zone": "Asia/Tokyo"}]
+            ),
+            st.sampled_from([{}, {"country": "TR"}, {"zone": "Europe/Paris"}, {"language": None}]),
+            st.sampled_from([WA, OTHER, SHOP]),
+            st.integers(1, 9),
+        ),
+        max_size=8,
+    )
+)
+def test_zone_and_language_are_told_whenever_they_change(
+    said: list[tuple[str, dict[str, Any], dict[str, Any], Identity, int]],
+) -> None:
+    document = Document(0, dict.fromkeys((WA, OTHER, SHOP), UNSEEN))
+    for n, (name, properties, facts, identity, time) in enumerate(said):
+        before = attributes.zone(document)[0], attributes.language(document)[0]
+        one = happening(f"e{n}", name, time, attributes=facts)
+        one.properties, one.identities = properties, (identity,)
+        (note,) = taken([one], document)
+        after = attributes.zone(document)[0], attributes.language(document)[0]
+        told = {change.name for change in note.changes}
+        differs = {n for n, b, a in zip(("zone", "language"), before, after, strict=True) if b != a}
+        assert told & {"zone", "language"} == differs
 
 
 def test_what_is_published_of_computed_values_gets_newer_whatever_the_order() -> None:

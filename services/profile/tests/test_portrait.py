@@ -1,5 +1,6 @@
 """Contacts that are written as bytes are what the library would have written."""
 
+import msgspec
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,19 +11,23 @@ from merhaba.event.v1 import Identity as WireIdentity
 from merhaba.profile.v1 import Address, Attribute, ConsentRecord, Inference, KnownIdentity
 from merhaba.profile.v1 import Consent as WireConsent
 from merhaba.profile.v1 import Contact as WireContact
-from services.profile import phone, portrait, views
+from services.profile import part, phone, portrait, traits, views
 from services.profile.masks import Mask
 from services.profile.model import (
     Consent,
     Contact,
     Document,
     Fact,
+    Happening,
     Identity,
     Kind,
     Known,
+    Place,
+    Restriction,
     Window,
 )
 from services.profile.packed import message, moment, number, tag, text
+from services.profile.picture import together
 
 ID = "01900000-0000-7000-8000-000000000001"
 ALL = Mask([], WireContact.DESCRIPTOR)
@@ -59,6 +64,67 @@ def test_messages_of_any_size_are_written_as_the_library_does(size: int) -> None
 def test_enums_and_truths_are_written_as_the_library_does() -> None:
     expected = WireContact(state=WireContact.STATE_RESTRICTED).SerializeToString()
     assert number(WireContact, "state", WireContact.STATE_RESTRICTED) == expected
+
+
+@given(
+    asked=st.sets(
+        st.sampled_from(
+            [
+                *("identities", "addresses", "consents", "zone", "language", "attributes"),
+                *("attributes.city", "attributes.zone", "attributes.absent"),
+            ]
+        ),
+        min_size=1,
+    ),
+    facts=st.dictionaries(
+        st.sampled_from(["city", "plan", "zone", "language", "country"]),
+        st.sampled_from(["tr", "TR", "Europe/Berlin", None]),
+    ),
+    acts=st.lists(
+        st.sampled_from(["message_received", "page_viewed", "order_completed", "product_viewed"]),
+        max_size=6,
+    ),
+    number=st.booleans(),
+)
+def test_a_part_of_a_document_shows_what_the_whole_does(
+    asked: set[str], facts: dict[str, str | None], acts: list[str], number: bool
+) -> None:
+    wa_id = Identity(Kind.WA_ID, "", "905331234567")
+    document = Document(
+        1_001,
+        {wa_id: Known("shop", 1_000, 3_003)} if number else {},
+        {name: Fact(value, 6_006, 1, "crm") for name, value in facts.items()},
+        place=phone.place(wa_id.value) if number else Place(),
+        consents={"marketing": Consent("c1", 4_004, "marketing", True)},
+        guests={Identity(Kind.ANONYMOUS_ID, "web", "b"): Known("shop", 1, 2)},
+        window=Window(5_005, "1000"),
+        revision=3,
+        stamp=7_007,
+        restriction=Restriction("asked", "shop", 9_009),
+    )
+    for index, name in enumerate(acts):
+        properties = {
+            "tongue": "tr",
+            "locale": "de-DE",
+            "device_zone": "Europe/Istanbul",
+            "product_id": "a",
+            "category": "shoes",
+            "products": [{"product_id": "a"}],
+        }
+        traits.fold(
+            document, Happening(f"e{index}", name, 8_008 + index, 0, "shop", properties=properties)
+        )
+    mask = Mask(sorted(asked), WireContact.DESCRIPTOR)
+    assert mask.part is not None
+    read = part.decoded(msgspec.msgpack.encode(document), mask.part)
+    for whole, some in ((document, read), (together([document] * 2), together([read] * 2))):
+        expected = portrait.contact(Contact(ID, 1_001, 2_002, whole), mask, 10_000)
+        assert portrait.contact(Contact(ID, 1_001, 2_002, some), mask, 10_000) == expected
+
+
+def test_traits_need_the_whole_document() -> None:
+    assert Mask(["traits.order_count"], WireContact.DESCRIPTOR).part is None
+    assert ALL.part is None
 
 
 def test_a_contact_holds_everything_that_is_known() -> None:

@@ -223,6 +223,21 @@ async def test_people_that_merge_stand_together_and_where_they_stood_when_they_p
     assert [(await standing(directory, who)).stage for who in (one, other)] == ["purchase"] * 2
 
 
+async def test_somebody_whose_browser_turns_out_to_be_another_s_stands_by_what_is_left(
+    handle: Handle, directory: Directory, manual_clock: ManualClock
+) -> None:
+    one, other = external(), external()
+    browser = Identity(kind="KIND_ANONYMOUS_ID", scope="shop", value=fresh_id("b"))
+    now = milliseconds_of(manual_clock.now()) // 1000
+    await handle([tracked("order_completed", browser, time=now - 5)])
+    await handle([tracked("page_viewed", one, browser, time=now - 4)])
+    assert (await standing(directory, one)).stage == "purchase"
+    earlier = tracked("page_viewed", other, browser, time=now - 9)
+    await handle([tracked("message_received", one, time=now - 1), earlier])
+    assert (await standing(directory, other)).stage == "purchase"
+    assert (await standing(directory, one)).stage == "awareness"
+
+
 @pytest.fixture
 async def compared(pool: Pool) -> AsyncIterator[None]:
     """Whatever levels begin to be told in a test, other tests know of none."""

@@ -122,6 +122,43 @@ def test_the_stage_does_not_depend_on_the_order_of_events(
     assert (one.stage, one.due, one.score) == (other.stage, other.due, other.score)
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    *("order_completed", "product_viewed", "product_added", "product_removed"),
+                    *("message_received", "message_clicked", "identified"),
+                ]
+            ),
+            st.integers(NOW - 400 * DAY, NOW),
+            st.sampled_from(["a", "b", "c"]),
+        ),
+        max_size=12,
+    )
+)
+def test_looking_only_at_what_changed_finds_the_same_stage(
+    events: list[tuple[str, int, str]],
+) -> None:
+    own = rules(
+        ("lapsed", 'traits.last_order_time < now() - duration("180d")'),
+        ("of_b", 'profile.plan == "b" && traits.order_count >= 1'),
+        ("hour", 'traits.order_count >= 2 && localTime().hour == 2 && profile.plan != "c"'),
+        ("looking", "has(traits.top_product) || traits.cart_open"),
+    )
+    document, standing = Document(0), None
+    for n, (name, time, which) in enumerate(events):
+        one = happening(str(n), name, time, product_id=which)
+        if name == "identified":
+            one.attributes = {"plan": which, "zone": "Europe/Berlin"}
+        changed = [*attributes.tell(document, one)]
+        changed += [f"traits.{trait}" for trait in traits.count(document, one)]
+        whole = own.stand(document, standing, time, NOW)
+        standing = own.stand(document, standing, time, NOW, changed)
+        assert standing == whole
+
+
 def test_a_move_is_always_later_than_the_one_before() -> None:
     bought = rules().stand(ordered(NOW), None, NOW, NOW)
     late = rules().stand(ordered(NOW, NOW - 5, NOW - 9), bought, NOW - 9, NOW)

@@ -5,8 +5,9 @@ their events had been one's: see `tallies`. Each file knows one sort of trait: w
 them, what is kept of these, and what the traits are.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -27,7 +28,7 @@ from services.profile.traits import (
     response,
     shopping,
 )
-from services.profile.traits.trait import Sort, Trait
+from services.profile.traits.trait import DAY, Sort, Trait
 
 __all__ = [
     "EVENTS",
@@ -41,9 +42,9 @@ __all__ = [
     "fold",
     "join",
     "names",
+    "reading",
     "reset",
     "rfc3339",
-    "value",
     "value_json",
     "values_json",
 ]
@@ -77,28 +78,30 @@ EVENTS: Final = frozenset(name for sort in _SORTS for name in sort.events)
 """The events that traits follow from."""
 
 
-class _Step(NamedTuple):
-    """What an event does to the traits of one sort."""
+class _Effect(NamedTuple):
+    """What an event does to the traits."""
 
-    fold: Callable[[Document, Happening], None] | None
-    view: Callable[[Document], Any]
+    folds: tuple[Callable[[Document, Happening], None], ...]
+    reads: tuple[tuple[Callable[[Document], Any], tuple[Callable[[Any], Any], ...]], ...]
+    """How the published ones that it can change are read, by what view."""
     touched: tuple[Trait[Any], ...]
-    """The published ones that it can change."""
+    """These, in the same order."""
 
 
-def _steps(event: str) -> tuple[_Step, ...]:
-    steps = (
-        _Step(
-            sort.fold if event in sort.events else None,
-            sort.view,
-            tuple(one for one in sort.traits if event in one.events and one.published),
-        )
-        for sort in _SORTS
+def _effect(event: str) -> _Effect:
+    views: dict[Callable[[Document], Any], list[Trait[Any]]] = {}
+    for sort in _SORTS:
+        touched = [one for one in sort.traits if event in one.events and one.published]
+        if touched:
+            views.setdefault(sort.view, []).extend(touched)
+    return _Effect(
+        tuple(sort.fold for sort in _SORTS if event in sort.events),
+        tuple((view, tuple(one.read for one in some)) for view, some in views.items()),
+        tuple(one for some in views.values() for one in some),
     )
-    return tuple(step for step in steps if step.fold or step.touched)
 
 
-_STEPS: Final = {event: _steps(event) for event in sorted(EVENTS)}
+_EFFECTS: Final = {event: _effect(event) for event in sorted(EVENTS)}
 
 MONEY: Final = frozenset(money.MONEY)
 """Events with an amount."""
@@ -111,38 +114,44 @@ TRACKED: Final = frozenset(name for name in EVENTS if not name.startswith("messa
 
 def fold(document: Document, happening: Happening) -> None:
     """Take a happening into the traits."""
-    if happening.counts:
-        for step in _STEPS.get(happening.name, ()):
-            if step.fold:
-                step.fold(document, happening)
+    if happening.counts and (effect := _EFFECTS.get(happening.name)):
+        for each in effect.folds:
+            each(document, happening)
 
 
 def count(document: Document, happening: Happening) -> dict[str, bytes]:
     """Take a happening into the traits; returns the published ones that changed, as JSON, empty
     where there is none any more."""
-    steps = _STEPS.get(happening.name) if happening.counts else None
-    if steps is None:
+    effect = _EFFECTS.get(happening.name) if happening.counts else None
+    if effect is None:
         return {}
-    before = [_read(step, document) for step in steps]
-    fold(document, happening)
+    folds, reads, touched = effect
+    before = _read(reads, document)
+    for each in folds:
+        each(document, happening)
+    after = _read(reads, document)
+    if after == before:
+        return {}
     return {
         trait.name: _json(trait, new)
-        for step, olds in zip(steps, before, strict=True)
-        for trait, old, new in zip(step.touched, olds, _read(step, document), strict=True)
+        for trait, old, new in zip(touched, before, after, strict=True)
         if new != old
     }
 
 
-def _read(step: _Step, document: Document) -> list[Any]:
-    if not step.touched:
-        return []
-    view = step.view(document)
-    return [trait.read(view) for trait in step.touched]
+def _read(reads: Iterable[tuple[Any, Any]], document: Document) -> list[Any]:
+    found: list[Any] = []
+    for view, some in reads:
+        seen = view(document)
+        for read in some:
+            found.append(read(seen))
+    return found
 
 
 def affected(event: str) -> list[str]:
     """The published traits that an event of this name can change."""
-    return [trait.name for step in _STEPS.get(event, ()) for trait in step.touched]
+    effect = _EFFECTS.get(event)
+    return [trait.name for trait in effect.touched] if effect else []
 
 
 def join(document: Document, other: Document) -> None:
@@ -166,10 +175,10 @@ def names(document: Document) -> Iterator[str]:
         yield from (trait.name for trait in sort.traits if trait.read(view) is not None)
 
 
-def value(document: Document, name: str) -> Any:
-    """A trait as JSON has it, times in ms; None when the contact does not have it."""
-    trait = TRAITS.get(name)
-    return None if trait is None else trait.read(_VIEWS[name](document))
+def reading(name: str) -> Callable[[Document], Any]:
+    """What reads a trait as JSON has it, times in ms; None when the contact does not have it."""
+    view, read = _VIEWS[name], TRAITS[name].read
+    return lambda document: read(view(document))
 
 
 def value_json(document: Document, name: str) -> bytes:
@@ -198,5 +207,13 @@ def _json(trait: Trait[Any], value: Any) -> bytes:
 
 def rfc3339(time: int) -> bytes:
     """A time in milliseconds as a JSON string."""
-    moment = datetime.fromtimestamp(time // 1000, UTC).replace(microsecond=time % 1000 * 1000)
-    return b'"%sZ"' % moment.isoformat(timespec="milliseconds")[:23].encode()
+    day, rest = divmod(time, DAY)
+    minutes, rest = divmod(rest, 60_000)
+    hour, minute = divmod(minutes, 60)
+    return b'"%bT%02d:%02d:%02d.%03dZ"' % (_date(day), hour, minute, rest // 1000, rest % 1000)
+
+
+@lru_cache(1_024)
+def _date(day: int) -> bytes:
+    """A day, counted from 1970."""
+    return datetime.fromtimestamp(day * DAY // 1000, UTC).date().isoformat().encode()

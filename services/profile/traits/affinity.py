@@ -4,7 +4,8 @@ An act counts by what it costs the person, and half as much after a month. A sha
 all such weight is the category's; it changes with what the person does, never by time alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from services.profile.model import Document, Happening, ValueType
@@ -23,6 +24,7 @@ _WEIGHTS: Final = {
     "order_completed": 8,
 }
 _EVENTS: Final = frozenset(_WEIGHTS)
+_WEIGHT: Final = itemgetter(1)
 
 
 def _weigh_categories(document: Document, happening: Happening) -> None:
@@ -55,29 +57,31 @@ def identified(product: Mapping[str, Any]) -> str:
     return ""
 
 
-def _shares(sums: Mapping[str, float]) -> dict[str, float] | None:
-    if not sums:
+def _ranked(sums: Mapping[str, float]) -> list[tuple[str, float]]:
+    """What is liked best first; of the same weight in the order of their names."""
+    ranked = sorted(sums.items())
+    ranked.sort(key=_WEIGHT, reverse=True)
+    return ranked
+
+
+def _shares(ranked: Sequence[tuple[str, float]]) -> dict[str, float] | None:
+    if not ranked:
         return None
-    total = sum(sums.values())
-    ranked = sorted(sums.items(), key=_rank)[:_SHOWN]
-    return {key: round(weight / total, 4) for key, weight in ranked}
+    total = sum(map(_WEIGHT, ranked))
+    return {key: round(weight / total, 4) for key, weight in ranked[:_SHOWN]}
 
 
 def _top(sums: Mapping[str, float]) -> str | None:
     if not sums:
         return None
     most = max(sums.values())
-    return min(key for key, weight in sums.items() if weight == most)
+    return min([key for key, weight in sums.items() if weight == most])
 
 
-def _rank(liked: tuple[str, float]) -> tuple[float, str]:
-    return -liked[1], liked[0]
-
-
-CATEGORIES: Final = Sort[Mapping[str, float]](
+CATEGORIES: Final = Sort[Sequence[tuple[str, float]]](
     _EVENTS,
     _weigh_categories,
-    lambda document: faded(document.tallies, "categories", HALF_LIFE),
+    lambda document: _ranked(faded(document.tallies, "categories", HALF_LIFE)),
     (
         Trait(
             "category_affinity",
@@ -91,7 +95,7 @@ CATEGORIES: Final = Sort[Mapping[str, float]](
             ValueType.STRING,
             "The category the person likes best",
             _EVENTS,
-            _top,
+            lambda ranked: ranked[0][0] if ranked else None,
         ),
     ),
 )
@@ -108,7 +112,7 @@ PRODUCTS: Final = Sort[Mapping[str, float]](
             ValueType.NUMBER_MAP,
             "The ten products the person likes best → share, 0 to 1",
             _EVENTS,
-            _shares,
+            lambda sums: _shares(_ranked(sums)),
             published=False,
         ),
         Trait(

@@ -32,6 +32,11 @@ def fold(document: Document, happening: Happening) -> None:
         hold(tallies, "tongue", happening.latest())
 
 
+def telling(happening: Happening) -> bool:
+    """Whether zone or language may follow from what a happening shows."""
+    return happening.name in _BROWSED or "tongue" in happening.properties
+
+
 def _text(value: Any) -> str | None:
     return value[:_LONGEST] if isinstance(value, str) and value else None
 

@@ -30,7 +30,9 @@ def rate_interval(successes: int, n: int, level: float = _LEVEL) -> Interval | N
     scale = 1 + z * z / n
     centre = (rate + z * z / (2 * n)) / scale
     half = z / scale * (rate * (1 - rate) / n + z * z / (4 * n * n)) ** 0.5
-    return Interval(rate, max(0.0, centre - half), min(1.0, centre + half))
+    # Rounding must not put the rate outside its own interval
+    lower, upper = min(centre - half, rate), max(centre + half, rate)
+    return Interval(rate, max(0.0, lower), min(1.0, upper))
 
 
 def mean_interval(sums: Sums, level: float = _LEVEL) -> Interval | None:

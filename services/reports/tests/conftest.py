@@ -10,7 +10,10 @@ import pytest
 from chassis.clock import ManualClock
 from chassis.postgres import Effects, Pool, database, migrate
 from chassis.streams import EventLog
+from chassis.testing import wait_until
 from merhaba.event.v1 import Event
+from services.reports.answers.answering import Answers
+from services.reports.answers.kept import Kept
 from services.reports.app import MIGRATIONS
 from services.reports.consumer import Folding
 from services.reports.freshness import Freshness
@@ -23,7 +26,7 @@ Feed = Callable[[str, Sequence[Event]], Awaitable[None]]
 
 @pytest.fixture(scope="session")
 def reports_url(postgres_url: str) -> str:
-    assert migrate(postgres_url, "reports", MIGRATIONS) >= 1
+    migrate(postgres_url, "reports", MIGRATIONS)
     return postgres_url
 
 
@@ -34,16 +37,35 @@ async def pool(reports_url: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-def ledger(pool: Pool, log: EventLog, manual_clock: ManualClock) -> Ledger:
+def store(pool: Pool, log: EventLog, manual_clock: ManualClock) -> PostgresStore:
     effects = Effects(pool, log, manual_clock, timedelta(days=30))
-    freshness = Freshness(manual_clock.now())
-    return Ledger(
-        PostgresStore(pool, effects),
-        freshness,
-        manual_clock,
-        "Europe/Istanbul",
-        timedelta(days=7),
-    )
+    return PostgresStore(pool, effects, timedelta(days=7))
+
+
+@pytest.fixture
+def ledger(store: PostgresStore, manual_clock: ManualClock) -> Ledger:
+    return Ledger(store, Freshness(manual_clock.now()), manual_clock, "Europe/Istanbul")
+
+
+@pytest.fixture
+def answers(pool: Pool) -> Answers:
+    return Answers(pool)
+
+
+@pytest.fixture
+def kept(pool: Pool, manual_clock: ManualClock) -> Kept:
+    return Kept(pool, manual_clock)
+
+
+@pytest.fixture
+def settled(store: PostgresStore, pool: Pool) -> Callable[[], Awaitable[None]]:
+    """Waits until everything that was said of contacts is counted."""
+
+    async def done() -> bool:
+        await store.revise()
+        return not await pool.fetchval("SELECT EXISTS (SELECT FROM revisions)")
+
+    return lambda: wait_until(done)
 
 
 @pytest.fixture
@@ -52,12 +74,13 @@ def held(pool: Pool, manual_clock: ManualClock) -> Held:
 
 
 @pytest.fixture
-def feed(ledger: Ledger, held: Held) -> Feed:
-    """Hands events to the consumer of a topic, as one batch."""
+def feed(ledger: Ledger, held: Held, settled: Callable[[], Awaitable[None]]) -> Feed:
+    """Hands events to the consumer of a topic, as one batch, and waits until they count."""
 
     async def handle(topic: str, events: Sequence[Event]) -> None:
         folding = Folding(topic, ledger, held.erase)
         await folding.handle([one.SerializeToString() for one in events])
+        await settled()
 
     return handle
 

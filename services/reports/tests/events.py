@@ -14,6 +14,7 @@ from merhaba.event.v1 import (
     LinkClicked,
     MessageClicked,
     MessageDelivered,
+    MessageEchoed,
     MessageFailed,
     MessageHeld,
     MessageHeldOut,
@@ -31,7 +32,9 @@ from merhaba.event.v1 import (
     SegmentChanged,
     SegmentEntered,
     SegmentLeft,
+    StageChanged,
     Tracked,
+    TriggerFired,
 )
 
 NOON = int(datetime(2026, 11, 22, 9, tzinfo=UTC).timestamp() * 1000)
@@ -152,8 +155,21 @@ def created(at: int, contact: str) -> Event:
     return event(at, contact, contact_created=ContactCreated())
 
 
-def received(at: int, contact: str) -> Event:
-    return event(at, contact, message_received=MessageReceived(wamid=fresh_id("wamid")))
+def received(at: int, contact: str, number: str = "") -> Event:
+    body = MessageReceived(wamid=fresh_id("wamid"), phone_number_id=number)
+    return event(at, contact, message_received=body)
+
+
+def echoed(at: int, contact: str, **more) -> Event:
+    body = MessageEchoed(wamid=fresh_id("wamid"), **more)
+    return event(at, contact, message_echoed=body)
+
+
+def granted(at: int, contact: str, until: int = 0, medium: str = "") -> Event:
+    body = ConsentChanged(purpose="marketing", granted=True, medium=medium)
+    if until:
+        body.expire_time.FromMilliseconds(until)
+    return event(at, contact, consent_changed=body)
 
 
 def entered(at: int, contact: str, segment: str) -> Event:
@@ -171,3 +187,12 @@ def segment_changed(
         segment_id=segment, name=name, display_name=display_name, version=1, state=state
     )
     return event(at, "", segment_changed=changed)
+
+
+def fired(at: int, contact: str, trigger: str, occurrence: str, campaign: str) -> Event:
+    body = TriggerFired(trigger_id=trigger, occurrence_id=occurrence, campaign_id=campaign)
+    return event(at, contact, trigger_fired=body)
+
+
+def staged(at: int, contact: str, stage: str) -> Event:
+    return event(at, contact, stage_changed=StageChanged(stage=stage))

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
 
 import grpc
 import pytest
@@ -9,6 +11,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from chassis.app import serving
+from chassis.callers import Callers
 from chassis.failures import FieldInvalid
 from chassis.ids import fresh_id
 from chassis.rpc import channel, server
@@ -18,24 +21,34 @@ from merhaba.reports.v1 import (
     ErrorReason,
     Filter,
     GetCampaignReportRequest,
-    GetCohortsRequest,
+    GetContactTimelineRequest,
     GetFunnelRequest,
     GetOverviewRequest,
+    Insight,
     Measure,
     Period,
     ReportServiceStub,
     add_ReportServiceServicer_to_server,
 )
 from services.reports import model
+from services.reports.answers.lift import lifts
 from services.reports.api import ReportApi
 from services.reports.config import ReportsSettings
+from services.reports.experiments.recipients import Recipients
+from services.reports.reconciling.asking import Asking
+from services.reports.reconciling.graph import analytics
+from services.reports.reconciling.snapshots import Snapshots
+from services.reports.rights import RIGHTS
 from services.reports.tests.events import (
     DAY,
     HOUR,
     NOON,
     campaign,
+    created,
+    granted,
     ordered,
     outcome,
+    received,
     ref,
     withdrew,
 )
@@ -45,21 +58,45 @@ NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
 
 @pytest.fixture
-async def stub(ledger) -> AsyncIterator[ReportServiceStub]:
+async def asking(pool, manual_clock) -> AsyncIterator[Asking]:
+    """Asks nobody: neither Meta nor the sender is there."""
+    async with (
+        analytics("http://127.0.0.1:1", "v26.0", "token") as graph,
+        channel("127.0.0.1:1", TOKEN) as sender,
+    ):
+        yield Asking(graph, Snapshots(pool), sender, manual_clock)
+
+
+@pytest.fixture
+async def stub_port(ledger, answers, kept, pool, manual_clock, asking) -> AsyncIterator[int]:
     settings = ReportsSettings(
         redis_url="redis://unused",
         database_url="postgresql://unused",
         api_token=TOKEN,
         dashboard_token="a token of the dashboard",
+        sender_target="unused",
+        profile_target="unused",
         grpc_host="127.0.0.1",
         grpc_port=0,
     )
     own = server("reports", TOKEN)
-    add_ReportServiceServicer_to_server(ReportApi(ledger), own)
-    async with (
-        serving(own, settings, ["merhaba.reports.v1.ReportService"]) as port,
-        channel(f"127.0.0.1:{port}", TOKEN) as opened,
-    ):
+    window = timedelta(days=7)
+
+    async def windows(_conversion_id: str) -> timedelta:
+        return window
+
+    facts = Recipients(pool, ledger.fold_time, windows)
+    brought = partial(lifts, facts.gathered, window=window)
+    add_ReportServiceServicer_to_server(
+        ReportApi(ledger, answers, kept, pool, manual_clock, asking, brought), own
+    )
+    async with serving(own, settings, ["merhaba.reports.v1.ReportService"]) as port:
+        yield port
+
+
+@pytest.fixture
+async def stub(stub_port) -> AsyncIterator[ReportServiceStub]:
+    async with channel(f"127.0.0.1:{stub_port}", TOKEN, purpose="tests") as opened:
         yield ReportServiceStub(opened)
 
 
@@ -209,17 +246,142 @@ async def test_too_long_a_period_says_how_long_it_may_be(stub) -> None:
     assert reason(caught.value) == expected
 
 
-async def test_what_does_not_exist_yet_says_so(stub) -> None:
-    incremental = Attribution.ATTRIBUTION_INCREMENTAL
-    for call in (
-        stub.GetCohorts(GetCohortsRequest()),
-        stub.GetCampaignReport(GetCampaignReportRequest(attribution=incremental)),
-        stub.GetFunnel(GetFunnelRequest(steps=[Measure.MEASURE_OPTED_OUT])),
-        stub.GetFunnel(GetFunnelRequest(filters=[Filter(dimension=Dimension.DIMENSION_STAGE)])),
-    ):
+async def test_an_overview_tells_the_base_money_and_open_alerts(stub, feed, pool) -> None:
+    own = fresh_id("c")
+
+    async def looked() -> tuple[dict[int, float], int]:
+        answer = await stub.GetOverview(GetOverviewRequest(period=period))
+        return {one.measure: one.value for one in answer.totals}, answer.open_alerts
+
+    period = Period()
+    period.start_time.FromMilliseconds(NOON - HOUR)
+    period.end_time.FromMilliseconds(NOON + HOUR)
+    before, alerts = await looked()
+    await feed("contact", [created(NOON, own), granted(NOON, own), received(NOON, own)])
+    await pool.execute(
+        "INSERT INTO alerts (alert_id, alert_rule_id, subjects, state, open_time, alert)"
+        " VALUES ($1, $1, '{}', 'open', now(), '')",
+        own,
+    )
+    after, more = await looked()
+    for name in ("CONTACTS", "CONTACT_GROWTH", "CONSENTED", "CONSENT_GROWTH", "RECEIVED"):
+        measure = Measure.Value(f"MEASURE_{name}")
+        assert after[measure] - before[measure] == 1, name
+    assert more - alerts == 1
+    await pool.execute("DELETE FROM alerts WHERE alert_id = $1", own)
+
+    await feed("message", [outcome("sent", NOON, own, ref(f"{own}/m", own), cost=1_500_000)])
+    mine = Filter(dimension=Dimension.DIMENSION_CAMPAIGN, values=[own])
+    answer = await stub.GetOverview(GetOverviewRequest(period=period, filters=[mine]))
+    (money,) = answer.amounts
+    assert (money.currency_code, money.values[0].value) == ("USD", 1.5)
+    assert Measure.MEASURE_CONTACTS not in {one.measure for one in answer.totals}
+
+
+async def test_an_overview_tells_from_which_message_in_a_week_on_people_tire(stub, feed) -> None:
+    own, monday = fresh_id("c"), NOON + 400 * 7 * DAY + DAY  # when nothing else happens
+    events = []
+    for n in range(200):
+        for place, reads in enumerate((8, 8, 1)):
+            about = ref(f"{own}/{n}/{place}", own)
+            events.append(outcome("delivered", monday + place * DAY, f"{own}{n}", about))
+            if n % 10 < reads:
+                events.append(outcome("read", monday + place * DAY + 1, f"{own}{n}", about))
+    await feed("message", events)
+    asked = GetOverviewRequest()
+    asked.period.start_time.FromMilliseconds(monday - DAY)
+    asked.period.end_time.FromMilliseconds(monday + 5 * DAY)
+    insights = (await stub.GetOverview(asked)).insights
+    (tired,) = [one for one in insights if one.kind == Insight.KIND_FATIGUED_CONTACTS]
+    assert tired.subject == "3"
+    assert (tired.value.value, tired.baseline.value) == (0.1, 0.8)
+
+
+async def test_a_role_calls_what_is_its_own(
+    ledger, answers, kept, pool, manual_clock, asking
+) -> None:
+    """Marketing sees figures and nobody's life."""
+    token, digest = "of marketing", sha256(b"of marketing").hexdigest()
+    own = server("reports", Callers(TOKEN, f"desk:marketing:{digest}", RIGHTS))
+    brought = partial(lifts, None, window=timedelta(days=7))
+    reporting = ReportApi(ledger, answers, kept, pool, manual_clock, asking, brought)
+    add_ReportServiceServicer_to_server(reporting, own)
+    port = own.add_insecure_port("127.0.0.1:0")
+    await own.start()
+    async with channel(f"127.0.0.1:{port}", token, purpose="curiosity") as opened:
+        role = ReportServiceStub(opened)
+        await role.GetOverview(GetOverviewRequest())
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call
-        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+            await role.GetContactTimeline(GetContactTimelineRequest(contact_id="p"))
+        assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    await own.stop(None)
+
+
+async def test_a_lift_needs_somebody_held_out(stub, feed) -> None:
+    own = fresh_id("c")
+    await feed("message", [outcome("sent", NOON, "p", ref(f"{own}/m", own))])
+    asked = GetCampaignReportRequest(
+        campaign_id=own, attribution=Attribution.ATTRIBUTION_INCREMENTAL
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.GetCampaignReport(asked)
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert reason(caught.value)[0] == "DATA_INSUFFICIENT"
+
+
+async def test_a_lift_is_what_recipients_bought_more_than_those_held_out(stub, feed) -> None:
+    own = fresh_id("c")
+    sends, orders = [], []
+    for n in range(400):
+        held, who = n % 4 == 0, f"{own}/{n}"
+        kind, at = ("held_out" if held else "sent"), NOON - 8 * DAY
+        sends.append(outcome(kind, at, who, ref(f"{own}/m/{n}", own, "a")))
+        if n % 8 == 0 if held else n % 4 != 3:  # half of those held out, two thirds of the others
+            orders.append(ordered(at + HOUR, who, f"o{n}", 10))
+    await feed("message", sends)
+    await feed("contact", orders)
+    report = (await stub.GetCampaignReport(GetCampaignReportRequest(campaign_id=own))).report
+    rate, *_ = report.lifts
+    assert (rate.measure, rate.sample_size) == (Measure.MEASURE_CONVERSION_RATE, 100)
+    assert rate.value == pytest.approx(1 / 3)
+    assert rate.lower < 1 / 3 < rate.upper
+
+
+async def test_a_campaign_tells_orders_by_any_touch_if_asked(stub, feed) -> None:
+    own = fresh_id("c")
+    await feed(
+        "message",
+        [
+            outcome("delivered", NOON + n * HOUR, own, ref(f"{own}{n}/m", f"{own}{n}"))
+            for n in (0, 1)
+        ],
+    )
+    await feed("contact", [ordered(NOON + 2 * HOUR, own, "o", 50)])
+    for attribution, count, money in (
+        (Attribution.ATTRIBUTION_LAST_TOUCH, 0, []),
+        (Attribution.ATTRIBUTION_ANY_TOUCH, 1, [50_000_000]),
+    ):
+        asked = GetCampaignReportRequest(campaign_id=f"{own}0", attribution=attribution)
+        report = (await stub.GetCampaignReport(asked)).report
+        assert report.funnel.converted == count
+        assert [one.amount_micros for one in report.revenues] == money
+
+
+async def test_a_campaign_tells_the_variant_and_hour_that_stand_out(stub, feed) -> None:
+    own = fresh_id("c")
+    events = [campaign(NOON - DAY, own, "running", "Summer")]
+    for n in range(600):
+        variant, hour = "ab"[n % 2], n % 4 // 2
+        about = ref(f"{own}/{n}", own, variant)
+        events.append(outcome("delivered", NOON + hour * HOUR, f"{own}{n}", about))
+        if n % 20 < (14 if variant == "b" else 3):
+            events.append(outcome("read", NOON + hour * HOUR + 1, f"{own}{n}", about))
+    await feed("message", events)
+    report = (await stub.GetCampaignReport(GetCampaignReportRequest(campaign_id=own))).report
+    (best, *_) = report.insights
+    assert (best.kind, best.subject) == (Insight.KIND_BEST_VARIANT, "b")
+    assert best.value.value > best.baseline.value
+    assert best.probability > 0.95
 
 
 def test_every_failure_is_a_reason_of_the_contract() -> None:

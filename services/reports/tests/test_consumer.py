@@ -104,6 +104,8 @@ async def test_the_process_serves_both_doors_and_stops(
         "LOG_NAMESPACE": log_settings.log_namespace,
         "API_TOKEN": "t",
         "DASHBOARD_TOKEN": "a token of the dashboard",
+        "PROFILE_TARGET": "127.0.0.1:1",
+        "SENDER_TARGET": "127.0.0.1:1",
         "GRPC_HOST": "127.0.0.1",
         "GRPC_PORT": "0",
         "HTTP_HOST": "127.0.0.1",

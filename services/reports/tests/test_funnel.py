@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.reports.funnel import outcome, rate, tallies, tally
-from services.reports.model import Group, Progress
+from services.reports.model import STEPS, Context, Counts, Line, MessageFact, Progress
+from services.reports.rollups import part
 
 
 @pytest.mark.parametrize(
@@ -37,39 +38,54 @@ def test_what_may_have_been_sent_is_not_called_suppressed() -> None:
     assert outcome(Progress(unknown=True, suppressed=True)) == "unknown"
 
 
+def line(fact: MessageFact, key: str = "a") -> Line:
+    """What one message adds, as the store tells it."""
+    (((_, cube), counts),) = part(fact, Context()).sums.items()
+    return Line((key,), cube.gate, cube.error_code, cube.currency, Counts(*counts))
+
+
 def test_only_waiting_messages_of_an_abandoned_campaign_are_cancelled() -> None:
-    assert outcome(Progress(), abandoned=True) == "cancelled"
-    assert outcome(Progress(sent=True), abandoned=True) == "sent"
+    waiting, sent = (line(MessageFact("m", times={step: 1})) for step in ("planned", "sent"))
+    assert tally([waiting, sent], abandoned=True).outcomes == {"cancelled": 1, "sent": 1}
+    assert tally([waiting, sent]).outcomes == {"pending": 1, "sent": 1}
 
 
 def test_a_tap_counts_as_delivered_and_sent_though_no_status_said_so() -> None:
-    group = Group(("a",), Progress(reached=True, clicked=True), "", 0, "", 0, 0, 3)
-    total = tally([group])
-    assert (total.sent, total.delivered, total.read, total.clicked) == (3, 3, 0, 3)
+    total = tally([line(MessageFact("m", times={"clicked": 1}))])
+    assert (total.sent, total.delivered, total.read, total.clicked) == (1, 1, 0, 1)
 
 
 def test_a_failed_message_costs_nothing() -> None:
-    failed = Group(("a",), Progress(sent=True, failed=True), "", 131049, "USD", 500, 0, 1)
-    sent = Group(("a",), Progress(sent=True), "", 0, "USD", 70, 1, 1)
-    assert tally([failed, sent]).costs == {"USD": 70}
-    assert tally([failed, sent]).codes == {131049: 1}
+    cost = (1, 500, "USD")
+    failed = MessageFact("m", times={"sent": 1, "failed": 2}, failure=(2, 131049), cost=cost)
+    sent = MessageFact("n", times={"sent": 1}, cost=(1, 70, "USD"))
+    assert tally([line(failed), line(sent)]).costs == {"USD": 70}
+    assert tally([line(failed), line(sent)]).codes == {131049: 1}
 
 
 def test_every_combination_counts_once_and_the_funnel_narrows() -> None:
-    groups = [
-        Group((str(n % 3),), progress, "consent", 1, "", 0, 0, n + 1)
-        for n, flags in enumerate(product([False, True], repeat=9))
-        # The store derives `reached` from read, clicked and replied
-        if not any(flags[2:5]) or flags[1]
-        for progress in [Progress(*flags)]
+    lines = [
+        line(
+            MessageFact(
+                "m",
+                times={
+                    "planned": 1,
+                    **{step: 1 for step, so in zip(STEPS[1:], flags, strict=True) if so},
+                },
+                gate=(1, "consent"),
+                failure=(1, 131026),
+            ),
+            str(n % 3),
+        )
+        for n, flags in enumerate(product([False, True], repeat=len(STEPS) - 1))
     ]
-    total = tally(groups)
-    assert sum(total.outcomes.values()) == total.recipients == sum(g.messages for g in groups)
+    total = tally(lines)
+    assert sum(total.outcomes.values()) == total.recipients == len(lines)
     assert sum(total.gates.values()) == total.outcomes["suppressed"]
     assert sum(total.codes.values()) == total.outcomes["failed"]
     assert total.recipients >= total.sent >= total.delivered >= total.read
     assert total.delivered >= max(total.clicked, total.replied)
-    parts = tallies(groups).values()
+    parts = tallies(lines).values()
     assert sum(p.recipients for p in parts) == total.recipients
     assert sum(p.sent for p in parts) == total.sent
 

@@ -31,9 +31,11 @@ from services.reports.tests.events import (
     created,
     entered,
     event,
+    fired,
     merged,
     ordered,
     outcome,
+    received,
     ref,
     split,
     withdrew,
@@ -72,30 +74,41 @@ def erased(contact: str, request_id: str = "r") -> Event:
     return event(NOON + HOUR, contact, contact_erased=ContactErased(request_id=request_id))
 
 
-async def lived(feed, contact: str, also: str, run: str) -> None:
-    """A message that brought an order, told of another id of the person, and a withdrawal."""
+async def lived(feed, pool, contact: str, also: str, run: str) -> None:
+    """A message that a trigger started and that brought an order, told of another id of the person,
+    a withdrawal, an answer, a conversion and a read."""
     about = ref(fresh_id("m"), run)
     about.occurrence_id = f"occ/{contact}"
     await feed("message", [outcome(kind, NOON, contact, about) for kind in ("sent", "delivered")])
     orders = [ordered(NOON + MINUTE, one, f"order/{contact}", 5) for one in (contact, also)]
     await feed("contact", [merged(NOON, contact, also), *orders, withdrew(NOON + 1, contact)])
     await feed("contact", [split(NOON - 2, contact, also)])
+    await feed("contact", [received(NOON + 2, contact)])
     await feed("signal", [entered(NOON, contact, run)])
+    await feed("signal", [fired(NOON - 3, contact, "t", about.occurrence_id, run)])
+    await pool.execute(
+        "INSERT INTO conversion_facts (contact_id, conversion_id, order_id, order_time)"
+        " VALUES ($1, 'trial', $2, now())",
+        *(contact, f"trial/{contact}"),
+    )
+    await pool.execute("INSERT INTO reads VALUES (now(), 'desk', 'why', 'method', $1)", contact)
 
 
 async def figures(ledger, run: str) -> tuple[Any, ...]:
-    where = Where(campaign_id=run)
+    where = Where(filters=(("campaign_id", (run,), False),))
     total = (await ledger.campaign(run)).total
     steps, _ = await ledger.funnel(where, ["delivered", "converted"])
-    return total, steps, await ledger._store.people(where)
+    return total, steps, (await ledger.funnel(where, ["planned"]))[0][0]
 
 
 async def test_every_table_of_contacts_is_told_and_erased_and_figures_stay(
     ledger, feed, privacy, pool
 ) -> None:
     run, anne, also, bob, more = (fresh_id(n) for n in ("run", "anne", "also", "bob", "more"))
-    await lived(feed, anne, also, run)
-    await lived(feed, bob, more, run)
+    await lived(feed, pool, anne, also, run)
+    await lived(feed, pool, bob, more, run)
+    for contact in (anne, bob):
+        await pool.execute("INSERT INTO revisions VALUES (DEFAULT, $1, now())", contact)
     told = await exported(privacy, anne)
     text = b"\n".join(one.record_json for one in told)
     tables = await tables_of_contacts(pool)
@@ -104,15 +117,17 @@ async def test_every_table_of_contacts_is_told_and_erased_and_figures_stay(
             assert value in text, (table, value)
     assert bob.encode() not in text
     assert {one.dataset for one in told} == {
-        *("message", "order", "withdrawal", "person", "membership")
+        *("message", "order", "withdrawal", "person", "membership", "conversion", "history"),
+        *("letter", "occurrence", "read", "revision"),
     }
     assert sum(one.dataset == "order" for one in told) == 2, "one was told of the other id"
 
     before = await figures(ledger, run)
-    assert (before[0].sales.orders, before[0].opted_out) == (2, 2)
+    assert (before[0].tally.orders, before[0].tally.opted_out) == (2, 2)
     receipt = await erase(privacy, anne)
     assert dict(receipt.records) == {
-        **{"message": 1, "order": 2, "withdrawal": 1, "person": 2, "membership": 1}
+        **{"message": 1, "order": 2, "withdrawal": 1, "person": 2, "membership": 1},
+        **{"conversion": 1, "history": 2, "letter": 1, "occurrence": 1, "read": 1, "revision": 1},
     }
     assert await figures(ledger, run) == before
     assert await exported(privacy, anne) == []

@@ -38,6 +38,7 @@ from merhaba.profile.v1 import (
     SetAttributesRequest,
     SetAttributesResponse,
     StageStanding,
+    StreamHistoryRequest,
     StreamHistoryResponse,
     add_ProfileServiceServicer_to_server,
     add_RegistryServiceServicer_to_server,
@@ -117,7 +118,12 @@ class Profile(ProfileServiceServicer):
         self.survivors: dict[str, str] = {}
         self.restricted: set[str] = set()
         self.away = False
+        self.breaks_at = ""
+        """The contact before whom it goes away, once."""
         self.asked: list[list[str]] = []
+        self.requests: list[StreamHistoryRequest] = []
+        self.told: list[str] = []
+        """Contacts whose histories were told, in turn."""
         self.stalls = False
         self.stalled = 0
         """Streams that stand still."""
@@ -138,6 +144,7 @@ class Profile(ProfileServiceServicer):
 
     async def StreamHistory(self, request, context):  # noqa: N802
         self.asked.append(list(request.names))
+        self.requests.append(request)
         if self.stalls and request.names:
             self.stalled += 1
             try:
@@ -156,28 +163,52 @@ class Profile(ProfileServiceServicer):
         if request.contact_ids:
             ids = sorted({self.survivors.get(one, one) for one in request.contact_ids})
             ids = [one for one in ids if one > request.cursor]
+        paths = set(request.read_mask.paths)
+
+        def seen(field: str, facts: Iterable[Attribute] = ()) -> list[Attribute]:
+            """Those that the mask names; all of a field it names as a whole, or without one."""
+
+            def path(name: str) -> str:
+                return name if name.startswith("traits.") else f"attributes.{name}"
+
+            return [one for one in facts if not paths or {field, path(one.name)} & paths]
+
         since = request.start_time.ToMicroseconds() if request.HasField("start_time") else -(2**60)
         for number, contact_id in enumerate(ids):
+            if contact_id == self.breaks_at:
+                self.breaks_at = ""
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
             events = self.events.get(contact_id, [])
             told = [e for e in events if name_of(e) in request.names]
             told = [e for e in told if e.event_time.ToMicroseconds() >= since]
+            told = told if not paths or "events" in paths else []
+            given = {*(one.name for one in self.facts.get(contact_id, []))}
+            given |= {one.name for one in self.traits.get(contact_id, [])}
+            given |= {"stage"} if contact_id in self.stages else set()
+            skips = request.attribute_names or request.skip_empty
+            skipped = skips and not told and not given & set(request.attribute_names)
             parts = [told[i : i + 2] for i in range(0, len(told), 2)] or [[]]
             for at, part in enumerate(parts):
                 history = ContactHistory(
                     contact_id=contact_id,
                     events=part,
                     continued=at < len(parts) - 1,
-                    attributes=[] if at else self.facts.get(contact_id, []),
-                    traits=[] if at else self.traits.get(contact_id, []),
-                    consents=[] if at else self.consents.get(contact_id, []),
-                    stage=None if at else self.stages.get(contact_id),
+                    attributes=[] if at else seen("attributes", self.facts.get(contact_id, [])),
+                    traits=[] if at else seen("traits", self.traits.get(contact_id, [])),
+                    consents=[]
+                    if at or (paths and "consents" not in paths)
+                    else self.consents.get(contact_id, []),
+                    stage=None
+                    if at or (paths and "stage" not in paths)
+                    else self.stages.get(contact_id),
                     state=Contact.STATE_RESTRICTED
                     if contact_id in self.restricted
                     else Contact.STATE_ACTIVE,
                 )
+                self.told += [] if skipped else [contact_id]
                 yield StreamHistoryResponse(
                     cursor=contact_id,
-                    histories=[history],
+                    histories=[] if skipped else [history],
                     passed_count=number + 1,
                     total_count=len(ids),
                     oldest_times={

@@ -1,14 +1,18 @@
 """What is kept of a contact stays small, however much happened to it."""
 
+import gc
 import time
 
 from services.segment.causing import MOST_KEYS, Causing
 from services.segment.journeys.model import Instance, Journeying
 from services.segment.journeys.moves import MOST_REMEMBERED, Moves
+from services.segment.membership import pass_time
 from services.segment.rules import Rules
 from services.segment.state import ContactState, TriggerState
 from services.segment.tests.test_journey_exactness import COMPILER
 from services.segment.tests.test_journey_moves import rules
+from services.segment.timeline import Walk
+from services.segment.ways import Ways
 
 
 def had(first: int, count: int) -> ContactState:
@@ -17,7 +21,8 @@ def had(first: int, count: int) -> ContactState:
 
 
 def remembered(own: ContactState, other: ContactState) -> list[int]:
-    Causing(Rules(1, (), (), COMPILER), "c", own, 0, 0, lambda *_: "").remember(other)
+    ruled = Rules(1, (), (), COMPILER)
+    Causing(ruled, "c", own, 0, 0, Ways(ruled.journeys, "c", own, 0)).remember(other)
     return own.triggers.had["trg_1"]
 
 
@@ -61,3 +66,13 @@ def test_what_everybody_has_takes_a_few_dozen_bytes() -> None:
     state.journeys.instances[instance.instance_id] = instance
     assert empty < 100
     assert len(state.to_bytes()) - empty < 300
+
+
+def test_a_walk_that_is_over_is_gone_without_a_search_for_cycles() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        pass_time(rules(), {"c": ContactState()}, 1, 0)
+        assert not [one for one in gc.get_objects() if type(one) is Walk]
+    finally:
+        gc.enable()

@@ -23,7 +23,7 @@ from merhaba.segment.v1 import (
     ListPlacesRequest,
     Segment,
 )
-from services.segment.membership import BATCH
+from services.segment.membership import SCAN, Stretch
 from services.segment.things import ItemRecord, PlaceRecord, joined_item, later_place
 
 HERE = '{"latitude": 40.9903, "longitude": 29.0275, "accuracy_meters": 9.0}'
@@ -112,7 +112,7 @@ async def test_a_place_that_moves_during_a_backfill_leaves_nobody_where_they_wer
     suite: Any, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     await suite.things.handle([place(suite, "van")])
-    people = [str(uuid4()) for _ in range(BATCH + 100)]
+    people = [str(uuid4()) for _ in range(SCAN + 100)]
     await suite.hear(*(suite.created(one) for one in people))
     heard = suite.tracked(people[0], "x").event_time
     located = Attribute(name="traits.last_location", value_json=HERE.encode(), change_time=heard)
@@ -131,8 +131,8 @@ async def test_a_place_that_moves_during_a_backfill_leaves_nobody_where_they_wer
         if when == "while history is read":
             await move()
 
-    async def caught_up(after: str) -> str | None:
-        last = await catch_up(after)
+    async def caught_up(after: str, floor: int) -> Stretch | None:
+        last = await catch_up(after, floor)
         if last is None if when == "at the very end" else when == "half way":
             await move()
         return last

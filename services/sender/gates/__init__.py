@@ -79,7 +79,7 @@ def decide(asked: Asked) -> Decision:
     stops = [one for one in verdicts if one.verdict in _STOPS]
     if not stops or stops[0].verdict == Verdict.REFUSE or stops[-1].gate == "deadline":
         return Decision(verdicts, stops[-1] if stops else None, 0)
-    not_after, certain = asked.message.not_after, _passed(asked, verdicts, NEVER)
+    not_after, certain = asked.not_after, _passed(asked, verdicts, NEVER)
     if not_after and not_after < certain < NEVER:
         late = GateVerdict("deadline", Verdict.REFUSE, "too_late", {"waits_for": stops[0].gate})
         return Decision([*verdicts, late], late, 0)
@@ -94,7 +94,7 @@ def next_eligible(asked: Asked, verdicts: Sequence[GateVerdict]) -> int:
     NEVER when there is none."""
     if any(one.verdict == Verdict.REFUSE for one in verdicts):
         return NEVER
-    passed, not_after = _passed(asked, verdicts, NEVER), asked.message.not_after
+    passed, not_after = _passed(asked, verdicts, NEVER), asked.not_after
     return NEVER if not_after and passed > not_after else passed
 
 

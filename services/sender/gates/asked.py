@@ -51,6 +51,8 @@ class Candidate(Struct):
     phase: int | None = None
     """Of the message's campaign; None without one."""
     ignores_control: bool = False
+    not_after: int = 0
+    """Of the campaign; 0: never too late."""
     template: Template | None = None
     number: Number | None = None
     window_time: int = 0
@@ -81,6 +83,11 @@ class Asked(Struct):
     def message(self) -> Message:
         """The message in question."""
         return self.of.message
+
+    @property
+    def not_after(self) -> int:
+        """The last moment at which it may go; 0: never too late."""
+        return min(filter(None, (self.message.not_after, self.of.not_after)), default=0)
 
     @property
     def category(self) -> str:
@@ -117,18 +124,18 @@ class Asked(Struct):
     def quiet_hours(self) -> Sequence[QuietHours]:
         """Those that the message keeps."""
         rules = self.of.policy.quiet_hours
-        if not rules:
+        if not rules or self.message.trial:
             return ()
         purpose, market = self.purpose, self.market
         return [one for one in rules if one.covers(purpose, market)]
 
 
 def address_of(contact: Contact, phone_number_id: str) -> Address | None:
-    """Where a message from this number goes: the account that wrote to it, else the best."""
+    """Where a message from this number goes: the account that wrote to it last, else the best."""
     reachable = [a for a in contact.addresses if a.wa_id or a.bsuid]
-    for address in reachable:
-        if address.phone_number_id == phone_number_id:
-            return address
+    wrote = [a for a in reachable if a.phone_number_id == phone_number_id]
+    if wrote:
+        return max(wrote, key=lambda address: address.last_message_time)
     return reachable[0] if reachable else None
 
 

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from services.sender.gates.asked import Asked, GateVerdict, Verdict
+from services.sender.gates.fits import unfit
 from services.sender.model import DAY_MS, NEVER, CampaignPhase
 from services.sender.rules.policy import MARKETING, SERVICE
 
@@ -10,7 +11,7 @@ _TEMPLATE_RECHECK_MS: Final = 300_000
 _MERGE_RECHECK_MS: Final = 1_000
 _LOST_MS: Final = 28 * DAY_MS
 """For so long nobody is offered anything of whom Meta says that nothing reaches them."""
-_COMES_BACK: Final = frozenset({"PENDING", "PAUSED", "IN_APPEAL"})
+_COMES_BACK: Final = frozenset({"PENDING", "PAUSED", "LOCKED", "IN_APPEAL"})
 _CAMPAIGN_SENDS: Final = frozenset({CampaignPhase.PLANNING, CampaignPhase.RUNNING})
 
 
@@ -21,7 +22,9 @@ def campaign(asked: Asked) -> GateVerdict:
         return GateVerdict(name, Verdict.SKIPPED)
     phase = CampaignPhase(asked.of.phase)
     values = {"campaign.state": phase.name.lower()}
-    if phase in _CAMPAIGN_SENDS:
+    # One that its deadline stopped is too late, which the gate of that says.
+    too_late = phase == CampaignPhase.STOPPED and 0 < asked.not_after < asked.now
+    if phase in _CAMPAIGN_SENDS or too_late:
         return GateVerdict(name, Verdict.PASS, values=values)
     if phase == CampaignPhase.PAUSED:
         return GateVerdict(name, Verdict.WAIT, "paused", values, NEVER)
@@ -38,6 +41,9 @@ def template(asked: Asked) -> GateVerdict:
         return GateVerdict(name, Verdict.REFUSE, "template_unknown", values)
     values = {"template.state": found.state, "template.category": asked.category}
     if found.state == "APPROVED":
+        if variable := unfit(asked.message, found):
+            values |= {"variable": variable}
+            return GateVerdict(name, Verdict.REFUSE, "template_edited", values)
         return GateVerdict(name, Verdict.PASS, values=values)
     reason = f"template_{found.state.lower()}"
     if found.state in _COMES_BACK:
@@ -86,7 +92,8 @@ def consent(asked: Asked) -> GateVerdict:
         values |= {"opted_out_time": stopped, "consent_time": said}
         if said <= stopped:
             return GateVerdict(name, Verdict.REFUSE, "opted_out", values)
-    if state == "granted" or (state == "none" and purpose != MARKETING):
+    # Whatever a marketing template is sent for, somebody has to have agreed to it
+    if state == "granted" or (state == "none" and MARKETING not in {purpose, asked.category}):
         return GateVerdict(name, Verdict.PASS, values=values)
     return GateVerdict(name, Verdict.REFUSE, "not_granted" if state == "none" else state, values)
 

@@ -5,14 +5,14 @@ from typing import Any, Final
 from services.sender.gates.asked import Asked, GateVerdict, Verdict
 from services.sender.model import NEVER
 
-_NUMBER_RECHECK_MS: Final = 900_000
+_NUMBER_RECHECK_MS: Final = 6 * 3_600_000  # it is noticed when the number may send again
 _ALL: Final = "all"
 """What a number may send no more; otherwise it may not begin conversations."""
 
 
 def deadline(asked: Asked) -> GateVerdict:
     """Its last moment has not passed."""
-    name, not_after = "deadline", asked.message.not_after
+    name, not_after = "deadline", asked.not_after
     if not not_after:
         return GateVerdict(name, Verdict.SKIPPED)
     values = {"not_after_time": not_after}

@@ -1,5 +1,6 @@
 """Gates that ask whether this is the moment for this person. Pure."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from services.sender.draws import share
@@ -7,7 +8,7 @@ from services.sender.gates.asked import Asked, GateVerdict, Verdict, person_ids
 from services.sender.model import NEVER
 from services.sender.rules.caps import room
 from services.sender.rules.hours import first_loud
-from services.sender.rules.policy import MARKETING
+from services.sender.rules.policy import MARKETING, Policy
 
 OPEN_COMPLAINT: Final = "traits.open_complaint"
 GLOBAL_CONTROL: Final = "global_control"
@@ -43,7 +44,7 @@ def frequency_cap(asked: Asked) -> GateVerdict:
     """Every window of time has room for one more."""
     name, now, purpose = "frequency_cap", asked.now, asked.purpose
     caps = [cap for cap in asked.of.policy.frequency_caps if cap.covers(purpose)]
-    if not caps:
+    if not caps or asked.message.trial:
         return GateVerdict(name, Verdict.SKIPPED)
     rooms = [room(cap, asked.of.counted, now) for cap in caps]
     values = {
@@ -75,14 +76,24 @@ def global_control(asked: Asked) -> GateVerdict:
     Asked when the message would otherwise go, so that those who got it and those who did not are
     alike. A person of several ids belongs to the group if any id does: merging takes nobody out.
     """
-    policy = asked.of.policy
-    drawn = policy.global_control_share and asked.purpose == MARKETING
-    if not drawn or asked.of.ignores_control or asked.contact is None:
+    policy, drawing = asked.of.policy, not asked.of.ignores_control and not asked.message.trial
+    if not drawing or asked.contact is None or not _is_drawn(policy, asked.purpose):
         return GateVerdict(GLOBAL_CONTROL, Verdict.SKIPPED)
-    draw = min(
-        share(GLOBAL_CONTROL, policy.global_control_salt, one) for one in person_ids(asked.contact)
-    )
+    draw = _draw(policy, person_ids(asked.contact))
     values = {"draw": round(draw, 6), "share": policy.global_control_share}
     if draw >= policy.global_control_share:
         return GateVerdict(GLOBAL_CONTROL, Verdict.PASS, values=values)
     return GateVerdict(GLOBAL_CONTROL, Verdict.REFUSE, GLOBAL_CONTROL, values)
+
+
+def controlled(policy: Policy, purpose: str, ids: Iterable[str]) -> bool:
+    """Whether somebody, of all these ids, belongs to the group that gets no marketing."""
+    return _is_drawn(policy, purpose) and _draw(policy, ids) < policy.global_control_share
+
+
+def _is_drawn(policy: Policy, purpose: str) -> bool:
+    return policy.global_control_share > 0 and purpose == MARKETING
+
+
+def _draw(policy: Policy, ids: Iterable[str]) -> float:
+    return min(share(GLOBAL_CONTROL, policy.global_control_salt, one) for one in ids)

@@ -18,7 +18,6 @@ FIELDS: Final = (
 BUSINESS_INITIATED: Final = "business_initiated"
 ALL: Final = "all"
 
-_TIERS: Final = (250, 1_000, 2_000, 10_000, 100_000)
 _SECONDS_UNTIL: Final = 100_000_000_000  # what is larger are milliseconds already
 _GONE: Final = ("account_deleted", "account_offboarded", "partner_removed")
 
@@ -46,7 +45,7 @@ class NumberFact(Struct, frozen=True):
     """`limit`, `level`, `quality`, `name`, `restriction` or `lift`."""
     value: str
     display_phone_number: str = ""
-    """Empty: all of the account's."""
+    """Empty: all of the account's, and of a limit all of the portfolio's."""
     until: int = 0
     reason: str = ""
     lifts: Sequence[str] = ()
@@ -115,7 +114,7 @@ def quality_facts(
 ) -> list[NumberFact]:
     """What `phone_number_quality_update` tells: limit, level and, since Meta has no webhook of its
     own for it, quality."""
-    told = [("limit", limit)] if limit else []
+    told: list[tuple[str, str]] = []
     match change:
         case "THROUGHPUT_UPGRADE":
             told.append(("level", "HIGH"))
@@ -123,7 +122,9 @@ def quality_facts(
             told.append(("quality", "RED"))
         case "UNFLAGGED":
             told.append(("quality", "UNKNOWN"))
-    return [NumberFact(event_id, time, waba_id, fact, value, display) for fact, value in told]
+    facts = [NumberFact(event_id, time, waba_id, fact, value, display) for fact, value in told]
+    # The limit is the portfolio's, whichever of its numbers it is told of
+    return [NumberFact(event_id, time, waba_id, "limit", limit), *facts] if limit else facts
 
 
 def limit_fact(event_id: str, time: int, waba_id: str, recipients: int) -> NumberFact | None:
@@ -135,15 +136,6 @@ def limit_fact(event_id: str, time: int, waba_id: str, recipients: int) -> Numbe
         thousands, rest = divmod(recipients, 1_000)
         value = f"TIER_{recipients}" if rest or not thousands else f"TIER_{thousands}K"
     return NumberFact(event_id, time, waba_id, "limit", value)
-
-
-def limit_of(tier: str) -> int:
-    """People a tier allows in 24 h; -1 when it is unlimited, and 250, the least, when unknown."""
-    word = tier.removeprefix("TIER_")
-    if word == "UNLIMITED":
-        return -1
-    digits = word.removesuffix("K")
-    return int(digits) * (1_000 if word.endswith("K") else 1) if digits.isdigit() else _TIERS[0]
 
 
 def account_fact(

@@ -93,7 +93,9 @@ class Keeping:
         )
         seen = described(answer)
         if seen is None:
-            raise PlatformRefused("Meta: this is no phone number", code="100", title="", details="")
+            raise PlatformRefused(
+                "Meta: this is no phone number", code="100", subcode="0", title="", details=""
+            )
         return seen
 
     async def run(self) -> None:

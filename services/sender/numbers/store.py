@@ -26,6 +26,10 @@ _MEANT: Final = (
     "waba_id = $1 AND ($2 = '' OR regexp_replace(display_phone_number, '[^0-9]', '', 'g') ="
     " regexp_replace($2, '[^0-9]', '', 'g'))"
 )
+_PORTFOLIO: Final = (
+    f"({_MEANT} OR portfolio_id <> '' AND portfolio_id IN"
+    " (SELECT portfolio_id FROM numbers WHERE waba_id = $1))"
+)
 _CHANGED: Final = "version = version + 1, update_time = greatest(update_time, $3)"
 
 
@@ -142,9 +146,10 @@ async def _apply(connection: Connection, fact: NumberFact) -> None:
             )
         case _:
             column, time = _COLUMNS[fact.fact], f"{fact.fact}_time"
+            meant = _PORTFOLIO if fact.fact == "limit" else _MEANT
             rows = await connection.fetch(
                 f"UPDATE numbers SET {column} = $4, {time} = $3, ask_time = least(ask_time, $3),"
-                f" {_CHANGED} WHERE {_MEANT} AND {time} < $3"
+                f" {_CHANGED} WHERE {meant} AND {time} < $3"
                 " RETURNING phone_number_id, throughput_level, throughput_limit",
                 *(*who, fact.value),
             )

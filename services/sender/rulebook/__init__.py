@@ -14,6 +14,8 @@ CARD_COLUMNS: Final = (
     "rate_card_id, waba_id, currency, name, free_service_messages, effective_time, create_time,"
     " rates"
 )
+PRICED: Final = ("budget",)
+"""Gates that wait for a price."""
 _AT_ONCE: Final = 5_000
 _IN_FLIGHT_MS: Final = 10_000
 """How long whoever began to decide before a change may take to write what the old rules said."""
@@ -70,9 +72,22 @@ async def publish(connection: Connection, gates: Collection[str], now: int) -> N
     )
 
 
+async def _begin(pool: Pool, now: int) -> None:
+    """A rate card that was announced is in force from now on."""
+    async with pool.acquire(timeout=10) as connection, connection.transaction():
+        begun = await connection.fetch(
+            "UPDATE rate_cards SET announced = false WHERE announced AND effective_time <= $1"
+            " RETURNING rate_card_id",
+            now,
+        )
+        if begun:
+            await publish(connection, PRICED, now)
+
+
 async def recall(pool: Pool, now: int) -> int:
     """Make due what gates hold by rules that changed, so many at once; returns how many."""
     moved = 0
+    await _begin(pool, now)
     for gate, edition, time in await pool.fetch("SELECT gate, edition, time FROM recalls"):
         status = await pool.execute(
             "UPDATE messages SET due_time = $3 WHERE message_id IN ("

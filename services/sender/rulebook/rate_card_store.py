@@ -22,11 +22,12 @@ class RateCardStore:
         asked again."""
         async with self._pool.acquire(timeout=10) as connection, connection.transaction():
             new = await connection.fetchval(
-                f"INSERT INTO rate_cards ({CARD_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+                f"INSERT INTO rate_cards ({CARD_COLUMNS}, announced)"
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $6::bigint > $9)"
                 " ON CONFLICT DO NOTHING RETURNING rate_card_id",
                 *(card.rate_card_id, card.waba_id, card.currency, card.name),
                 *(card.free_service_messages, card.effective_time, card.create_time),
-                msgspec.msgpack.encode(card.rates),
+                *(msgspec.msgpack.encode(card.rates), now),
             )
             if new:
                 await publish(connection, gates, now)

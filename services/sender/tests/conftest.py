@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,21 @@ import aiohttp
 import grpc
 import msgspec
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from pydantic import SecretStr
 
+from chassis.answers import Answers
 from chassis.app import tasks
+from chassis.callers import Callers
 from chassis.clock import SystemClock, milliseconds_of
 from chassis.ids import derived_id, fresh_id
 from chassis.outbound import outbound
 from chassis.postgres import Effects, Pool, database, migrate
 from chassis.privacy import Erasures
 from chassis.rpc import channel, server
-from chassis.streams import EventLog, Position
+from chassis.streams import EventLog, Position, Watch
 from chassis.testing import wait_until
 from chassis.transient import transient
 from merhaba.event.v1 import Event
@@ -37,21 +41,38 @@ from merhaba.ingest.v1 import (
 from merhaba.profile.v1 import (
     Address,
     Attribute,
+    AttributeType,
     BatchGetContactsResponse,
+    BatchGetReachResponse,
     Consent,
     Contact,
+    ContactHistory,
     ContactResult,
     Inference,
     ItemFailure,
+    JoinedContact,
+    ListAttributesResponse,
     ProfileServiceServicer,
+    Reach,
+    ReachColumn,
+    ReachServiceServicer,
+    RegistryServiceServicer,
+    StreamHistoryResponse,
     add_ProfileServiceServicer_to_server,
+    add_ReachServiceServicer_to_server,
+    add_RegistryServiceServicer_to_server,
 )
 from merhaba.segment.v1 import (
+    CheckMembershipResponse,
+    GetSegmentResponse,
+    ListSegmentsResponse,
     Member,
+    Membership,
     SegmentServiceServicer,
     StreamMembersResponse,
     add_SegmentServiceServicer_to_server,
 )
+from merhaba.segment.v1 import Segment as SegmentProto
 from merhaba.sender.v1 import (
     CampaignServiceStub,
     FileServiceStub,
@@ -72,8 +93,14 @@ from merhaba.sender.v1 import (
     add_TemplateServiceServicer_to_server,
 )
 from services.sender.api import MessageApi
-from services.sender.campaign_api import CampaignApi
-from services.sender.campaign_store import CampaignStore
+from services.sender.backlog import Backlog
+from services.sender.body import content_of
+from services.sender.campaigns.api import CampaignApi
+from services.sender.campaigns.assembly import assembled
+from services.sender.campaigns.keeping import Keeper
+from services.sender.campaigns.planner import Planner
+from services.sender.campaigns.stopping import Stopping
+from services.sender.campaigns.store import CampaignStore
 from services.sender.cloud_api import CloudApi, cloud_api
 from services.sender.dispatch import Dispatcher, Limits
 from services.sender.explaining import Explaining
@@ -91,33 +118,42 @@ from services.sender.number_api import NumberApi
 from services.sender.numbers.keeping import Keeping
 from services.sender.numbers.store import NumberStore
 from services.sender.people_store import PeopleStore
-from services.sender.planner import Planner
 from services.sender.policy_api import PolicyApi
 from services.sender.post import Post
 from services.sender.privacy_api import PrivacyApi
 from services.sender.rate_card_api import RateCardApi
-from services.sender.registry import Registry
-from services.sender.registry_store import RegistryStore
+from services.sender.reads import Reads
+from services.sender.roles import SIGHTS
 from services.sender.rulebook.policy_store import PolicyStore
 from services.sender.rulebook.rate_card_store import RateCardStore
 from services.sender.rulebook.recalling import Recalling
 from services.sender.rules.policy import Policy
 from services.sender.store import Outbox
-from services.sender.template_api import TemplateApi
+from services.sender.templates.api import TemplateApi
+from services.sender.templates.registry import Registry
+from services.sender.templates.samples import Samples
+from services.sender.templates.store import RegistryStore
+from services.sender.templates.syncing import Syncing
+from services.sender.templates.wire import unsubmitted
 from services.sender.throttle import RedisThrottle
+from services.sender.vocabulary import Vocabulary
+from services.sender.watching import Watching
+from services.sender.wording.previewing import Previewing
 from simulator.app import running
 from simulator.settings import Settings
 
 TOKEN = "token"
+MARKETING = "of somebody who plans campaigns"
 CONTROL = {"Authorization": "Bearer control"}
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
-class Profile(ProfileServiceServicer):
+class Profile(ProfileServiceServicer, ReachServiceServicer, RegistryServiceServicer):
     """Fixed people, by the contract of profile."""
 
     def __init__(self) -> None:
         self.people: dict[str, Contact] = {}
+        self.happened: dict[str, list[Event]] = {}
 
     def add(
         self,
@@ -159,6 +195,64 @@ class Profile(ProfileServiceServicer):
 
         return BatchGetContactsResponse(results=[result(ref) for ref in request.contacts])
 
+    async def StreamHistory(
+        self, request: Any, context: Any
+    ) -> AsyncIterator[StreamHistoryResponse]:
+        for contact_id in request.contact_ids:
+            events = [
+                e for e in self.happened.get(contact_id, ()) if e.tracked.name in request.names
+            ]
+            history = ContactHistory(contact_id=contact_id, events=events)
+            yield StreamHistoryResponse(histories=[history])
+
+    async def ListAttributes(self, request: Any, context: Any) -> ListAttributesResponse:
+        kinds = AttributeType.TYPE_STRING, AttributeType.TYPE_STRING, AttributeType.TYPE_INTEGER
+        names = zip(("city", "first_name", "points"), kinds, strict=True)
+        return ListAttributesResponse(
+            attribute_types=[
+                AttributeType(name=name, type=kind, personal=name == "first_name")
+                for name, kind in names
+            ]
+        )
+
+    async def BatchGetReach(self, request: Any, context: Any) -> BatchGetReachResponse:
+        response = BatchGetReachResponse(columns=[ReachColumn() for _ in request.attribute_names])
+        for position, contact_id in enumerate(request.contact_ids):
+            found = self.people.get(contact_id) or Contact()
+            place = -1
+            if found.contact_id:
+                place = len(response.reaches)
+                response.reaches.append(self._reach(found))
+            response.places.append(place)
+            heard = found.addresses[0].last_message_time if found.addresses else Timestamp()
+            response.last_message_times.append(heard.ToMilliseconds())
+            said = [c.record.event_time for c in found.consents if c.purpose == "marketing"]
+            response.marketing_consent_times.append(said[0].ToMilliseconds() if said else 0)
+            known = {a.name: a.value_json for a in (*found.attributes, *found.traits)}
+            for name, column in zip(request.attribute_names, response.columns, strict=True):
+                column.values_json.append(known.get(name, b""))
+            if place >= 0 and (found.absorbed_contact_ids or found.contact_id != contact_id):
+                response.joined.append(
+                    JoinedContact(
+                        position=position,
+                        contact_id=found.contact_id,
+                        absorbed_contact_ids=found.absorbed_contact_ids,
+                    )
+                )
+        return response
+
+    def _reach(self, found: Contact) -> Reach:
+        address = found.addresses[0] if found.addresses else Address()
+        return Reach(
+            restricted=found.state == Contact.STATE_RESTRICTED,
+            reachable=bool(address.wa_id or address.bsuid),
+            market=address.market,
+            phone_number_id=address.phone_number_id,
+            language=found.language.value,
+            zone=found.zone.value,
+            consents={c.purpose: c.state for c in found.consents},
+        )
+
 
 class Segment(SegmentServiceServicer):
     """Fixed members, ten at a time, by the contract of segment."""
@@ -177,6 +271,36 @@ class Segment(SegmentServiceServicer):
             yield StreamMembersResponse(
                 cursor=str(start + len(part)), members=[Member(contact_id=m) for m in part]
             )
+
+    async def ListSegments(self, request: Any, context: Any) -> ListSegmentsResponse:
+        """A segment's name is its id with an n before it."""
+        return ListSegmentsResponse(
+            segments=[
+                SegmentProto(segment_id=one, name=f"n{one}")
+                for one in self.members
+                if f"n{one}" in request.names
+            ]
+        )
+
+    async def CheckMembership(self, request: Any, context: Any) -> CheckMembershipResponse:
+        return CheckMembershipResponse(
+            memberships=[
+                Membership(
+                    contact_id=contact_id,
+                    segment_id=segment_id,
+                    member=contact_id in self.members[segment_id],
+                )
+                for contact_id in request.contact_ids
+                for segment_id in request.segment_ids
+            ]
+        )
+
+    async def GetSegment(self, request: Any, context: Any) -> GetSegmentResponse:
+        if request.segment_id not in self.members:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such segment")
+        return GetSegmentResponse(
+            segment=SegmentProto(segment_id=request.segment_id, version=1, live_version=1)
+        )
 
 
 class Ingest(IngestServiceServicer):
@@ -216,6 +340,9 @@ class Suite:
     held: Held
     dispatcher: Dispatcher
     planner: Planner
+    keeper: Keeper
+    stopping: Stopping
+    campaign_api: CampaignApi
     limits: Limits
     graph_url: str
     http: aiohttp.ClientSession
@@ -234,6 +361,8 @@ class Suite:
     policy: PolicyServiceStub
     rate_cards: RateCardServiceStub
     recalling: Recalling
+    target: str
+    syncing: Syncing
     waba_id: str = ""
     number_id: str = ""
 
@@ -294,7 +423,19 @@ class Suite:
 
     def sending(self, *more: Callable[[], Any]) -> Any:
         """Dispatcher, planner and recalls, running for the block."""
-        return tasks(self.dispatcher.run, self.planner.run, self.recalling.run, *more)
+        return tasks(
+            self.dispatcher.run,
+            self.planner.run,
+            self.keeper.run,
+            self.stopping.run,
+            self.recalling.run,
+            *more,
+        )
+
+    async def plan(self) -> None:
+        """Start, plan and end whatever is to be, with nobody sending."""
+        while await self.keeper.step() or await self.planner.step():
+            pass
 
     async def settled(self, campaign_id: str, count: int, timeout_s: float = 15) -> None:
         """Return when so many messages exist and none is planned, held or attempting."""
@@ -323,7 +464,7 @@ class Suite:
 
 @pytest.fixture
 def running_limits() -> Limits:
-    return Limits(concurrency=100, lease_ms=60_000)
+    return Limits(concurrency=100, lease_ms=60_000, call_ms=10_000)
 
 
 @pytest.fixture
@@ -358,6 +499,8 @@ async def suite(
         effects = Effects(pool, log, clock, timedelta(days=30))
         profile, segment, others = Profile(), Segment(), server("others", TOKEN)
         add_ProfileServiceServicer_to_server(profile, others)
+        add_ReachServiceServicer_to_server(profile, others)
+        add_RegistryServiceServicer_to_server(profile, others)
         add_SegmentServiceServicer_to_server(segment, others)
         add_IngestServiceServicer_to_server(Ingest(), others)
         others_port = others.add_insecure_port("127.0.0.1:0")
@@ -374,8 +517,7 @@ async def suite(
             )
         )
         outbox = Outbox(pool, effects)
-        campaigns = CampaignStore(pool, effects)
-        shelf = RegistryStore(pool, effects)
+        shelf = RegistryStore(pool, effects, clock)
         number_store = NumberStore(pool, effects)
         file_store = FileStore(pool)
         outside = await stack.enter_async_context(
@@ -385,6 +527,7 @@ async def suite(
         uploads = Uploads(file_store, graph, clock, 10)
         keeping = Keeping(number_store, graph, clock, transient, lambda *_: None)
         throttle = RedisThrottle(log)
+        stopping = Stopping(pool, clock, transient, lambda *_: None)
         dispatcher = Dispatcher(
             outbox,
             neighbours,
@@ -394,18 +537,52 @@ async def suite(
             random.Random(1).random,
             running_limits,
             transient,
+            stopping.stops,
         )
-        planner = Planner(campaigns, neighbours, clock, dispatcher.wake, transient, lambda *_: None)
         recalling = Recalling(pool, clock, dispatcher.wake, transient, lambda *_: None)
-        registry = Registry(shelf, graph, lambda: milliseconds_of(clock.now()))
+        registry = Registry(shelf, graph, Samples(files, file_store, graph, 10))
+        syncing = Syncing(shelf, graph, clock, timedelta(hours=6), lambda *_: None)
         intents = Intents(outbox, neighbours, number_store, shelf, files, clock)
-        explaining = Explaining(outbox, neighbours, campaigns, intents, clock)
-        own = server("sender", TOKEN)
-        add_MessageServiceServicer_to_server(
-            MessageApi(outbox, intents, explaining, number_store, graph, dispatcher), own
+        campaigns = assembled(
+            pool,
+            effects,
+            neighbours,
+            file_store,
+            outbox,
+            intents.contact,
+            throttle,
+            clock,
+            dispatcher.wake,
+            transient,
+            lambda *_: None,
         )
-        add_CampaignServiceServicer_to_server(CampaignApi(campaigns, planner.call, clock), own)
-        add_TemplateServiceServicer_to_server(TemplateApi(registry), own)
+        explaining = Explaining(outbox, neighbours, campaigns.store, intents, throttle, clock)
+        previewing = Previewing(
+            shelf,
+            campaigns.store,
+            neighbours,
+            Vocabulary(beside),
+            file_store,
+            unsubmitted,
+            lambda body: content_of(body).template,
+            clock,
+        )
+        roles = {role: seen.methods for role, seen in SIGHTS.items()}
+        named = f"planner:marketing:{sha256(MARKETING.encode()).hexdigest()}"
+        own = server("sender", Callers(TOKEN, named, roles))
+        add_MessageServiceServicer_to_server(
+            MessageApi(
+                *(outbox, intents, explaining, number_store, graph, dispatcher),
+                Watching(Watch(log, clock, timedelta(seconds=1)), outbox),
+                Reads(pool, clock, timedelta(days=1)),
+                Backlog(outbox.waiting, clock),
+            ),
+            own,
+        )
+        add_CampaignServiceServicer_to_server(campaigns.api, own)
+        add_TemplateServiceServicer_to_server(
+            TemplateApi(registry, shelf, syncing, Answers(pool, clock), previewing.preview), own
+        )
         add_NumberServiceServicer_to_server(
             NumberApi(number_store, keeping, throttle, graph.authorised), own
         )
@@ -422,7 +599,9 @@ async def suite(
         port = own.add_insecure_port("127.0.0.1:0")
         await own.start()
         stack.push_async_callback(own.stop, None)
-        opened = await stack.enter_async_context(channel(f"127.0.0.1:{port}", TOKEN))
+        opened = await stack.enter_async_context(
+            channel(f"127.0.0.1:{port}", TOKEN, purpose="a test")
+        )
         # What other tests left belongs to numbers of other simulators.
         await pool.execute("UPDATE numbers SET paused = true")
         await pool.execute("UPDATE campaigns SET state = 7, swept = true")
@@ -439,11 +618,14 @@ async def suite(
             segment,
             outbox,
             shelf,
-            campaigns,
+            campaigns.store,
             PeopleStore(effects),
             held,
             dispatcher,
-            planner,
+            campaigns.planner,
+            campaigns.keeper,
+            stopping,
+            campaigns.api,
             running_limits,
             graph_url,
             http,
@@ -462,6 +644,8 @@ async def suite(
             PolicyServiceStub(opened),
             RateCardServiceStub(opened),
             recalling,
+            f"127.0.0.1:{port}",
+            syncing,
         )
 
 

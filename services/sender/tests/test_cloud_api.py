@@ -108,11 +108,13 @@ async def test_an_upload_is_one_form_of_known_length(graph: Any) -> None:
         ({"code": 100, "error_subcode": 2388024}, TemplateExists),
         ({"code": 80008}, PlatformBusy),
         ({"code": 2}, PlatformUnavailable),
+        ({"code": 190, "message": None, "error_data": "words"}, PlatformRefused),
+        ({"code": 100, "error_user_title": None, "error_data": {"details": None}}, PlatformRefused),
+        ({"message": "Service temporarily unavailable", "type": "http"}, PlatformUnavailable),
+        ("temporarily_unavailable", PlatformUnavailable),
     ],
 )
-async def test_an_error_is_told_by_its_code(
-    graph: Any, error: dict[str, Any], failure: type[Failure]
-) -> None:
+async def test_an_error_is_told_by_its_code(graph: Any, error: Any, failure: type[Failure]) -> None:
     api, pages = graph
 
     async def refuse(_request: web.Request) -> web.Response:
@@ -121,6 +123,20 @@ async def test_an_error_is_told_by_its_code(
     pages["x"] = refuse
     with pytest.raises(failure):
         await api.manage("POST", "x", {})
+
+
+async def test_an_upload_without_an_id_is_none(graph: Any) -> None:
+    api, pages = graph
+
+    async def nothing(_request: web.Request) -> web.Response:
+        return web.json_response({})
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"a"
+
+    pages["media"] = nothing
+    with pytest.raises(PlatformUnavailable):
+        await api.upload("1", Upload("image/png", 1, parts()), "default", 5)
 
 
 @pytest.mark.parametrize("said", ["[]", "<html>", ""])

@@ -15,8 +15,8 @@ from merhaba.sender.v1 import (
     TemplateParameter,
 )
 from services.sender.failures import ParametersInvalid
-from services.sender.fitting import fit
 from services.sender.model import Template
+from services.sender.wording.fitting import fit
 
 IMAGE = TemplateHeaderParameter(image=Attachment(media_id="1"))
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+import pytest
 from msgspec.structs import replace
 
 from services.sender.gates import (
@@ -10,6 +12,7 @@ from services.sender.gates import (
     Budget,
     Candidate,
     Verdict,
+    address_of,
     ask,
     decide,
     next_eligible,
@@ -96,6 +99,56 @@ def test_a_message_to_somebody_who_agreed_passes_every_gate() -> None:
     assert stopped() is None
     assert {v.verdict for v in ask(asked())} <= {Verdict.PASS, Verdict.SKIPPED}
     assert len(ask(asked())) == len(GATES)
+
+
+@pytest.mark.parametrize("state", ["REJECTED", "DISABLED", "DELETED", "PENDING_DELETION"])
+def test_what_meta_took_away_is_not_sent(state: str) -> None:
+    gone = template(state=state)
+    assert stopped(template=gone) == ("template", "refuse", f"template_{state.lower()}")
+
+
+@pytest.mark.parametrize("state", ["PENDING", "PAUSED", "LOCKED", "IN_APPEAL"])
+def test_what_comes_back_is_waited_for(state: str) -> None:
+    away = template(state=state)
+    assert stopped(template=away) == ("template", "wait", f"template_{state.lower()}")
+
+
+def filled(*components: Any) -> bytes:
+    return msgspec.json.encode(
+        {"type": "template", "template": {"name": "welcome", "components": components}}
+    )
+
+
+BODY = {"type": "BODY", "text": "Selam {{1}}, kod {{2}} ile"}
+TEXT = {"type": "text", "text": "x"}
+URL = {"type": "URL", "text": "Aç", "url": "https://shop.example/{{1}}"}
+PRESSED = {"type": "button", "sub_type": "url", "index": "0", "parameters": [TEXT]}
+IMAGE = {"type": "header", "parameters": [{"type": "image", "image": {"id": "1"}}]}
+
+
+@pytest.mark.parametrize(
+    ("now_has", "sent", "variable"),
+    [
+        ([BODY], [{"type": "body", "parameters": [TEXT, TEXT]}], ""),
+        ([BODY], [{"type": "body", "parameters": [TEXT]}], "body.2"),
+        ([BODY], [{"type": "body", "parameters": [TEXT, TEXT, TEXT]}], "body.3"),
+        ([BODY], [], "body.1"),
+        ([{"type": "BUTTONS", "buttons": [URL]}], [PRESSED], ""),
+        ([{"type": "BUTTONS", "buttons": [URL]}], [], "button.0"),
+        ([{"type": "BODY", "text": "Selam"}], [PRESSED], "button.0"),
+        ([{"type": "HEADER", "format": "IMAGE"}], [IMAGE], ""),
+        ([{"type": "HEADER", "format": "VIDEO"}], [IMAGE], "header"),
+    ],
+)
+def test_a_message_that_fits_its_edited_template_no_longer_is_not_sent(
+    now_has: list[Any], sent: list[Any], variable: str
+) -> None:
+    edited = template(components=msgspec.json.encode(now_has), components_time=NOW + 1)
+    verdict = ask(asked(template=edited, body=filled(*sent)))[1]
+    assert verdict.values.get("variable", "") == variable
+    assert (verdict.reason == "template_edited") == bool(variable)
+    since = template(components=edited.components, components_time=NOW)
+    assert stopped(template=since, body=filled(*sent)) is None, "planned with it as it is"
 
 
 def test_marketing_needs_a_grant_and_the_rest_only_no_withdrawal() -> None:
@@ -305,6 +358,28 @@ def test_every_reason_has_a_sentence_in_english_and_in_turkish() -> None:
         assert all(said.values()) != silent
         assert silent or said["en"] != said["tr"] == said["tr-TR"]
         assert said["de"] == said["en"]
+
+
+def test_a_marketing_template_needs_somebodys_word_whatever_it_is_sent_for() -> None:
+    def sent_for(purpose: str, **consents: str) -> Any:
+        one = asked(contact=agreeing(consents=consents))
+        one.message.purpose = purpose
+        found = decide(one).stop
+        return found and (found.gate, found.reason)
+
+    assert sent_for("utility") == ("consent", "not_granted")
+    assert sent_for("newsletter", newsletter="granted") is None
+    assert sent_for("newsletter", marketing="granted") == ("consent", "not_granted")
+
+
+def test_a_message_goes_to_the_account_that_wrote_last_to_the_number() -> None:
+    wrote = [
+        Address(wa_id, phone_number_id=to, last_message_time=at)
+        for wa_id, to, at in (("1", "n", 1), ("2", "n", 3), ("3", "other", 9))
+    ]
+    found = address_of(agreeing(addresses=wrote), "n")
+    assert found is not None
+    assert found.wa_id == "2"
 
 
 def test_who_stopped_offers_at_meta_gets_none_until_they_agree_anew() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.sender.model import NEVER
@@ -112,6 +112,7 @@ def shown(minute: int, zone: ZoneInfo, hours: list[QuietHours]) -> bool:
 MOMENTS = st.sampled_from([at("2026-03-24T00:00"), at("2026-10-20T00:00"), at("2026-04-01T00:00")])
 
 
+@settings(deadline=None)  # the slow, obvious way walks every minute of a week
 @given(
     MOMENTS,
     st.integers(0, 7 * 1440),

@@ -32,6 +32,7 @@ from merhaba.sender.v1 import (
     OptionList,
     OptionRow,
     OptionSection,
+    Pin,
     ProductList,
     ProductRef,
     ProductSection,
@@ -192,6 +193,24 @@ async def test_an_answer_names_what_it_answers(ready: Any) -> None:
         "INVALID_ARGUMENT",
         "REQUEST_ID_REUSED",
     )
+
+
+async def test_a_repeat_is_answered_whatever_became_of_its_template(ready: Any) -> None:
+    who = ready.profile.add(f"9055{uuid4().int % 10**8:08d}")
+    name = f"gone_{uuid4().hex[:8]}"
+    await ready.pool.execute(
+        "UPDATE templates SET name = $2 WHERE waba_id = $1 AND name = 'welcome'",
+        *(ready.waba_id, name),
+    )
+    body = [TemplateParameter(text="Ayşe")]
+    content = Content(template=TemplateMessage(name=name, language="tr", body=body))
+    request = sending(who, content)
+    first = await ready.messages.SendMessage(request)
+    await ready.pool.execute("DELETE FROM templates WHERE waba_id = $1", ready.waba_id)
+    assert await ready.messages.SendMessage(request) == first
+    request.content.template.body[0].text = "Zeynep"
+    assert (await ready.refusal(ready.messages.SendMessage(request)))[1] == "REQUEST_ID_REUSED"
+    assert len(await ready.rows(contact_id=who)) == 1
 
 
 async def test_repeats_that_come_together_are_one_message(ready: Any) -> None:
@@ -367,6 +386,14 @@ async def test_the_content_is_refused_by_the_path_of_its_field(ready: Any) -> No
         "rule": "length",
         "limit": "20",
     }
+    assert await ready.rows(contact_id=who) == []
+
+
+async def test_nothing_is_pinned_outside_of_groups(ready: Any) -> None:
+    who = ready.profile.add("905550003346")
+    content = Content(pin=Pin(operation=Pin.OPERATION_PIN, wamid="wamid.1"))
+    status, reason, facts = await ready.refused(ready.messages.SendMessage(sending(who, content)))
+    assert (status, reason, facts["field"]) == ("INVALID_ARGUMENT", "FIELD_INVALID", "content.pin")
     assert await ready.rows(contact_id=who) == []
 
 

@@ -13,6 +13,7 @@ from merhaba.event.v1 import Event, MessageReceived
 from merhaba.sender.v1 import (
     Content,
     Destination,
+    ExplainSendRequest,
     SendMessageRequest,
     TemplateMessage,
     TemplateParameter,
@@ -84,6 +85,34 @@ async def test_beyond_the_messaging_limit_people_wait_for_a_day_but_not_who_wrot
     (told,) = [e for e in await ready.events() if e.HasField("message_held")]
     assert told.message_held.reason == "tier"
     assert len(await ready.ledger()) == 3
+
+
+async def test_that_the_day_is_full_is_explained_before_anybody_tries(ready: Any) -> None:
+    await ready.pool.execute(
+        "UPDATE numbers SET messaging_limit = '1' WHERE phone_number_id = $1", ready.number_id
+    )
+    first, second = (ready.profile.add(f"90555660002{n}") for n in (1, 2))
+
+    async def explained(contact_id: str) -> tuple[bool, str, bool]:
+        answer = await ready.messages.ExplainSend(
+            ExplainSendRequest(
+                destination=Destination(contact_id=contact_id),
+                content=Content(
+                    template=TemplateMessage(
+                        name="welcome", language="tr", body=[TemplateParameter(text="Ayşe")]
+                    )
+                ),
+            )
+        )
+        last = answer.verdicts[-1]
+        assert (last.gate, bool(last.explanation)) == ("tier", not answer.allowed)
+        tomorrow = now_ms() // 1000 + 86_000
+        return answer.allowed, last.reason, answer.next_eligible_time.seconds > tomorrow
+
+    assert await explained(second) == (True, "", False)
+    await decided(ready, await intended(ready, first))
+    assert await explained(first) == (True, "", False)
+    assert await explained(second) == (False, "tier_reached", True)
 
 
 async def test_a_second_message_to_a_person_waits_until_meta_takes_it(ready: Any) -> None:

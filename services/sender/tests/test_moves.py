@@ -1,11 +1,26 @@
 """How the outcome of a call, or the want of one, moves a message."""
 
 import pytest
+from msgspec.structs import replace
 
-from services.sender.model import Message, State
-from services.sender.moves import Settled, doubt, give_up, settle
+from services.sender.gates import Budget, Candidate, GateVerdict, Verdict
+from services.sender.model import Address, Contact, Message, State
+from services.sender.moves import (
+    Settled,
+    ask_soon,
+    doubt,
+    give_up,
+    hold,
+    permit,
+    settle,
+    too_late,
+)
 from services.sender.outcome import Halted, Outcome, Refused, RetryAt, Returned, Sent, Unclear
+from services.sender.people_store import needless
 from services.sender.progress import Fact, Kind, learn
+from services.sender.rules.caps import Counted
+from services.sender.rules.policy import FrequencyCap, Policy
+from services.sender.rules.rates import Rate, RateCard, Tariff
 
 T = 1_000_000
 
@@ -35,9 +50,9 @@ def message(state: int = State.ATTEMPTING, category: str = "marketing") -> Messa
     )
 
 
-def settled(outcome: Outcome, attempt: int = 1) -> Settled:
+def settled(outcome: Outcome, claim: int = 0) -> Settled:
     called = message()
-    called.attempts = attempt
+    called.claim = claim
     return Settled(called, outcome, T)
 
 
@@ -77,12 +92,12 @@ def test_a_status_that_came_before_the_answer_is_not_undone_by_it() -> None:
     assert settle(one, settled(Sent("wamid.1")), 1000) == []
 
 
-def test_an_outcome_that_comes_after_somebody_called_again_says_nothing_of_that_call() -> None:
+def test_an_outcome_that_comes_after_somebody_took_the_message_again_says_nothing_of_it() -> None:
     for outcome in (RetryAt(T, "x"), Refused("request", 100), Unclear("timeout"), Returned(T, "")):
         one = message()
-        one.attempts = 2
-        assert settle(one, settled(outcome, attempt=1), 1000) == []
-        assert (one.state, one.attempts) == (State.ATTEMPTING, 2)
+        one.claim = 2
+        assert settle(one, settled(outcome, claim=1), 1000) == []
+        assert (one.state, one.attempts) == (State.ATTEMPTING, 1)
     assert [h.what for h in settle(one, settled(Sent("wamid.1")), 1000)] == ["message_sent"]
 
 
@@ -120,3 +135,59 @@ def test_other_messages_of_which_nobody_knows_are_repeated_a_few_times_by_policy
     assert [h.what for h in give_up(one, T, repeat=True)] == ["message_failed"]
     one = message(State.UNKNOWN, category)
     assert [h.what for h in give_up(one, T, repeat=False)] == ["message_failed"]
+
+
+AGREED = Contact("c1", addresses=[Address("905", market="TR")], consents={"marketing": "granted"})
+CARD = RateCard("r", "", "USD", "", 0, 1, 1, [Rate("TR", [], "marketing", 0, 10)])
+
+
+def offer() -> Message:
+    """A marketing message that waits for its turn, of no template."""
+    one = message(State.PLANNED)
+    one.template, one.attempts = "", 0
+    return one
+
+
+def test_what_a_limiter_calls_back_is_there_again_for_whoever_was_stopped_for_want_of_it() -> None:
+    caps = Policy(frequency_caps=[FrequencyCap("marketing", 1, 60_000)], quiet_hours=())
+    money, had = Budget(10, "USD"), list[Counted]()
+    first, second, third = (offer() for _ in range(3))
+    second.contact_id = "c2"
+    one, poor, again = (
+        Candidate(m, policy=caps, budget=money, counted=c, tariff=Tariff(CARD))
+        for m, c in ((first, had), (second, []), (third, had))
+    )
+    going, stopped, capped = (
+        permit(c, replace(AGREED, contact_id=c.message.contact_id), T, 1_000)
+        for c in (one, poor, again)
+    )
+    assert going.address
+    assert (stopped.message.gate, capped.message.gate) == ("budget", "frequency_cap")
+    assert money.micros == 0
+    busy = GateVerdict("limiter_pair", Verdict.WAIT, "pair", {}, T + 6_000)
+    held = hold(one, going, busy, tell=False)
+    ask_soon([one, poor, again], [one], T)
+    assert (held.address, money.micros, had) == (None, 10, [])
+    assert (first.state, first.due_time, first.attempts) == (State.HELD, T + 6_000, 0)
+    assert second.due_time == third.due_time == T + 1_000
+
+
+def test_an_attempt_begins_without_the_error_of_the_one_before() -> None:
+    one = offer()
+    one.error_code = 190
+    permit(Candidate(one, policy=Policy(quiet_hours=())), AGREED, T, 1_000)
+    assert (one.state, one.error_code) == (State.ATTEMPTING, 0)
+
+
+def test_a_message_whose_last_moment_passed_while_it_waited_is_over() -> None:
+    one = message(State.HELD)
+    assert [h.what for h in too_late(one, T)] == ["message_suppressed"]
+    assert (one.state, one.gate, one.reason) == (State.SUPPRESSED, "deadline", "too_late")
+
+
+def test_of_who_turns_out_to_be_one_person_nobody_gets_again_what_may_have_been_sent() -> None:
+    perhaps, waits = message(State.FAILED), message(State.PLANNED)
+    perhaps.reason = "unconfirmed"
+    assert needless([perhaps, waits]) == [waits]
+    perhaps.reason = "recipient"
+    assert needless([perhaps, waits]) == []

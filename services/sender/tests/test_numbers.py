@@ -30,7 +30,7 @@ from merhaba.sender.v1 import (
 )
 from services.sender.consumer import AccountConsumer
 from services.sender.model import NEVER
-from services.sender.numbers.facts import account_fact, described, limit_fact, limit_of, throughput
+from services.sender.numbers.facts import account_fact, described, limit_fact, throughput
 
 
 def now_ms() -> int:
@@ -246,6 +246,24 @@ async def test_the_limit_of_the_portfolio_holds_for_all_numbers_of_the_account(k
     assert (await get(known)).messaging_limit == "TIER_2K"
 
 
+async def test_the_limit_that_is_told_of_one_number_holds_for_the_whole_portfolio(
+    known: Any,
+) -> None:
+    """Also for numbers of its other accounts; what is told of quality is that number's alone."""
+    ids = [known.number_id, await other_number(known), await other_number(known)]
+    portfolio = fresh_id("portfolio")
+    for number_id, waba_id in zip(ids[1:], (known.waba_id, known.waba_id[::-1]), strict=True):
+        wanted = BusinessNumber(phone_number_id=number_id, waba_id=waba_id)
+        await known.numbers.RegisterNumber(RegisterNumberRequest(number=wanted))
+    await known.pool.execute(
+        "UPDATE numbers SET portfolio_id = $2 WHERE phone_number_id = ANY($1)", ids, portfolio
+    )
+    await tell(known, quality(known, now_ms() + 60_000, "FLAGGED", "TIER_250"))
+    found = [await known.number_store.number(one) for one in ids]
+    assert [one.messaging_limit for one in found] == ["TIER_250"] * 3
+    assert [one.quality_rating for one in found] == ["RED", "GREEN", "GREEN"]
+
+
 async def test_a_name_is_taken_over_once_meta_approved_it(known: Any) -> None:
     time = now_ms() + 60_000
 
@@ -280,11 +298,27 @@ async def test_a_restriction_lasts_as_long_as_meta_says(known: Any) -> None:
     number = await get(known)
     assert number.state == BusinessNumber.STATE_RESTRICTED
     assert number.state_reason == "account_restriction"
+    await known.control("PUT", f"numbers/{known.number_id}", {"refuse_code": 131031})
     refused = known.numbers.ResumeNumber(ResumeNumberRequest(phone_number_id=known.number_id))
     assert await known.refusal(refused) == ("FAILED_PRECONDITION", "NUMBER_UNUSABLE")
     stored = await known.number_store.number(known.number_id)
     assert stored.restricted(time + 3_500_000) == "business_initiated"
     assert stored.restricted(time + 3_600_000) == ""
+
+
+async def test_a_restriction_whose_end_nobody_tells_ends_when_meta_says_so(known: Any) -> None:
+    info = [{"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING"}]
+    await tell(known, account(known, now_ms(), "ACCOUNT_RESTRICTION", restriction_info=info))
+    request = ResumeNumberRequest(phone_number_id=known.number_id)
+    await known.control("PUT", f"numbers/{known.number_id}", {"refuse_code": 131031})
+    assert await known.refusal(known.numbers.ResumeNumber(request)) == (
+        "FAILED_PRECONDITION",
+        "NUMBER_UNUSABLE",
+    )
+    await known.control("PUT", f"numbers/{known.number_id}", {"refuse_code": 0})
+    resumed = (await known.numbers.ResumeNumber(request)).number
+    assert resumed.state == BusinessNumber.STATE_ACTIVE
+    assert (await get(known)).state_reason == ""
 
 
 async def test_a_ban_holds_until_it_is_lifted_by_what_lifts_it(known: Any) -> None:
@@ -349,15 +383,17 @@ def test_a_number_keeps_to_metas_level_unless_set_lower(
     assert throughput(level, limit) == kept
 
 
-@given(st.sampled_from([250, 1_000, 2_000, 10_000, 100_000]))
-def test_a_tier_is_written_as_meta_writes_it(recipients: int) -> None:
+@pytest.mark.parametrize(
+    ("recipients", "tier"),
+    [(250, "TIER_250"), (2_000, "TIER_2K"), (100_000, "TIER_100K"), (-1, "TIER_UNLIMITED")],
+)
+def test_a_tier_is_written_as_meta_writes_it(recipients: int, tier: str) -> None:
     fact = limit_fact("e", 1, "w", recipients)
     assert fact is not None
-    assert limit_of(fact.value) == recipients
+    assert fact.value == tier
 
 
-def test_a_tier_nobody_knows_is_the_least() -> None:
-    assert (limit_of("TIER_UNLIMITED"), limit_of(""), limit_of("TIER_NEW")) == (-1, 250, 250)
+def test_a_limit_of_nobody_is_none() -> None:
     assert limit_fact("e", 1, "w", 0) is None
 
 

@@ -13,6 +13,7 @@ from services.sender.outcome import (
     Sent,
     Then,
     Unclear,
+    code_of,
     judge,
     rule_of,
 )
@@ -53,6 +54,12 @@ def judged(answer: Answer, attempts: int = 1) -> outcome.Outcome:
         (Answer(404, code=132001), Refused("template", 132001)),
         (Answer(400, code=100), Refused("request", 100)),
         (Answer(400, code=999_999), Refused("request", 999_999)),
+        (Answer(500, code=999_999), Unclear("code_999999")),
+        (Answer(401, code=0), Halted("account", 0)),
+        (Answer(401), Halted("account", 190)),
+        (Answer(403), Halted("account", 10)),
+        (Answer(429, retry_after_ms=7_000), RetryAt(NOW + 7_000, "throttle_number", 130429)),
+        (Answer(left=False, why="upload"), RetryAt(NOW + 1000, "upload")),
     ],
 )
 def test_an_answer_means(answer: Answer, expected: outcome.Outcome) -> None:
@@ -66,31 +73,33 @@ def test_nothing_that_may_have_been_accepted_is_called_refused_or_tried_again() 
 
 # Meta's list of error codes, by class; what each is for us.
 META = {
-    "authentication": ((0, 3, 10, 190, 131005, 200, 219, 299), Act.HALT, Then.NOTHING),
+    "authentication": ((0, 3, 10, 102, 190, 131005, 200, 299), Act.HALT, Then.NOTHING),
     "account": (
         (33, 368, 131031, 131037, 131042, 131045, 133010, 134011),
         *(Act.HALT, Then.NOTHING),
     ),
     "server": ((2, 131016, 131057, 133004, 2494100), Act.RETRY, Then.NOTHING),
     "server, perhaps accepted": ((1, 131000), Act.UNCLEAR, Then.NOTHING),
-    "throughput": ((4, 80007, 130429), Act.RETRY, Then.SLOW_NUMBER),
+    "throughput": ((4, 17, 32, 613, 80007, 80008, 130429), Act.RETRY, Then.SLOW_NUMBER),
     "pair": ((131056,), Act.RETRY, Then.BLOCK_PAIR),
     "flow": ((132069,), Act.RETRY, Then.NOTHING),
     "marketing messages not synchronised": ((134101,), Act.RETRY, Then.NOTHING),
-    "quality": ((131048, 131064), Act.HALT, Then.STOP_CAMPAIGN),
+    "quality": ((471, 131048, 131064), Act.HALT, Then.STOP_CAMPAIGN),
     "one too many for the person": ((131049,), Act.REFUSE, Then.SATURATE_CONTACT),
     "experiment": ((130472,), Act.REFUSE, Then.NOTHING),
     "opted out": ((131050,), Act.REFUSE, Then.OPT_OUT_CONTACT),
     "undeliverable": ((131026,), Act.REFUSE, Then.LOSE_CONTACT),
     "recipient": (
-        (130403, 130497, 131021, 131030, 131062, 137000),
+        (1013, 1026, 130403, 130497, 131021, 131030, 131062, 137000),
         *(Act.REFUSE, Then.NOTHING),
     ),
     "window": ((131047, 470), Act.REFUSE, Then.NOTHING),
-    "template": (
-        (132000, 132001, 132005, 132007, 132012, 134102),
-        *(Act.REFUSE, Then.NOTHING),
+    "template, for everybody": (
+        (132000, 132001, 132007, 134102),
+        *(Act.REFUSE, Then.PAUSE_CAMPAIGN),
     ),
+    "template, for this person": ((132005, 132012), Act.REFUSE, Then.NOTHING),
+    "marketing not by this endpoint": ((131063,), Act.REFUSE, Then.PAUSE_CAMPAIGN),
     "template paused": ((132015,), Act.RETRY, Then.PAUSE_TEMPLATE),
     "template disabled": ((132016,), Act.REFUSE, Then.DISABLE_TEMPLATE),
     "request": (
@@ -128,7 +137,7 @@ def test_an_outcome_is_what_the_rule_of_its_code_says(code: int) -> None:
 
 
 def test_a_paused_template_costs_no_message() -> None:
-    assert judged(Answer(400, code=132015)) == RetryAt(NOW + 300_000, "template", 132015)
+    assert judged(Answer(400, code=132015)) == RetryAt(NOW + 5_000, "template", 132015)
 
 
 def test_a_pair_waits_four_times_as_long_each_time() -> None:
@@ -142,3 +151,11 @@ def test_waits_grow_are_bounded_and_end_in_a_refusal_when_the_server_stays_down(
     assert waits[-1] == 600_000
     assert judged(Answer(503, code=2), 12) == Refused("exhausted", 2)
     assert isinstance(judged(Answer(400, code=130429), 500), RetryAt)
+    assert isinstance(judged(Answer(400, code=134101), 11), RetryAt)
+    assert judged(Answer(400, code=134101), 12) == Refused("exhausted", 134101)
+
+
+def test_what_refused_is_known_by_its_code_also_when_that_is_0() -> None:
+    assert code_of(judged(Answer(401, code=0))) == 0
+    assert code_of(judged(Answer(left=False))) is None
+    assert rule_of(None).act == Act.REFUSE

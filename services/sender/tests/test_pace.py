@@ -48,8 +48,7 @@ class Desk:
         self.claims: list[list[int]] = []
         self.went: list[tuple[int, float]] = []
         self.given_back: list[tuple[int, float]] = []
-        self.full = asyncio.Event()
-        self.full.set()
+        self.room_for = set(Lane)
 
     async def claim(self, number: Number, places: Sequence[int]) -> Claimed[int]:
         self.claims.append(list(places))
@@ -63,8 +62,8 @@ class Desk:
     def start(self, lane: int) -> None:
         self.went.append((lane, time.monotonic()))
 
-    async def room(self, lane: int) -> None:
-        await self.full.wait()
+    def room(self, lane: int) -> bool:
+        return lane in self.room_for
 
     def give_back(self, lane: int, wait_s: float) -> None:
         self.given_back.append((lane, wait_s))
@@ -129,11 +128,13 @@ async def test_what_waits_longer_than_a_moment_waits_in_the_database() -> None:
 
 async def test_a_slot_for_which_there_was_no_room_in_time_is_given_back() -> None:
     desk, throttle = Desk(0, 0, 20), Metronome(0.005)
-    async with running(desk.line(throttle)):
+    line = desk.line(throttle)
+    async with running(line):
         await wait_until(lambda: len(desk.went) > 3)
-        desk.full.clear()
+        desk.room_for = set()
         await asyncio.sleep(0.1)
-        desk.full.set()
+        desk.room_for = set(Lane)
+        line.stir()
         await wait_until(lambda: len(desk.went) == 20)
     assert throttle.back
     assert not desk.given_back
@@ -148,3 +149,16 @@ async def test_what_was_claimed_is_given_back_when_the_limiter_is_gone() -> None
     with pytest.raises(ExceptionGroup):
         await desk.line(Gone(0.01)).run()
     assert len(desk.given_back) == 3
+
+
+async def test_a_reply_finds_its_room_while_bulk_waits_for_some() -> None:
+    desk = Desk(0, 0, 50)
+    desk.room_for = {Lane.REPLY, Lane.TRANSACTIONAL}
+    line = desk.line(Metronome(0.01))
+    async with running(line):
+        await wait_until(lambda: desk.due[Lane.BULK] < 50)
+        await asyncio.sleep(0.05)
+        desk.due[Lane.REPLY] = 1
+        line.wake()
+        await wait_until(lambda: bool(desk.went), timeout_s=1)
+    assert [lane for lane, _ in desk.went] == [Lane.REPLY]

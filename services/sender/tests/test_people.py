@@ -93,26 +93,24 @@ async def planned(ready: Any, count: int) -> tuple[str, list[str]]:
     """A campaign whose messages wait, and their contacts."""
     who = [ready.profile.add(f"9055500{number:05}") for number in range(count)]
     campaign_id = await launched(ready, who)
-    while await ready.planner.step():
-        pass
+    await ready.plan()
     return campaign_id, who
 
 
 async def test_who_had_a_campaign_under_another_id_is_not_planned_again(ready: Any) -> None:
     stays, goes, other = (ready.profile.add(f"90555011000{n}") for n in range(3))
     campaign_id = await launched(ready, [goes, goes])
-    while await ready.planner.step():
-        pass
+    await ready.plan()
     ready.profile.merge(stays, goes)
     campaign = await ready.campaigns.definition(campaign_id)
     await ready.pool.execute(
-        "UPDATE campaigns SET state = 3, planned = false, plan_cursor = '', plan_lease = 0"
-        " WHERE campaign_id = $1",
-        campaign_id,
+        "UPDATE campaigns SET state = 3, planned = false WHERE campaign_id = $1", campaign_id
+    )
+    await ready.pool.execute(
+        "UPDATE plans SET cursor = '', lease = 0 WHERE campaign_id = $1", campaign_id
     )
     ready.segment.members[campaign.segment_id] = [goes, stays, other]
-    while await ready.planner.step():
-        pass
+    await ready.plan()
     assert (await states_of(ready, campaign_id)).keys() == {goes, other}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.sender.campaigns.writer import Writer, assign, finish
 from services.sender.failures import ExpressionInvalid
 from services.sender.model import (
     Address,
@@ -20,8 +21,9 @@ from services.sender.model import (
     Variant,
 )
 from services.sender.numbers.allocation import Line
-from services.sender.personal import Writer, assign, compile_binding, finish
-from services.sender.template import variables
+from services.sender.posting import posted
+from services.sender.wording.bindings import compile_binding
+from services.sender.wording.form import Form
 
 NOW = 1_790_000_000_000
 COMPONENTS = [
@@ -98,16 +100,18 @@ def parameters_of(body: bytes) -> list[Any]:
 
 
 def test_every_variable_of_a_template_is_found() -> None:
-    assert variables(template()) == ("header", "body.1", "body.2", "button.1")
+    form = Form(template())
+    assert list(form.blanks) == ["header", "body.1", "body.2", "button.0", "button.1"]
+    assert form.required == {"header", "body.1", "body.2", "button.1"}
 
 
 def test_values_come_from_the_contact_and_links_from_their_tokens() -> None:
     writer = Writer(campaign(), [template()], [Line("1", 80)])
-    assert writer.attributes == {"city", "first_name", "traits.points"}
+    assert writer.needs == {"city", "first_name", "traits.points"}
     who = person(city="Bursa", first_name=" Ayşe\n ", **{"traits.points": 12})
     draft = writer.write(who, NOW, occurrence(path="bag"))
     assert draft.links == {"button.1": "https://shop.example/bag"}
-    message = finish(draft, {"button.1": "T0K3N"})
+    message = finish(campaign(), draft, {"button.1": "T0K3N"})
     assert parameters_of(message.body) == [
         ("header", ["Bursa"]),
         ("body", ["Ayşe", "12"]),
@@ -120,7 +124,8 @@ def test_values_come_from_the_contact_and_links_from_their_tokens() -> None:
 def test_a_missing_value_is_a_fallback_or_no_message_and_never_a_hole() -> None:
     writer = Writer(campaign(), [template()], [Line("1", 80)])
     draft = writer.write(person(**{"traits.points": 3}), NOW, occurrence(path="x"))
-    assert draft.values == {"header": "Selam", "body.1": "dostum", "body.2": "3"}
+    assert draft.filled is not None
+    assert draft.filled.values == {"header": "Selam", "body.1": "dostum", "body.2": "3"}
     blank = writer.write(person(first_name="  ", **{"traits.points": None}), NOW, occurrence())
     assert (blank.message.state, blank.message.gate) == (State.SUPPRESSED, "variables")
     assert blank.message.reason == "missing_body.2"
@@ -189,3 +194,18 @@ def test_expressions_are_checked_when_written() -> None:
     assert source[at : at + length] == "foo"
     assert (facts["field"], facts["column"]) == ("variants[0]", str(at + 1))
     assert facts["problem"] in raised.value.message
+
+
+def test_a_campaign_may_go_the_ordinary_way_where_a_number_has_another() -> None:
+    to = Address("905")
+    for ordinary, endpoint in ((False, "marketing_messages"), (True, "messages")):
+        one = campaign(ignores_marketing_endpoint=ordinary)
+        writer = Writer(one, [template()], [Line("1", 80)])
+        who = person(city="Bursa", first_name="Ece", **{"traits.points": 1})
+        message = finish(one, writer.write(who, NOW, occurrence(path="x")), {"button.1": "T"})
+        sent = posted(message, to, marketing_endpoint=True)
+        assert sent.endpoint == endpoint
+        assert set(sent.body) == {
+            *("messaging_product", "recipient_type", "to", "type", "template"),
+            "biz_opaque_callback_data",
+        }

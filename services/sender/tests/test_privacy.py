@@ -253,7 +253,7 @@ async def test_planning_that_has_begun_makes_no_message_for_who_was_erased(ready
         for m in (await ready.rows(contact_id=bob))
     ]
     again[0].contact_id = anne
-    await ready.campaigns.occur([fresh_id("e")], again, {})
+    await ready.planner._desk.occur([fresh_id("e")], again, {})
     assert await ready.rows(contact_id=anne) == []
 
 

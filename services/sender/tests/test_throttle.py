@@ -177,6 +177,22 @@ async def test_a_portfolio_reaches_so_many_people_a_day_and_the_same_ones_again(
     assert (await one.pace(of)).daily_recipients == 4
 
 
+async def test_who_waits_for_a_place_in_the_day_is_told_of_one_that_is_nobody_elses(
+    log: Any,
+) -> None:
+    one, name = RedisThrottle(log), fresh_id("portfolio")
+    for person in ("a", "b", "c"):
+        await one.reach(name, 3, [person])
+        await asyncio.sleep(0.02)
+    first, second, third, fourth = await one.reach(name, 3, ["d", "e", "f", "g"])
+    assert first + 10 < second
+    assert second + 10 < third
+    assert fourth < first + 5, "more wait than places become free: the second time around"
+    assert await one.reachable(name, 3, "a") == 0
+    assert await one.reachable(name, 4, "h") == 0
+    assert abs(await one.reachable(name, 3, "h") - first) < 1_000
+
+
 async def test_what_is_kept_of_people_ends_and_names_nobody(log: Any) -> None:
     one, of = RedisThrottle(log), number()
     person = "+905551112233"

@@ -21,6 +21,7 @@ _PAIR_MS: Final = 6_500  # Meta's 6 s, and as long as a message may wait for its
 _PAIR_BURST: Final = 40  # of Meta's 45
 _SAMPLES: Final = 64
 _SECOND_US: Final = 1_000_000
+_DAY_MS: Final = 86_400_000
 _RECOVERY: Final = 0.01  # as in `book.lua`
 
 
@@ -83,10 +84,24 @@ class RedisThrottle:
         """For each, after how many ms they may be reached; 0 counts them."""
         if not people:
             return []
+        reached = self._reached(portfolio_id)
         waits: list[int] = await self._reach(
-            keys=[f"{self._key}:{{{portfolio_id}}}:reach"], args=[limit, *map(_hash, people)]
+            keys=[reached, f"{reached}:promised"], args=[limit, *map(_hash, people)]
         )
         return waits
+
+    async def reachable(self, portfolio_id: str, limit: int, person: str) -> int:
+        """As `reach` answers for one person, whom it does not count."""
+        seconds, microseconds = await self._redis.time()
+        since = seconds * 1000 + microseconds // 1000 - _DAY_MS
+        reached = self._reached(portfolio_id)
+        last = await self._redis.zscore(reached, _hash(person))
+        if last is not None and last > since:
+            return 0
+        if await self._redis.zcount(reached, since, "+inf") < limit:
+            return 0
+        oldest = await self._redis.zrangebyscore(reached, since, "+inf", 0, 1, withscores=True)
+        return max(1, int(oldest[0][1]) - since) if oldest else _DAY_MS
 
     async def pace(self, number: Number) -> Pace:
         """What the limiters now make of a number."""
@@ -101,7 +116,7 @@ class RedisThrottle:
         if until:
             circuit = Circuit.OPEN if until > now else Circuit.HALF_OPEN
         reached = await self._redis.zcount(
-            f"{self._key}:{{{number.portfolio}}}:reach", floor(now / 1000) - 86_400_000, "+inf"
+            self._reached(number.portfolio), floor(now / 1000) - _DAY_MS, "+inf"
         )
         return Pace(
             number.throughput * (factor if since else 1.0), circuit, int(until / 1000), reached
@@ -111,6 +126,9 @@ class RedisThrottle:
         """Somebody says that the number works again."""
         state, _ = self._keys(phone_number_id)
         await self._redis.hdel(state, "open_until", "opened", "probe_until", "good", "bad")
+
+    def _reached(self, portfolio_id: str) -> str:
+        return f"{self._key}:{{{portfolio_id}}}:reach"
 
     def _keys(self, phone_number_id: str) -> tuple[str, str]:
         name = f"{self._key}:{{{phone_number_id}}}"

@@ -1,0 +1,1 @@
+"""`merhaba campaigns`: drafted, looked at beforehand, launched, watched and steered."""

@@ -1,0 +1,1 @@
+"""`merhaba report`: what came of it, and what it cost."""

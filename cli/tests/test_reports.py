@@ -1,0 +1,153 @@
+"""The questions a marketing lead asks, each answered by one command, against a running service."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from chassis.ids import fresh_id
+from services.reports.tests import conftest
+from services.reports.tests.events import (
+    DAY,
+    HOUR,
+    campaign,
+    entered,
+    ordered,
+    outcome,
+    received,
+    ref,
+    segment_changed,
+)
+from services.reports.tests.test_api import TOKEN, asking, stub_port
+
+__all__ = ["asking", "stub_port"]
+MERHABA = Path(sys.executable).parent / "merhaba"
+reports_url, pool, store, ledger = (
+    conftest.reports_url,
+    conftest.pool,
+    conftest.store,
+    conftest.ledger,
+)
+answers, kept, settled, held, feed = (
+    conftest.answers,
+    conftest.kept,
+    conftest.settled,
+    conftest.held,
+    conftest.feed,
+)
+
+
+@pytest.fixture
+def merhaba(stub_port):
+    async def run(*arguments: str) -> tuple[int, str, str]:
+        """Exit code, output and errors of a command."""
+        program = await asyncio.create_subprocess_exec(
+            *(MERHABA, "report", *arguments),
+            env={
+                "REPORTS_TARGET": f"127.0.0.1:{stub_port}",
+                "API_TOKEN": TOKEN,
+                "COLUMNS": "250",
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await program.communicate()
+        return program.returncode or 0, output.decode(), errors.decode()
+
+    return run
+
+
+@pytest.fixture
+async def summer(feed) -> str:
+    """A campaign of 400 people: half got `long`, which fewer read, half `short`."""
+    own, now = fresh_id("c"), int(datetime.now(UTC).timestamp() * 1000)
+    start = now - DAY
+    events = [campaign(start, own, "running", f"Summer {own}", 400)]
+    for n in range(400):
+        short = n % 2 == 0
+        about = ref(f"{own}/{n}", own, "b" if short else "a", "short" if short else "long")
+        events.append(outcome("delivered", start, f"{own}{n}", about))
+        events.append(outcome("sent", start, f"{own}{n}", about, cost=20_000, priced=True))
+        if n % 10 < (8 if short else 3):
+            events.append(outcome("read", start + 1, f"{own}{n}", about))
+    await feed("signal", [segment_changed(start, own, own, "Regulars"), entered(0, f"{own}0", own)])
+    await feed("message", events)
+    await feed("contact", [ordered(start + HOUR, f"{own}0", own, 100), received(start, f"{own}1")])
+    return own
+
+
+def cells(output: str, word: str) -> list[str]:
+    (line,) = [line for line in output.splitlines() if word in line]
+    return [cell.strip() for cell in line.strip("│┃ ").split("│")]
+
+
+async def test_how_many_were_sent_delivered_read_and_bought_and_what_it_cost(
+    merhaba, summer
+) -> None:
+    code, output, errors = await merhaba("overview", "--where", f"campaign={summer}")
+    assert (code, errors) == (0, "")
+    for measure, figure in (("sent", "400"), ("delivered", "400"), ("read", "200")):
+        assert [
+            c
+            for c in (row.strip("│ ").split("│") for row in output.splitlines())
+            if c[0].strip() == measure and c[1].strip() == figure
+        ], measure
+    assert "50.0%" in output
+    assert "8.00 USD" in output
+    assert "100.00 TRY" in output
+    assert f"Summer {summer}" in output
+
+
+async def test_which_message_works_best(merhaba, summer) -> None:
+    code, output, _ = await merhaba(
+        "query", "read_rate", "delivered", "--by", "message", "--where", f"campaign={summer}"
+    )
+    assert code == 0
+    assert output.index("short") < output.index("long")
+    assert cells(output, "short")[1].startswith("80.0%")
+
+
+async def test_which_segment_works_best(merhaba, summer) -> None:
+    code, output, _ = await merhaba(
+        "query", "read_rate", "--by", "segment", "--where", f"campaign={summer}"
+    )
+    assert code == 0
+    assert cells(output, "Regulars")[1].startswith("100.0%")
+
+
+async def test_which_hour_works_best(merhaba, summer) -> None:
+    code, output, _ = await merhaba("hours", "--where", f"campaign={summer}", "--zone", "UTC")
+    assert code == 0
+    assert "50" in output
+    assert all(day in output for day in ("Mon", "Sun"))
+
+
+async def test_what_it_cost(merhaba, summer) -> None:
+    code, output, _ = await merhaba("costs", "--where", f"campaign={summer}", "--by", "market")
+    assert code == 0
+    assert cells(output, "400")[:4] == ["TR", "400", "400", "8.00 USD"]
+    assert "together 8.00 USD" in output
+
+
+async def test_whether_b_is_better_than_a(merhaba, summer) -> None:
+    code, output, errors = await merhaba("campaign", f"Summer {summer}")
+    assert (code, errors) == (0, "")
+    assert "best variant b: read rate 80.0%" in output
+    assert "against 20.0%" in output
+
+
+async def test_one_persons_messages_with_their_reasons(merhaba, summer) -> None:
+    code, output, _ = await merhaba("contact", f"{summer}0", "--purpose", "a question of theirs")
+    assert code == 0
+    assert "message read" in output
+    assert f"campaign Summer {summer} planned" in output
+    assert "order completed" in output
+
+
+async def test_what_is_mistyped_is_told_with_what_there_is(merhaba) -> None:
+    code, _, errors = await merhaba("query", "red_rate")
+    assert code == 2
+    assert "no measure" in errors
+    assert "read_rate" in errors

@@ -1,0 +1,1 @@
+"""Alerts: what somebody should know, found, told once, until it is over."""

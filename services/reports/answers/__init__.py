@@ -1,0 +1,1 @@
+"""Answers to what is asked: measures by dimensions over a period."""

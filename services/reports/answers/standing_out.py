@@ -1,0 +1,164 @@
+"""What stands out in a period or a campaign, found in sums."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from chassis.failures import Invalid
+from chassis.postgres import Pool
+from merhaba.reports.v1 import Dimension, Filter, Measure, Query, QueryRow, Value
+from merhaba.reports.v1 import Insight as InsightProto
+from services.reports.answers.answering import Answers
+from services.reports.answers.question import question
+from services.reports.answers.weeks import loads
+from services.reports.insights import (
+    Insight,
+    Share,
+    best,
+    best_variant,
+    changed,
+    fatigued,
+    retiring,
+)
+from services.reports.model import Period
+from services.reports.statistics import Interval, rate_belief, rate_interval, standings
+
+M = Measure
+_MAIN: Final = "read_rate"
+_COUNTS: Final = [M.MEASURE_READ, M.MEASURE_DELIVERED]
+_CHANGES: Final[Mapping[str, "tuple[Measure.ValueType, Measure.ValueType]"]] = {
+    "delivery_rate": (M.MEASURE_DELIVERED, M.MEASURE_SENT),
+    "read_rate": (M.MEASURE_READ, M.MEASURE_DELIVERED),
+    "reply_rate": (M.MEASURE_REPLIED, M.MEASURE_DELIVERED),
+    "click_rate": (M.MEASURE_CLICKED, M.MEASURE_DELIVERED),
+    "opt_out_rate": (M.MEASURE_OPTED_OUT, M.MEASURE_DELIVERED),
+}
+_DIMENSIONS: Final = {
+    "best_hour": Dimension.DIMENSION_SEND_HOUR,
+    "best_segment": Dimension.DIMENSION_SEGMENT,
+    "best_variant": Dimension.DIMENSION_VARIANT,
+    "retiring_template": Dimension.DIMENSION_TEMPLATE,
+}
+
+
+class Arm(NamedTuple):
+    """A variant by the share of its messages that were read."""
+
+    variant: str
+    recipients: int
+    value: Interval | None
+    effect: Interval | None
+    probability_best: float
+
+
+class StandingOut:
+    """Finds what stands out."""
+
+    def __init__(self, answers: Answers, pool: Pool) -> None:
+        self._answers = answers
+        self._pool = pool
+
+    async def period(self, period: Period, filters: Sequence[Filter]) -> list[InsightProto]:
+        """Of a period: hours, segments, what changed, templates to retire, and, of all messages
+        alone, whether people get too many."""
+        found = await self._best(period, filters)
+        if not filters:
+            tired = fatigued(_MAIN, await loads(self._pool, period), {})
+            found += [told(one, {}) for one in tired]
+        total = await self._rows(
+            period, filters, sorted({m for two in _CHANGES.values() for m in two})
+        )
+        for row in total:
+            for name, (part, whole) in _CHANGES.items():
+                now, before = _shares(row, part, whole)
+                found += [told(one, {}) for one in changed(name, "", now, before)]
+        rows = await self._rows(period, filters, _COUNTS, Dimension.DIMENSION_TEMPLATE)
+        both = {row.dimensions[0].value: _shares(row, *_COUNTS) for row in rows}
+        both.pop("", None)
+        worse = retiring(
+            _MAIN, {n: b[0] for n, b in both.items()}, {n: b[1] for n, b in both.items()}
+        )
+        return [*found, *(told(one, {}) for one in worse)]
+
+    async def campaign(self, period: Period, campaign_id: str) -> list[InsightProto]:
+        """Of a campaign, in the period in which its messages count."""
+        filters = [Filter(dimension=Dimension.DIMENSION_CAMPAIGN, values=[campaign_id])]
+        rows = await self._rows(period, filters, _COUNTS, Dimension.DIMENSION_VARIANT)
+        shares = {row.dimensions[0].value: _shares(row, *_COUNTS)[0] for row in rows}
+        shares.pop("", None)
+        variants = [told(one, {}) for one in best_variant(_MAIN, _arms(shares))]
+        return [*variants, *await self._best(period, filters)]
+
+    async def hour(self, period: Period, filters: Sequence[Filter]) -> list[InsightProto]:
+        """The hour in which more of what is sent is read than in others."""
+        rows = await self._rows(period, filters, _COUNTS, Dimension.DIMENSION_SEND_HOUR)
+        shares = {row.dimensions[0].value: _shares(row, *_COUNTS)[0] for row in rows}
+        return [told(one, {}) for one in best("best_hour", _MAIN, shares)]
+
+    async def _best(self, period: Period, filters: Sequence[Filter]) -> list[InsightProto]:
+        found = await self.hour(period, filters)
+        rows = await self._rows(period, filters, _COUNTS, Dimension.DIMENSION_SEGMENT)
+        shares = {row.dimensions[0].value: _shares(row, *_COUNTS)[0] for row in rows}
+        labels = {row.dimensions[0].value: row.dimensions[0].label for row in rows}
+        return [*found, *(told(one, labels) for one in best("best_segment", _MAIN, shares))]
+
+    async def _rows(
+        self,
+        period: Period,
+        filters: Sequence[Filter],
+        measures: Sequence["Measure.ValueType"],
+        dimension: "Dimension.ValueType | None" = None,
+    ) -> list[QueryRow]:
+        """Nothing where it cannot be told with these filters."""
+        query = Query(
+            measures=measures,
+            dimensions=() if dimension is None else [dimension],
+            filters=filters,
+            compare_previous=True,
+        )
+        try:
+            asked = question(query, period)
+        except Invalid:
+            return []
+        return await self._answers.rows(asked)
+
+
+def told(found: Insight, labels: Mapping[str, str]) -> InsightProto:
+    """An insight in the words of the contract."""
+    measure = Measure.Value(f"MEASURE_{found.measure.upper()}")
+    return InsightProto(
+        kind=InsightProto.Kind.Value(f"KIND_{found.kind.upper()}"),
+        dimension=_DIMENSIONS.get(found.kind, Dimension.DIMENSION_UNSPECIFIED),
+        subject=found.subject,
+        label=labels.get(found.subject, found.subject),
+        value=_value(measure, found.value, found.sample_size),
+        baseline=_value(measure, found.baseline, found.baseline_size),
+        probability=found.probability,
+        contacts=found.contacts,
+    )
+
+
+def _value(measure: "Measure.ValueType", found: Interval, size: int) -> Value:
+    return Value(
+        measure=measure,
+        value=found.value,
+        lower=found.lower,
+        upper=found.upper,
+        sample_size=size,
+    )
+
+
+def _shares(row: QueryRow, part: int, whole: int) -> tuple[Share, Share]:
+    """How many of how many, and in the period before."""
+    values: dict[int, Value] = {value.measure: value for value in row.values}
+    now = Share(int(values[part].value), int(values[whole].value))
+    before = Share(int(values[part].previous_value), int(values[whole].previous_value))
+    return now, before
+
+
+def _arms(shares: Mapping[str, Share]) -> Iterable[Arm]:
+    known = {name: share for name, share in shares.items() if share.whole}
+    if not known:
+        return
+    likely = standings({name: rate_belief(*share) for name, share in known.items()})
+    for name, share in known.items():
+        yield Arm(name, share.whole, rate_interval(*share), None, likely[name].probability_best)

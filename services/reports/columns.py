@@ -1,0 +1,40 @@
+"""Statements that write many rows at once, made of their columns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+TIME: Final = "time"
+"""A moment: given as epoch milliseconds, stored as timestamptz."""
+_TYPES: Final = {TIME: "bigint"}
+_STORED: Final = {TIME: "to_timestamp({} / 1000.0::float8)"}
+
+
+def given(columns: Mapping[str, str], first: int = 1) -> str:
+    """Rows given as one array a column, from parameter `first` on, as a table of these names."""
+    arrays = ", ".join(
+        f"${n}::{_TYPES.get(kind, kind)}[]" for n, kind in enumerate(columns.values(), first)
+    )
+    return f"unnest({arrays}) AS t ({', '.join(columns)})"
+
+
+def stored(name: str, kind: str) -> str:
+    """What is given of a column, as it is stored."""
+    return _STORED.get(kind, "{}").format(f"t.{name}")
+
+
+def insert(table: str, keys: Sequence[str], columns: Mapping[str, str]) -> str:
+    """Insert rows in the order of their keys, so that two transactions wait for, not deadlock, each
+    other. `ON CONFLICT` is left to who calls."""
+    values = ", ".join(stored(name, kind) for name, kind in columns.items())
+    return (
+        f"INSERT INTO {table} AS f ({', '.join(columns)}) SELECT {values} FROM {given(columns)}"  # noqa: S608 - names are constants
+        f" ORDER BY {', '.join(f't.{key}' for key in keys)}"
+    )
+
+
+def upsert(
+    table: str, keys: Sequence[str], columns: Mapping[str, str], merges: Sequence[str]
+) -> str:
+    """Insert rows, or merge them into those there are."""
+    action = f"UPDATE SET {', '.join(merges)}" if merges else "NOTHING"
+    return f"{insert(table, keys, columns)} ON CONFLICT ({', '.join(keys)}) DO {action}"

@@ -1,0 +1,1 @@
+"""Definitions of success: which events of the business count, and for what."""

@@ -1,0 +1,1 @@
+"""The pages: figures as HTML. Pure."""

@@ -1,0 +1,1 @@
+"""Experiments: which variant is better, by what, at what risk."""

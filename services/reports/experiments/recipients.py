@@ -1,0 +1,158 @@
+"""Reads the recipients of a campaign, a bounded number at a time."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import asyncpg
+
+from chassis.clock import milliseconds_of, moment_of
+from chassis.postgres import Connection, Pool
+from services.reports import contexts, messages
+from services.reports.attribution import Order
+from services.reports.experiments.model import SALES, Experiment
+from services.reports.experiments.outcomes import Gathered, Recipient, gather, past
+from services.reports.messages import Known
+from services.reports.model import ENDED_STATES, MessageFact
+
+_CHUNK: Final = 2_000
+_FORMER: Final = 20
+"""Messages before that say how somebody usually behaves."""
+_BEFORE: Final = timedelta(days=180)
+_RECIPIENTS: Final = (
+    "SELECT DISTINCT ON (person)"  # noqa: S608 - constants
+    " coalesce(nullif(coalesce(p.person_id, contact_id), ''), message_id) AS person,"
+    f" {messages.READ} FROM message_facts LEFT JOIN people p USING (contact_id)"
+    " WHERE campaign_id = $1 ORDER BY person, counted_time, message_id"
+)
+_EARLIER: Final = (
+    "SELECT t.person, m.* FROM unnest($1::text[], $2::text[], $3::timestamptz[])"  # noqa: S608 - constants
+    " AS t (contact_id, person, start)"
+    f" CROSS JOIN LATERAL (SELECT {messages.READ} FROM message_facts"
+    " WHERE contact_id = t.contact_id AND counted_time < t.start"
+    " AND counted_time >= t.start - $4::interval"
+    " AND reached_time IS NOT NULL ORDER BY counted_time DESC LIMIT $5) m"
+)
+
+
+class Recipients:
+    """What is known of the recipients of experiments."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        fold_time: Callable[[], datetime],
+        window: Callable[[str], Awaitable[timedelta]],
+    ) -> None:
+        """`fold_time`: until when everything is known. `window`: of a conversion, how long after a
+        message it counts."""
+        self._pool = pool
+        self._fold_time = fold_time
+        self._window = window
+
+    async def gathered(self, experiment: Experiment) -> tuple[Gathered, str, datetime]:
+        """What came of the recipients of an experiment's campaign, all as of one instant; the
+        currency of revenue, that of most orders; until when everything is known."""
+        fold_time = self._fold_time()
+        found = Gathered(known_until=milliseconds_of(fold_time))
+        async with (
+            self._pool.acquire(timeout=10) as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            found.currency = await _currency(connection, experiment)
+            async for chunk in _recipients(connection, experiment):
+                gather(chunk, found, experiment.goal, experiment.window_ms)
+        return found, found.currency, fold_time
+
+    async def window(self, conversion_id: str) -> timedelta:
+        """How long after a message a conversion counts. Raises `ConversionNotFound`."""
+        return await self._window(conversion_id)
+
+    async def over(self, campaign_id: str) -> bool:
+        """Whether a campaign ended."""
+        state = await self._pool.fetchval(
+            "SELECT state FROM campaign_facts WHERE campaign_id = $1", campaign_id
+        )
+        return state in ENDED_STATES
+
+
+async def _recipients(
+    connection: Connection, experiment: Experiment
+) -> AsyncIterator[list[Recipient]]:
+    cursor = await connection.cursor(_RECIPIENTS, experiment.campaign_id)
+    while rows := await cursor.fetch(_CHUNK):
+        known = {row["person"]: messages.read(tuple(row)[1:]) for row in rows}
+        sells = experiment.goal in SALES
+        persons: Mapping[str, str] = {}
+        if sells or experiment.adjusts_history:
+            persons = await _ids(connection, known)
+        bought: Mapping[str, list[Order]] = {}
+        if sells:
+            bought = await contexts.orders(connection, persons, experiment.conversion_id)
+        earlier: Mapping[str, list[MessageFact]] = {}
+        if experiment.adjusts_history and not sells:
+            earlier = await _earlier(connection, known, persons)
+        yield [
+            Recipient(
+                fact,
+                context,
+                bought.get(person, ()),
+                _past(experiment, fact, earlier.get(person, ()), bought.get(person, ())),
+            )
+            for person, (fact, context) in known.items()
+        ]
+
+
+async def _ids(connection: Connection, known: Mapping[str, Known]) -> dict[str, str]:
+    """All ids of the recipients, with the person."""
+    return await contexts.people(connection, [one.fact.contact_id for one in known.values()])
+
+
+async def _earlier(
+    connection: Connection, known: Mapping[str, Known], persons: Mapping[str, str]
+) -> dict[str, list[MessageFact]]:
+    starts = {
+        person: moment_of(time)
+        for person, (fact, _) in known.items()
+        if (time := fact.counted_time) is not None
+    }
+    ids = [(contact, person) for contact, person in persons.items() if person in starts]
+    rows: list[asyncpg.Record] = await connection.fetch(
+        _EARLIER,
+        [contact for contact, _ in ids],
+        [person for _, person in ids],
+        [starts[person] for _, person in ids],
+        _BEFORE,
+        _FORMER,
+    )
+    found: dict[str, list[MessageFact]] = {}
+    for row in rows:
+        person, *columns = row
+        found.setdefault(person, []).append(messages.read(columns).fact)
+    return found
+
+
+def _past(
+    experiment: Experiment,
+    fact: MessageFact,
+    earlier: Sequence[MessageFact],
+    orders: Sequence[Order],
+) -> float:
+    if not experiment.adjusts_history or (start := fact.counted_time) is None:
+        return 0.0
+    return past(experiment.goal, start, earlier, orders)
+
+
+async def _currency(connection: Connection, experiment: Experiment) -> str:
+    if experiment.goal != "revenue":
+        return ""
+    facts = "conversion_facts f" if experiment.conversion_id else "order_facts f"
+    which = " AND conversion_id = $2" if experiment.conversion_id else ""
+    found = await connection.fetchval(
+        f"SELECT currency FROM message_facts m JOIN {facts} USING (contact_id)"  # noqa: S608 - constants
+        f" WHERE m.campaign_id = $1 AND currency <> ''{which}"
+        " GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1",
+        experiment.campaign_id,
+        *([experiment.conversion_id] if experiment.conversion_id else []),
+    )
+    return found or ""

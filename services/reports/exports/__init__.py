@@ -1,0 +1,1 @@
+"""Answers as files: made in the background, fetched or delivered."""

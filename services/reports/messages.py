@@ -1,0 +1,227 @@
+"""Messages in Postgres: what is known of each, and what all of them add up to."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from chassis.postgres import Connection
+from services.reports.columns import TIME, given, insert, stored, upsert
+from services.reports.model import STEPS, Context, MessageFact, Progress
+from services.reports.rollups import COUNTS, Cube, Part, Sums
+
+_COLUMNS: Final[dict[str, str]] = {
+    **{"message_id": "text", "contact_id": "text", "campaign_id": "text"},
+    **{
+        "occurrence_id": "text",
+        "counted_time": TIME,
+        "reached_time": TIME,
+        "response_ms": "bigint",
+    },
+    **{"progress": "int", "cube_id": "bigint", "fact": "bytea"},
+}
+_INSERT: Final = (
+    f"{insert('message_facts', ['message_id'], _COLUMNS)}"
+    " ON CONFLICT (message_id) DO NOTHING RETURNING message_id"
+)
+_UPDATE: Final = (
+    "UPDATE message_facts f SET "  # noqa: S608 - names are constants
+    + ", ".join(f"{n} = {stored(n, kind)}" for n, kind in _COLUMNS.items() if n != "message_id")
+    + f" FROM {given(_COLUMNS)} WHERE f.message_id = t.message_id"
+)
+READ: Final = "message_id, contact_id, campaign_id, occurrence_id, fact"
+"""The columns of which `read` makes a message."""
+_SELECT: Final = f"SELECT {READ} FROM message_facts"  # noqa: S608 - names are constants
+_KNOWN: Final = f"{_SELECT} WHERE message_id = ANY($1::text[]) ORDER BY message_id FOR UPDATE"
+_SINCE: Final = (
+    f"{_SELECT} WHERE message_id IN (SELECT m.message_id"  # noqa: S608 - names are constants
+    " FROM unnest($1::text[], $2::timestamptz[]) AS t (contact_id, since)"
+    " JOIN message_facts m ON m.contact_id = t.contact_id AND m.counted_time >= t.since)"
+    " ORDER BY message_id FOR UPDATE"
+)
+_CUBES: Final = upsert(
+    "cubes", ["cube_id"], {"cube_id": "bigint", **dict.fromkeys(Cube._fields, "text")}, []
+)
+_ROW: Final = {"bucket": TIME, "cube_id": "bigint", **dict.fromkeys(COUNTS, "bigint")}
+_ADDED: Final = [f"{name} = f.{name} + excluded.{name}" for name in COUNTS]
+_ROLLUPS: Final = upsert("rollups", ["bucket", "cube_id"], _ROW, _ADDED)
+_SEGMENTS: Final = upsert("segment_rollups", ["bucket", "cube_id"], _ROW, _ADDED)
+_DAYS: Final = (
+    f"INSERT INTO rollup_days AS f SELECT date_trunc('day', {stored('bucket', TIME)}"  # noqa: S608 - names are constants
+    " AT TIME ZONE zone) AT TIME ZONE zone, cube_id,"
+    f" {', '.join(f'sum({name})' for name in COUNTS)} FROM rollup_zone, {given(_ROW)}"
+    " GROUP BY 1, 2 ORDER BY 1, 2 ON CONFLICT (bucket, cube_id)"
+    f" DO UPDATE SET {', '.join(_ADDED)}"
+)
+_ADOPTED: Final = "UPDATE rollup_zone SET zone = $1 WHERE zone <> $1 RETURNING zone"
+_ANEW: Final = (
+    "INSERT INTO rollup_days SELECT date_trunc('day', bucket AT TIME ZONE $1) AT TIME ZONE $1,"  # noqa: S608 - names are constants
+    f" cube_id, {', '.join(f'sum({name})' for name in COUNTS)} FROM rollups GROUP BY 1, 2"
+)
+
+
+class Known(NamedTuple):
+    """What is known of a message, by its own events and by others."""
+
+    fact: MessageFact
+    context: Context
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """All but the columns. Fields are only ever added last, with defaults."""
+
+    template: str
+    language: str
+    variant: str
+    phone_number_id: str
+    market: str
+    times: tuple[int | None, ...]
+    gate: tuple[int, str] | None
+    failure: tuple[int, int] | None
+    category: tuple[int, str] | None
+    cost: tuple[int, int, str] | None
+    pricing: tuple[int, str, bool] | None
+    device: tuple[int, str] | None
+    propensity: float
+    control: str
+    context: Context
+
+
+_decoder: Final = msgspec.msgpack.Decoder(_Stored)
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+def described(fact: bytes) -> dict[str, Any]:
+    """What is stored of a message besides the columns, for people to read."""
+    stored = _decoder.decode(fact)
+    told = {name: getattr(stored, name) for name in _Stored.__struct_fields__}
+    times = dict(zip(STEPS, stored.times, strict=False))
+    context = stored.context._asdict()
+    plain: dict[str, Any] = msgspec.to_builtins({**told, "times": times, "context": context})
+    return plain
+
+
+async def known(connection: Connection, message_ids: Iterable[str]) -> dict[str, Known]:
+    """What is known of messages, locked in the order of their ids."""
+    rows = await connection.fetch(_KNOWN, sorted(message_ids))
+    return {row[0]: read(row) for row in rows}
+
+
+async def since(connection: Connection, starts: Mapping[str, datetime]) -> dict[str, Known]:
+    """Messages of contacts that count from a moment on, locked in the order of their ids."""
+    rows = await connection.fetch(_SINCE, list(starts), list(starts.values()))
+    return {row[0]: read(row) for row in rows}
+
+
+async def add(connection: Connection, rows: Sequence[tuple[Known, Part]]) -> set[str]:
+    """Insert messages; returns the ids of those that nobody else inserted meanwhile."""
+    if not rows:
+        return set()
+    found = await connection.fetch(_INSERT, *_columns([_row(*one, part) for one, part in rows]))
+    return {row[0] for row in found}
+
+
+async def put(connection: Connection, rows: Sequence[tuple[Known, Part]]) -> None:
+    """Write messages over what is stored of them."""
+    if rows:
+        await connection.execute(_UPDATE, *_columns([_row(*one, part) for one, part in rows]))
+
+
+async def count(connection: Connection, sums: Sums, cubes: Mapping[int, object]) -> dict[int, Cube]:
+    """Add to the sums; `cubes` are known to be stored. Returns those that were not."""
+    if not sums:
+        return {}
+    ids = {one: one.cube_id for _, one in sums}
+    fresh = {number: one for one, number in ids.items() if number not in cubes}
+    if fresh:
+        await connection.execute(
+            _CUBES, *_columns([(number, *one) for number, one in fresh.items()])
+        )
+    rows: list[tuple[int, ...]] = []
+    of_segments: list[tuple[int, ...]] = []
+    for (bucket, one), counts in sums.items():
+        (of_segments if one.segment_id else rows).append((bucket, ids[one], *counts))
+    if rows:
+        columns = _columns(rows)
+        await connection.execute(_ROLLUPS, *columns)
+        await connection.execute(_DAYS, *columns)
+    if of_segments:
+        await connection.execute(_SEGMENTS, *_columns(of_segments))
+    return fresh
+
+
+async def adopt(connection: Connection, zone: str) -> None:
+    """Have days be days of a zone; summed anew when they were another's."""
+    await connection.execute("LOCK TABLE rollup_zone IN EXCLUSIVE MODE")
+    if await connection.fetchval(_ADOPTED, zone):
+        await connection.execute("TRUNCATE rollup_days")
+        await connection.execute(_ANEW, zone, timeout=600)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return list(map(list, zip(*rows, strict=True)))
+
+
+def _row(m: MessageFact, context: Context, part: Part) -> tuple[Any, ...]:
+    document = _Stored(
+        m.template,
+        m.language,
+        m.variant,
+        m.phone_number_id,
+        m.market,
+        tuple([m.times.get(step) for step in STEPS]),
+        m.gate,
+        m.failure,
+        m.category,
+        m.cost,
+        m.pricing,
+        m.device,
+        m.propensity,
+        m.control,
+        context,
+    )
+    return (
+        m.message_id,
+        m.contact_id,
+        m.campaign_id,
+        m.occurrence_id,
+        part.counted_time,
+        part.reached_time,
+        part.response_ms,
+        part.progress.bits | _brought(context, part) << len(Progress._fields),
+        part.cube.cube_id,
+        _encoder.encode(document),
+    )
+
+
+def _brought(context: Context, part: Part) -> int:
+    """Whether it brought an order, touched one, and was followed by an opt-out: a bit for each."""
+    return part.converted | bool(context.sales) << 1 | context.opted_out << 2
+
+
+def read(row: Iterable[Any]) -> Known:
+    """A message, of the columns `READ`."""
+    message_id, contact_id, campaign_id, occurrence_id, raw = row
+    s = _decoder.decode(raw)
+    fact = MessageFact(
+        message_id,
+        contact_id,
+        campaign_id,
+        occurrence_id,
+        s.template,
+        s.language,
+        s.variant,
+        s.phone_number_id,
+        s.market,
+        {step: time for step, time in zip(STEPS, s.times, strict=False) if time is not None},
+        s.gate,
+        s.failure,
+        s.category,
+        s.cost,
+        s.pricing,
+        s.device,
+        s.propensity,
+        s.control,
+    )
+    return Known(fact, s.context)

@@ -1,0 +1,1 @@
+"""Campaigns: who of an audience gets which variant, and when; launched, steered, watched."""

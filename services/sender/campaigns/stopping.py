@@ -1,0 +1,66 @@
+"""Which campaigns were paused or ended a moment ago, for calls that stand in line meanwhile.
+
+What was claimed before a pause waits for its slot for a moment yet. A process begins calls of
+campaigns only as long as it has looked lately, so whoever paused one knows, without asking anybody,
+from when on no call of it begins.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from chassis.clock import Clock, milliseconds_of
+from chassis.postgres import Pool
+from services.sender.model import Message
+
+FRESH_S: Final = 2.0
+"""For so long what was seen may be relied on."""
+_LOOK_EVERY_S: Final = 0.4
+_LATELY_MS: Final = 600_000  # longer than anything stands in line
+
+
+class Stopping:
+    """Looks for them, in the background."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        clock: Clock,
+        passing: Callable[[BaseException], bool],
+        warn: Callable[[str, BaseException], None],
+    ) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._passing = passing
+        self._warn = warn
+        self._stopped: frozenset[str] = frozenset()
+        self._looked = float("-inf")
+
+    def stops(self, message: Message) -> bool:
+        """Whether the call of a message must not begin now."""
+        if not message.campaign_id:
+            return False
+        late = time.monotonic() - self._looked > FRESH_S
+        return late or message.campaign_id in self._stopped
+
+    async def look(self) -> None:
+        """See which campaigns stand still now."""
+        began = time.monotonic()
+        since = milliseconds_of(self._clock.now()) - _LATELY_MS
+        rows = await self._pool.fetch(
+            "SELECT campaign_id FROM campaigns WHERE state IN (5, 7, 8) AND update_time > $1", since
+        )
+        self._stopped = frozenset(row["campaign_id"] for row in rows)
+        self._looked = began
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception as error:
+                if not self._passing(error):
+                    raise
+                self._warn("nobody sees whether campaigns are paused, so they wait", error)
+            await asyncio.sleep(_LOOK_EVERY_S)

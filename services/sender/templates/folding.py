@@ -1,0 +1,103 @@
+"""What Meta says of templates in webhooks, and what follows from a change of a template."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from chassis.postgres import Connection
+from chassis.streams import Record
+from services.sender.aftermath import sending, turn
+from services.sender.model import AccountChange, CampaignPhase, Template
+from services.sender.rulebook import publish
+
+_ENDS: Final = frozenset({"PAUSED", "DISABLED", "REJECTED", "PENDING_DELETION", "DELETED"})
+_APPROVED: Final = "APPROVED"
+_RED: Final = "RED"
+_GATE: Final = "template"
+
+
+class Folded(NamedTuple):
+    """What a change did."""
+
+    records: Sequence[Record] = ()
+    """To be published."""
+    incomplete: bool = False
+    """Meta has to be asked for the rest."""
+
+
+async def fold(connection: Connection, change: AccountChange, now: int) -> Folded:
+    """Change a template as Meta says, unless something newer is known of the same fact."""
+    known = await connection.fetchval(
+        "SELECT true FROM templates WHERE template_id = $1 FOR UPDATE", change.template_id
+    )
+    if known is None or change.components:
+        return Folded(incomplete=True)
+    if change.state:
+        return Folded(await _fold_state(connection, change, now))
+    if change.quality:
+        return Folded(await _fold_quality(connection, change))
+    if change.category and change.category_time:
+        await connection.execute(
+            "UPDATE templates SET announced_category = $2, announced_time = $3,"
+            " announcement_time = $4, version = version + 1 WHERE template_id = $1"
+            " AND announcement_time <= $4 AND category_time <= $4",
+            *(change.template_id, change.category, change.category_time, change.time),
+        )
+    elif change.category:
+        await connection.execute(
+            "UPDATE templates SET effective_category = $2, category_time = $3,"
+            " announced_category = CASE WHEN announcement_time > $3 THEN announced_category"
+            " ELSE '' END,"
+            " announced_time = CASE WHEN announcement_time > $3 THEN announced_time ELSE 0 END,"
+            " update_time = greatest(update_time, $3), version = version + 1"
+            " WHERE template_id = $1 AND category_time <= $3",
+            *(change.template_id, change.category, change.time),
+        )
+    return Folded()
+
+
+async def _fold_state(connection: Connection, change: AccountChange, now: int) -> list[Record]:
+    name = await connection.fetchval(
+        "UPDATE templates SET state = $2, state_reason = $3, state_detail = $4,"
+        " state_time = $5, update_time = greatest(update_time, $5), version = version + 1"
+        " WHERE template_id = $1 AND state_time <= $5 RETURNING name",
+        *(change.template_id, change.state, change.state_reason, change.state_detail),
+        change.time,
+    )
+    if not name:
+        return []
+    return await _consequences(connection, change.waba_id, name, change.state, change.time, now)
+
+
+async def _fold_quality(connection: Connection, change: AccountChange) -> list[Record]:
+    name = await connection.fetchval(
+        "UPDATE templates SET quality = $2, quality_time = $3, version = version + 1"
+        " WHERE template_id = $1 AND quality_time <= $3 RETURNING name",
+        *(change.template_id, change.quality, change.time),
+    )
+    if not name or change.quality != _RED:
+        return []
+    ids = await sending(connection, change.waba_id, name)
+    stopped = CampaignPhase.STOPPED
+    return await turn(connection, ids, stopped, "template_quality_red", change.time)
+
+
+async def follow(connection: Connection, template: Template, before: str, now: int) -> list[Record]:
+    """What follows from the state of a template that was read, and was another `before`."""
+    if template.state == before:
+        return []
+    return await _consequences(
+        connection, template.waba_id, template.name, template.state, now, now
+    )
+
+
+async def _consequences(
+    connection: Connection, waba_id: str, name: str, state: str, time: int, now: int
+) -> list[Record]:
+    """Campaigns of a template that ends go no further, and say why; what waits for one that is
+    back is asked again."""
+    if state == _APPROVED:
+        await publish(connection, [_GATE], now)
+    if state not in _ENDS:
+        return []
+    ids = await sending(connection, waba_id, name)
+    return await turn(connection, ids, CampaignPhase.PAUSED, f"template_{state.lower()}", time)
