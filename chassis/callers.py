@@ -6,12 +6,13 @@ from contextvars import ContextVar
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from chassis.failures import Denied, Misconfigured
+from chassis.failures import Denied, FieldInvalid, Misconfigured
 
 INTERNAL: Final = "internal"
 """The role, and the name, of the suite's own services: they carry API_TOKEN and may do all."""
 _NAMED: Final = re.compile(r"([a-z0-9_.-]{1,64}):([a-z_]{1,32}):([0-9a-f]{64})")
 _SCHEME: Final = "Bearer "
+_LONGEST_PURPOSE: Final = 200
 
 
 class RoleDenied(Denied):
@@ -79,6 +80,20 @@ class Callers:
         """Raises `RoleDenied` for a method that is not the caller's."""
         if caller.role != INTERNAL and method not in self._roles[caller.role]:
             raise RoleDenied(caller.role, f"call {method}")
+
+
+def call_with_purpose() -> Call:
+    """The call that this task serves, which reads personal data. Raises `FieldInvalid` when it does
+    not say what for."""
+    asked = call.get()
+    if not 0 < len(asked.purpose) <= _LONGEST_PURPOSE:
+        raise FieldInvalid(
+            "metadata.purpose",
+            "personal data is read for a purpose: send the metadata `purpose`, a few words of"
+            f" {_LONGEST_PURPOSE} characters at most",
+            limit=str(_LONGEST_PURPOSE),
+        )
+    return asked
 
 
 def _digest(token: str) -> str:

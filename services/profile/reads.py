@@ -14,9 +14,8 @@ from typing import Final, NamedTuple
 import structlog
 
 from chassis.callers import INTERNAL as INTERNAL_ROLE
-from chassis.callers import Call, RoleDenied, call
+from chassis.callers import Call, RoleDenied, call_with_purpose
 from chassis.clock import Clock, milliseconds_of
-from chassis.failures import FieldInvalid
 from chassis.postgres import Pool
 from chassis.transient import keep_at, transient
 from services.profile import roles
@@ -25,7 +24,6 @@ from services.profile.model import Identity, ServiceUnavailable
 
 _MOST_WAITING: Final = 2_000
 _AT_ONCE: Final = 200
-_LONGEST_PURPOSE: Final = 200
 _FORGET_EVERY: Final = timedelta(hours=1)
 _FORGOTTEN: Final = 5_000  # rows at once
 
@@ -102,14 +100,7 @@ class Reads:
 
     def reader(self) -> Reader:
         """Who reads in the call that this task serves. Raises `FieldInvalid` without a purpose."""
-        asked = call.get()
-        if not 0 < len(asked.purpose) <= _LONGEST_PURPOSE:
-            raise FieldInvalid(
-                "metadata.purpose",
-                "personal data is read for a purpose: send the metadata `purpose`, a few words of"
-                f" {_LONGEST_PURPOSE} characters at most",
-                limit=str(_LONGEST_PURPOSE),
-            )
+        asked = call_with_purpose()
         return Reader(self, asked)
 
     def enqueue(

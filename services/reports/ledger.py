@@ -194,8 +194,7 @@ class Store(Protocol):
         ...
 
     async def lines(self, where: Where, by: Sequence[str]) -> list[Line]:
-        """What messages add up to, by columns of cubes or by `day` (`2026-11-22`, in the period's
-        zone)."""
+        """What messages add up to, by columns of cubes."""
         ...
 
     async def steps(self, where: Where, steps: Sequence[str]) -> list[int]:

@@ -51,7 +51,6 @@ _MEMBER: Final = (
 _HOURS: Final = {"send_hour": "hour", "send_weekday": "isodow"}
 
 _LINE: Final = ("gate", "error_code", "currency")
-_KEYS: Final = {"day": "to_char(bucket AT TIME ZONE {zone}, 'YYYY-MM-DD')"}
 _SUMS: Final = ", ".join(f"coalesce(sum({name}), 0)::bigint" for name in Counts._fields)
 
 
@@ -77,8 +76,7 @@ class Queries:
         return CampaignState(*row.values()), [_line(one, 2) for one in rows]
 
     async def lines(self, where: Where, by: Sequence[str]) -> list[Line]:
-        """What messages add up to, by columns of cubes or by `day` (`2026-11-22`, in the period's
-        zone)."""
+        """What messages add up to, by columns of cubes."""
         statement, values = _lines(where, by)
         return [_line(row, len(by)) for row in await self._pool.fetch(statement, *values)]
 
@@ -155,7 +153,7 @@ def _lines(where: Where, by: Sequence[str]) -> tuple[str, list[Any]]:
     if where.period:
         values.append(where.period.zone)
         table = f"rollups_between($1, $2, ${len(values)}) AS f"
-    keys = [*(_KEYS.get(name, name).format(zone=f"${len(values)}") for name in by), *_LINE]
+    keys = [*by, *_LINE]
     places = ", ".join(str(n) for n in range(1, len(keys) + 1))
     return (
         f"SELECT {', '.join(keys)}, {_SUMS} FROM {table} JOIN cubes USING (cube_id)"  # noqa: S608 - constants, values are bound

@@ -3,13 +3,11 @@
 from datetime import timedelta
 from typing import Final
 
-from chassis.callers import call
+from chassis.callers import call_with_purpose
 from chassis.clock import Clock, milliseconds_of
-from chassis.failures import FieldInvalid
 from chassis.postgres import Pool
 from chassis.transient import keep_at
 
-_LONGEST_PURPOSE: Final = 200
 _FORGET_EVERY: Final = timedelta(hours=1)
 _FORGOTTEN: Final = 5_000  # rows at once
 
@@ -26,14 +24,7 @@ class Reads:
     async def record(self, message_id: str) -> None:
         """Put a read on record; only then may the answer leave. Raises FieldInvalid without a
         purpose."""
-        asked = call.get()
-        if not 0 < len(asked.purpose) <= _LONGEST_PURPOSE:
-            raise FieldInvalid(
-                "metadata.purpose",
-                "personal data is read for a purpose: send the metadata `purpose`, a few words of"
-                f" {_LONGEST_PURPOSE} characters at most",
-                limit=str(_LONGEST_PURPOSE),
-            )
+        asked = call_with_purpose()
         await self._pool.execute(
             "INSERT INTO reads VALUES ($1, $2, $3, $4, $5)",
             *(milliseconds_of(self._clock.now()), asked.caller.name, asked.purpose),

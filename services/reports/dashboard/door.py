@@ -11,7 +11,16 @@ from aiohttp import web
 
 from chassis.callers import INTERNAL, Call, Caller, call
 from chassis.clock import Clock
-from chassis.failures import Busy, Denied, Failure, FieldInvalid, Invalid, NotFound, Refused
+from chassis.failures import (
+    Busy,
+    Denied,
+    Failure,
+    FieldInvalid,
+    Invalid,
+    NotFound,
+    Refused,
+    Unimplemented,
+)
 from chassis.transient import transient
 from merhaba.reports.v1 import AcknowledgeAlertRequest
 from services.reports.contracts import ask
@@ -104,7 +113,7 @@ class _Door:
             return self._notice(request, "not_found", 404)
         except Denied:
             return self._notice(request, "denied", 403)
-        except (Invalid, Refused) as failure:
+        except (Invalid, Refused, Unimplemented) as failure:
             return self._notice(request, "refused", 400, failure)
         except Busy:
             return self._notice(request, "unavailable", 503)
