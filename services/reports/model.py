@@ -6,7 +6,7 @@ Times are milliseconds since 1970 UTC.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
@@ -290,6 +290,14 @@ class Period(NamedTuple):
     end: datetime
     zone: str
 
+    def days(self) -> tuple[datetime, datetime]:
+        """From when until when it is whole days of its zone; both its end where there is none."""
+        zone = ZoneInfo(self.zone)
+        first, last = (_midnight(moment, zone) for moment in (self.start, self.end))
+        if first < self.start:
+            first = _midnight(first + timedelta(hours=36), zone)
+        return (first, last) if first < last else (self.end, self.end)
+
     def before(self) -> "Period":
         """The stretch of the same length before."""
         return Period(self.start - (self.end - self.start), self.start, self.zone)
@@ -399,6 +407,11 @@ class SegmentState(NamedTuple):
     left: int
     name: str = ""
     """What people call it; empty where no event told."""
+
+
+def _midnight(moment: datetime, zone: ZoneInfo) -> datetime:
+    local = moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    return local.astimezone(UTC)
 
 
 def day_of(now: datetime, zone: str) -> Period:

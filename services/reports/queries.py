@@ -151,8 +151,9 @@ def _lines(where: Where, by: Sequence[str]) -> tuple[str, list[Any]]:
     condition, values = _condition(where, "bucket")
     table = "rollups"
     if where.period:
-        values.append(where.period.zone)
-        table = f"rollups_between($1, $2, ${len(values)}) AS f"
+        values += [*where.period.days(), where.period.zone]
+        first, last, zone = (len(values) - place for place in (2, 1, 0))
+        table = f"rollups_between($1, ${first}, ${last}, $2, ${zone}) AS f"
     keys = [*by, *_LINE]
     places = ", ".join(str(n) for n in range(1, len(keys) + 1))
     return (

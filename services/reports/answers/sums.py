@@ -19,6 +19,7 @@ _ABANDONED: Final = (
     + "))"
 )
 _CUBES: Final = " JOIN cubes USING (cube_id)"
+_QUARTERS: Final = "rollups AS f"
 _FACTS: Final = f"message_facts AS f{_CUBES} LEFT JOIN people USING (contact_id)"
 _PERSON: Final = "coalesce(people.person_id, f.contact_id)"
 _READ, _CLICKED, _REPLIED = 4, 8, 16
@@ -109,7 +110,18 @@ def statement_of(asked: Question, columns: Sequence[Column], one_in: int) -> tup
     table = _FACTS
     if not people:
         table = _rollups(asked)
-        table += _CUBES if "cubes." in "".join([*keys, *where, *sums]) else ""
+        if "$" in table:
+            values += asked.period.days()
+            table = table.format(first=len(values) - 1, last=len(values))
+        if "cubes." in "".join([*keys, *where, *sums]):
+            table += _CUBES
+        elif table == _QUARTERS:
+            # What an hour is in a zone costs more than a sum: once for each quarter
+            needed = ", ".join(f"sum({c}) AS {c}" for c in sorted({*columns, "planned", "touches"}))
+            table = (
+                f"(SELECT bucket, {needed} FROM rollups"  # noqa: S608 - names are constants
+                " WHERE bucket >= $1 AND bucket < $2 GROUP BY bucket) AS f"
+            )
     # Without a zone among the parameters Postgres could not tell what it is
     zone = "" if "$3" in "".join([table, *keys, *where]) else " AND $3::text <> ''"
     return (
@@ -125,8 +137,8 @@ def _rollups(asked: Question) -> str:
         return "segment_rollups AS f"
     named = {name for _, name in asked.dimensions} | {one.column for one in asked.filters}
     if asked.grain == "hour" or "send_hour" in named or asked.contact_zone:
-        return "rollups AS f"
-    return "rollups_between($1, $2, $3) AS f"
+        return _QUARTERS
+    return "rollups_between($1, ${first}, ${last}, $2, $3) AS f"
 
 
 def _sum(column: Column) -> str:

@@ -129,27 +129,26 @@ CREATE TABLE rollup_zone (
 );
 INSERT INTO rollup_zone (zone) VALUES ('UTC');
 
--- Sums of a period: days of the installation's zone where a question is about that zone, quarters of
--- an hour before the first of them and after the last, and throughout where it is about another.
-CREATE FUNCTION rollups_between(start_time timestamptz, end_time timestamptz, asked_zone text)
-RETURNS SETOF rollups LANGUAGE sql STABLE AS $$
-    WITH local AS (
-        SELECT zone, date_trunc('day', start_time AT TIME ZONE zone) AS start_day,
-            date_trunc('day', end_time AT TIME ZONE zone) AT TIME ZONE zone AS last_day
-        FROM rollup_zone
-    ), edges AS (
-        SELECT CASE WHEN zone <> asked_zone THEN end_time
-            WHEN start_day AT TIME ZONE zone = start_time THEN start_time
-            ELSE least((start_day + interval '1 day') AT TIME ZONE zone, end_time) END AS first_day,
-            CASE WHEN zone <> asked_zone THEN end_time ELSE last_day END AS last_day
-        FROM local
-    )
-    SELECT d.* FROM edges, rollup_days d WHERE d.bucket >= first_day AND d.bucket < last_day
+-- Sums of a period: days where a question is about the zone in which days are kept, quarters of an
+-- hour before the first whole day and after the last, and throughout where it is about another zone.
+CREATE FUNCTION rollups_between(
+    start_time timestamptz,
+    first_day timestamptz,
+    last_day timestamptz,
+    end_time timestamptz,
+    asked_zone text
+) RETURNS SETOF rollups LANGUAGE sql STABLE AS $$
+    SELECT d.* FROM rollup_days d
+    WHERE (SELECT zone FROM rollup_zone) = asked_zone
+        AND d.bucket >= first_day AND d.bucket < last_day
     UNION ALL
-    SELECT r.* FROM edges, rollups r WHERE r.bucket >= start_time AND r.bucket < first_day
+    SELECT r.* FROM rollups r
+    WHERE (SELECT zone FROM rollup_zone) <> asked_zone
+        AND r.bucket >= first_day AND r.bucket < last_day
     UNION ALL
-    SELECT r.* FROM edges, rollups r
-    WHERE r.bucket >= greatest(first_day, last_day) AND r.bucket < end_time
+    SELECT r.* FROM rollups r WHERE r.bucket >= start_time AND r.bucket < first_day
+    UNION ALL
+    SELECT r.* FROM rollups r WHERE r.bucket >= last_day AND r.bucket < end_time
 $$;
 
 -- The same for segments, by quarter of an hour.
