@@ -14,7 +14,7 @@ from services.reports.statistics.sums import Sums
 
 _POINTS: Final = 8_001
 """Of the grid, shared by the beliefs: many arms are looked at as quickly as two."""
-_FEWEST: Final = 129
+_FEWEST: Final = 17
 _TAIL: Final = 1e-10
 
 Grid = NDArray[np.float64]
