@@ -1,12 +1,17 @@
 """Statements that write many rows at once, made of their columns."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 TIME: Final = "time"
 """A moment: given as epoch milliseconds, stored as timestamptz."""
 _TYPES: Final = {TIME: "bigint"}
 _STORED: Final = {TIME: "to_timestamp({} / 1000.0::float8)"}
+
+
+def by_column(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Rows as one array a column."""
+    return list(map(list, zip(*rows, strict=True)))
 
 
 def given(columns: Mapping[str, str], first: int = 1) -> str:

@@ -15,7 +15,7 @@ import asyncpg
 from chassis.clock import milliseconds_of, moment_of
 from chassis.postgres import Connection
 from services.reports.attribution import Order, Touch, attribute
-from services.reports.columns import TIME, upsert
+from services.reports.columns import TIME, by_column, upsert
 from services.reports.model import Context, MessageFact, OrderFact, Origin, Sale, Trait
 
 _SEGMENT: Final = "segment:"
@@ -101,10 +101,10 @@ async def note(
     """Store what was said of contacts and of what starts messages."""
     if traits:
         await connection.execute(
-            _HISTORY, *_columns([(t.contact_id, t.name, t.time, t.value) for t in traits])
+            _HISTORY, *by_column([(t.contact_id, t.name, t.time, t.value) for t in traits])
         )
     if origins:
-        await connection.execute(_ORIGINS, *_columns(origins))
+        await connection.execute(_ORIGINS, *by_column(origins))
 
 
 async def leave(connection: Connection, starts: Mapping[str, int]) -> None:
@@ -147,7 +147,7 @@ async def contexts(connection: Connection, facts: Sequence[MessageFact]) -> dict
     segments: dict[str, list[str]] = {}
     dated = [(f.message_id, f.contact_id, f.counted_time) for f in facts]
     asked = [(m, who, moment_of(time)) for m, who, time in dated if time is not None and who]
-    rows = await connection.fetch(_AS_OF, *_columns(asked)) if asked else ()
+    rows = await connection.fetch(_AS_OF, *by_column(asked)) if asked else ()
     for message_id, name, value in rows:
         if name.startswith(_SEGMENT):
             segments.setdefault(message_id, []).append(name.removeprefix(_SEGMENT))
@@ -235,7 +235,3 @@ def _standing(rows: Iterable[asyncpg.Record], persons: Mapping[str, str]) -> dic
             _, micros, currency = fact.value or (0, 0, "")
             standing.setdefault(person, []).append(Order(fact.completed, micros, currency))
     return standing
-
-
-def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
-    return list(map(list, zip(*rows, strict=True)))

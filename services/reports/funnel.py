@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -43,6 +43,29 @@ def outcome(progress: Progress) -> Outcome:
     if progress.held_out:
         return "held_out"
     return "pending"
+
+
+# The ranks of `outcome`, as bits: it is told by its own one and by those that would outweigh it.
+_RANKS: Final[tuple[tuple[Outcome, str], ...]] = (
+    ("read", "read"),
+    ("delivered", "reached"),
+    ("failed", "failed"),
+    ("sent", "sent"),
+    ("unknown", "unknown"),
+    ("suppressed", "suppressed"),
+    ("held_out", "held_out"),
+)
+
+
+def told_by(became: Outcome) -> tuple[int, int]:
+    """Which bits of `Progress.bits` tell an outcome, and how these bits stand then."""
+    looked_at = 0
+    for name, field in _RANKS:
+        own = 1 << Progress._fields.index(field)
+        looked_at |= own
+        if name == became:
+            return looked_at, own
+    return looked_at, 0
 
 
 class Rate(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from chassis.postgres import Connection
-from services.reports.columns import TIME, given, insert, stored, upsert
+from services.reports.columns import TIME, by_column, given, insert, stored, upsert
 from services.reports.model import STEPS, Context, MessageFact, Progress
 from services.reports.rollups import COUNTS, Cube, Part, Sums
 
@@ -118,14 +118,14 @@ async def add(connection: Connection, rows: Sequence[tuple[Known, Part]]) -> set
     """Insert messages; returns the ids of those that nobody else inserted meanwhile."""
     if not rows:
         return set()
-    found = await connection.fetch(_INSERT, *_columns([_row(*one, part) for one, part in rows]))
+    found = await connection.fetch(_INSERT, *by_column([_row(*one, part) for one, part in rows]))
     return {row[0] for row in found}
 
 
 async def put(connection: Connection, rows: Sequence[tuple[Known, Part]]) -> None:
     """Write messages over what is stored of them."""
     if rows:
-        await connection.execute(_UPDATE, *_columns([_row(*one, part) for one, part in rows]))
+        await connection.execute(_UPDATE, *by_column([_row(*one, part) for one, part in rows]))
 
 
 async def count(connection: Connection, sums: Sums, cubes: Mapping[int, object]) -> dict[int, Cube]:
@@ -136,18 +136,18 @@ async def count(connection: Connection, sums: Sums, cubes: Mapping[int, object])
     fresh = {number: one for one, number in ids.items() if number not in cubes}
     if fresh:
         await connection.execute(
-            _CUBES, *_columns([(number, *one) for number, one in fresh.items()])
+            _CUBES, *by_column([(number, *one) for number, one in fresh.items()])
         )
     rows: list[tuple[int, ...]] = []
     of_segments: list[tuple[int, ...]] = []
     for (bucket, one), counts in sums.items():
         (of_segments if one.segment_id else rows).append((bucket, ids[one], *counts))
     if rows:
-        columns = _columns(rows)
+        columns = by_column(rows)
         await connection.execute(_ROLLUPS, *columns)
         await connection.execute(_DAYS, *columns)
     if of_segments:
-        await connection.execute(_SEGMENTS, *_columns(of_segments))
+        await connection.execute(_SEGMENTS, *by_column(of_segments))
     return fresh
 
 
@@ -157,10 +157,6 @@ async def adopt(connection: Connection, zone: str) -> None:
     if await connection.fetchval(_ADOPTED, zone):
         await connection.execute("TRUNCATE rollup_days")
         await connection.execute(_ANEW, zone, timeout=600)
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return list(map(list, zip(*rows, strict=True)))
 
 
 def _row(m: MessageFact, context: Context, part: Part) -> tuple[Any, ...]:

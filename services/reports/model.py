@@ -332,6 +332,12 @@ class Progress(NamedTuple):
         return sum(so << place for place, so in enumerate(self))
 
 
+READ, REACHED, SENT, CLICKED, REPLIED = (
+    1 << Progress._fields.index(name) for name in ("read", "reached", "sent", "clicked", "replied")
+)
+"""Bits of `Progress.bits`, as the facts store them."""
+
+
 class Counts(NamedTuple):
     """What messages add up to. All count messages but for conversions, touches and money."""
 

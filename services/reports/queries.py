@@ -7,8 +7,14 @@ from typing import Any, Final
 from asyncpg import Record
 
 from chassis.postgres import Pool
+from services.reports.funnel import Outcome, told_by
 from services.reports.ledger import Where
 from services.reports.model import (
+    CLICKED,
+    REACHED,
+    READ,
+    REPLIED,
+    SENT,
     Activity,
     CampaignState,
     Counts,
@@ -22,26 +28,24 @@ _STATES: Final = (
     "SELECT campaign_id, coalesce(name, '') AS name, coalesce(state, '') AS state,"
     " coalesce(recipients, 0) AS recipients, change_time, launch_time FROM campaign_facts"
 )
-_SENT, _REACHED, _READ, _CLICKED, _REPLIED, _FAILED, _UNKNOWN, _SUPPRESSED, _HELD_OUT = (
-    1 << place for place in range(len(Progress._fields))
-)
 _CONVERTED, _TOUCHED, _OPTED_OUT = (1 << len(Progress._fields) + place for place in range(3))
-_STEPS: Final = {
-    "planned": (0, 0),
-    "sent": (_SENT | _REACHED, 0),
-    "delivered": (_REACHED, 0),
-    "read": (_READ, 0),
-    "clicked": (_CLICKED, 0),
-    "replied": (_REPLIED, 0),
-    "converted": (_CONVERTED, 0),
-    "touched": (_TOUCHED, 0),
-    "opted_out": (_OPTED_OUT, 0),
-    "failed": (_FAILED, _REACHED),
-    "unknown": (_UNKNOWN, _REACHED | _FAILED | _SENT),
-    "suppressed": (_SUPPRESSED, _REACHED | _FAILED | _SENT | _UNKNOWN),
-    "held_out": (_HELD_OUT, _REACHED | _FAILED | _SENT | _UNKNOWN | _SUPPRESSED),
+_SOME: Final = {
+    "sent": SENT | REACHED,
+    "delivered": REACHED,
+    "read": READ,
+    "clicked": CLICKED,
+    "replied": REPLIED,
+    "converted": _CONVERTED,
+    "touched": _TOUCHED,
+    "opted_out": _OPTED_OUT,
 }
-"""Bits of `progress` of which one is set, and those of which none is."""
+_OUTCOMES: Final[tuple[Outcome, ...]] = ("failed", "unknown", "suppressed", "held_out")
+_STEPS: Final[dict[str, str]] = {
+    "planned": "true",
+    **{step: f"progress & {bits} <> 0" for step, bits in _SOME.items()},
+    **{became: "progress & {} = {}".format(*told_by(became)) for became in _OUTCOMES},
+}
+"""What of a stored message says that it came through a step."""
 _MEMBER: Final = (
     "EXISTS (SELECT FROM unnest({values}::text[]) AS s (id) WHERE (SELECT value"
     " FROM contact_history h WHERE h.contact_id = f.contact_id"
@@ -84,10 +88,7 @@ class Queries:
         """Distinct contacts with a message that came through the first step, the first two, …"""
         one_in = await self._one_in(where)
         chosen, values = _chosen(where, one_in)
-        reached = [
-            f"{f'progress & {some} <> 0' if some else 'true'} AND progress & {none} = 0"
-            for some, none in (_STEPS[step] for step in steps)
-        ]
+        reached = [_STEPS[step] for step in steps]
         counts = ", ".join(
             f"count(DISTINCT person) FILTER (WHERE {' AND '.join(reached[:n])})"
             for n in range(1, len(reached) + 1)

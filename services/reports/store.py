@@ -9,7 +9,7 @@ from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
 from chassis.tombstones import erased
 from services.reports import contexts, messages
-from services.reports.columns import TIME, upsert
+from services.reports.columns import TIME, by_column, upsert
 from services.reports.ledger import Facts
 from services.reports.live import pulses
 from services.reports.live.pulse import Pulse
@@ -324,4 +324,4 @@ async def _count(connection: Connection, facts: Facts) -> None:
 
 async def _put(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if rows:
-        await connection.execute(statement, *map(list, zip(*rows, strict=True)))
+        await connection.execute(statement, *by_column(rows))

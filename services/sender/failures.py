@@ -148,7 +148,3 @@ class FieldFrozen(Refused):
 
 class PreflightFailed(Refused):
     """Preflight found what must be put right first."""
-
-
-class RateCardMissing(Refused):
-    """No rate card covers it."""

@@ -8,6 +8,7 @@ from chassis.postgres import Pool
 from chassis.times import milliseconds
 from merhaba.event.v1 import Event
 from services.reports import wire
+from services.reports.columns import by_column
 
 GROUP: Final = "reports.quality"
 _BAD_STATES: Final = frozenset({"PAUSED", "DISABLED", "FLAGGED", "LIMIT_EXCEEDED"})
@@ -74,7 +75,7 @@ class Qualities:
         if not latest:
             return
         rows = [(q.subject, moment_of(q.time), *q[2:]) for q in latest.values()]
-        await self._pool.execute(_KEEP, *map(list, zip(*rows, strict=True)))
+        await self._pool.execute(_KEEP, *by_column(rows))
 
     async def bad(self) -> list[Quality]:
         """Whatever is bad now."""

@@ -10,6 +10,7 @@ from chassis.postgres import Pool
 from services.reports.answers.cutting import Row, buckets, key, start_of
 from services.reports.answers.measures import BASE, Column
 from services.reports.answers.question import Question
+from services.reports.model import REACHED, SENT
 
 GROWTH: Final = {
     "contact_created": 1,
@@ -54,7 +55,8 @@ _WITHIN: Final = ">= l.write_time AND {0} < l.write_time + interval '24 hours'"
 _ANSWERED: Final = (
     "(SELECT l.write_time AS time, l.phone_number_id, extract(epoch FROM least("  # noqa: S608 - constants
     f"(SELECT min(m.counted_time) FROM message_facts m WHERE m.contact_id = {_THEIRS}"
-    f" AND m.counted_time {_WITHIN.format('m.counted_time')} AND m.progress & 3 <> 0),"
+    f" AND m.counted_time {_WITHIN.format('m.counted_time')}"
+    f" AND m.progress & {SENT | REACHED} <> 0),"
     f" (SELECT min(e.write_time) FROM letters e WHERE e.contact_id = {_THEIRS} AND e.ours"
     f" AND e.write_time {_WITHIN.format('e.write_time')})) - l.write_time) * 1000 AS waited"
     " FROM letters l LEFT JOIN people p USING (contact_id)"

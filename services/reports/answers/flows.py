@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from chassis.postgres import Pool
 from services.reports.answers.cutting import buckets, start_of
 from services.reports.answers.question import Where
-from services.reports.model import Period
+from services.reports.model import CLICKED, READ, REPLIED, Period
 
 _PERSON: Final = "coalesce(p.person_id, {0}.contact_id)"
 _SAID: Final = (
@@ -52,9 +52,9 @@ STARTS: Final[Mapping[str, str]] = {
 }
 """What puts a person into a cohort, by the first time that it happened."""
 RETURNS: Final[Mapping[str, str]] = {
-    "read": _FACTS.format(time="counted_time", holds="m.progress & 4 <> 0"),
-    "clicked": _FACTS.format(time="counted_time", holds="m.progress & 8 <> 0"),
-    "replied": _FACTS.format(time="counted_time", holds="m.progress & 16 <> 0"),
+    "read": _FACTS.format(time="counted_time", holds=f"m.progress & {READ} <> 0"),
+    "clicked": _FACTS.format(time="counted_time", holds=f"m.progress & {CLICKED} <> 0"),
+    "replied": _FACTS.format(time="counted_time", holds=f"m.progress & {REPLIED} <> 0"),
     "received": (
         f"(SELECT {_PERSON.format('l')} AS person, l.write_time AS time FROM letters l"  # noqa: S608 - constants
         " LEFT JOIN people p USING (contact_id) WHERE NOT l.ours)"

@@ -10,7 +10,7 @@ from services.reports.answers import base
 from services.reports.answers.cutting import Row, key, start_of
 from services.reports.answers.measures import BASE, PEOPLE, Column
 from services.reports.answers.question import MOST_ROWS, Question
-from services.reports.model import ABANDONED_STATES, QueryTooLarge
+from services.reports.model import ABANDONED_STATES, CLICKED, READ, REPLIED, QueryTooLarge
 from services.reports.sampling import EACH_UP_TO, ONE_IN, SAMPLE
 
 _ABANDONED: Final = (
@@ -22,13 +22,12 @@ _CUBES: Final = " JOIN cubes USING (cube_id)"
 _QUARTERS: Final = "rollups AS f"
 _FACTS: Final = f"message_facts AS f{_CUBES} LEFT JOIN people USING (contact_id)"
 _PERSON: Final = "coalesce(people.person_id, f.contact_id)"
-_READ, _CLICKED, _REPLIED = 4, 8, 16
 _OF_PEOPLE: Final[dict[Column, str]] = {
     "recipients": f"count(DISTINCT {_PERSON})",
     "reached": f"count(DISTINCT {_PERSON}) FILTER (WHERE f.reached_time IS NOT NULL)",
     "engagements": (
-        f"sum((f.progress & {_READ}) / {_READ} + (f.progress & {_CLICKED}) / {_CLICKED}"
-        f" + (f.progress & {_REPLIED}) / {_REPLIED})"
+        f"sum((f.progress & {READ}) / {READ} + (f.progress & {CLICKED}) / {CLICKED}"
+        f" + (f.progress & {REPLIED}) / {REPLIED})"
     ),
     "response": "percentile_cont(0.5) WITHIN GROUP (ORDER BY f.response_ms)",
 }

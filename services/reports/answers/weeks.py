@@ -4,7 +4,7 @@ from typing import Final
 
 from chassis.postgres import Pool
 from services.reports.insights import Share
-from services.reports.model import Period
+from services.reports.model import READ, Period
 
 _LOOKED_AT: Final = 50_000
 """Messages whose people are the sample, or all where there are no more."""
@@ -17,7 +17,7 @@ _LOADS: Final = (
     f" LIMIT {_LOOKED_AT}) AS looked LIMIT {_PEOPLE}),"
     " placed AS (SELECT row_number() OVER (PARTITION BY contact_id,"
     " date_trunc('week', reached_time AT TIME ZONE $3) ORDER BY reached_time) AS place,"
-    " progress & 4 <> 0 AS read FROM message_facts JOIN sample USING (contact_id)"
+    f" progress & {READ} <> 0 AS read FROM message_facts JOIN sample USING (contact_id)"
     " WHERE counted_time >= $1 AND counted_time < $2 AND reached_time IS NOT NULL)"
     f" SELECT least(place, {_MOST})::int, count(*) FILTER (WHERE read), count(*) FROM placed"
     " GROUP BY 1"

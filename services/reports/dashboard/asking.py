@@ -69,21 +69,21 @@ async def heat(
     return {(cell.weekday, cell.hour): figure(cell.value) for cell in answer.cells}
 
 
-def line(row: QueryRow) -> Line:
-    """A row of an answer."""
+def line(row: QueryRow, compare: bool = True) -> Line:
+    """A row of an answer, beside the period before where that is to be seen."""
     return Line(
         row.bucket_time.ToDatetime(UTC) if row.HasField("bucket_time") else None,
         tuple(Named(one.value, one.label or one.value) for one in row.dimensions),
         row.currency_code,
-        {name(value.measure): figure(value) for value in row.values},
+        {name(value.measure): figure(value, compare) for value in row.values},
     )
 
 
-def figure(value: Value) -> Figure:
+def figure(value: Value, compare: bool = True) -> Figure:
     """A number of an answer."""
     return Figure(
         value.value if value.HasField("value") else None,
-        value.previous_value if value.HasField("previous_value") else None,
+        value.previous_value if compare and value.HasField("previous_value") else None,
         value.lower if value.HasField("lower") else None,
         value.upper if value.HasField("upper") else None,
         value.sample_size,

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from chassis.clock import moment_of
 from chassis.postgres import Pool
 from services.reports import messages
-from services.reports.funnel import Outcome, outcome
+from services.reports.funnel import Outcome, outcome, told_by
 from services.reports.model import ABANDONED_STATES, CampaignState, Progress, Step
 from services.reports.rollups import part
 
@@ -19,7 +19,7 @@ _SUMS: Final = (
     "SELECT campaign_id, sum(planned) AS planned, sum(sent) AS sent, sum(delivered) AS delivered,"
     " sum(read) AS read, sum(clicked) AS clicked, sum(replied) AS replied, sum(failed) AS failed,"
     " sum(conversions) AS conversions"
-    " FROM rollups JOIN cubes USING (cube_id) WHERE segment_id = '' GROUP BY campaign_id"
+    " FROM rollups JOIN cubes USING (cube_id) GROUP BY campaign_id"
 )
 ORDERS: Final[Mapping[str, str]] = {
     "changed": "c.change_time",
@@ -35,18 +35,9 @@ ORDERS: Final[Mapping[str, str]] = {
     "converted": "coalesce(s.conversions, 0)",
 }
 """What a list of campaigns can be ordered by: rates where it shows rates."""
-_PROGRESS: Final[Mapping[Outcome, str]] = {
-    # As `funnel.outcome` tells: what outweighs it must not be
-    "read": "progress & 4 <> 0",
-    "delivered": "progress & 6 = 2",
-    "failed": "progress & 38 = 32",
-    "sent": "progress & 39 = 1",
-    "unknown": "progress & 103 = 64",
-    "suppressed": "progress & 231 = 128",
-    "held_out": "progress & 487 = 256",
-    "pending": "progress & 487 = 0",
-}
-OUTCOMES: Final = (*_PROGRESS,)
+OUTCOMES: Final[tuple[Outcome, ...]] = (
+    *("read", "delivered", "failed", "sent", "unknown", "suppressed", "held_out", "pending"),
+)
 
 
 class Recipient(NamedTuple):
@@ -95,7 +86,9 @@ class Reading:
         self, campaign_id: str, outcomes: Sequence[str], after: str, most: int
     ) -> list[Recipient]:
         """Messages of a campaign behind an id, by id; only with these outcomes, if any."""
-        wanted = " OR ".join(_PROGRESS[one] for one in OUTCOMES if one in outcomes)
+        wanted = " OR ".join(
+            "progress & {} = {}".format(*told_by(one)) for one in OUTCOMES if one in outcomes
+        )
         rows = await self._pool.fetch(
             f"SELECT {messages.READ} FROM message_facts WHERE campaign_id = $1"  # noqa: S608 - constants, values are bound
             f" AND message_id > $2{f' AND ({wanted})' if wanted else ''}"

@@ -16,11 +16,11 @@ from merhaba.reports.v1 import (
     GetOverviewRequest,
     ListAlertsRequest,
     ListExportsRequest,
+    QueryRow,
     ReportServiceServicer,
 )
 from services.reports.contracts import ask
 from services.reports.dashboard import asking, told
-from services.reports.dashboard.figures import Line
 from services.reports.dashboard.look import DAYS, Look
 from services.reports.dashboard.markup import Safe
 from services.reports.dashboard.pages import (
@@ -94,21 +94,18 @@ class Views:
     async def overview(self, asked: Asked) -> Page:
         """A period at a glance."""
         say, look, reports = asked.say, asked.look, self._from.reports
-        totals = await asking.query(reports, look, overview.COUNTS)
-        money = await asking.query(reports, look, overview.MONEY)
-        days = await asking.query(reports, look, overview.BY_DAY, grain=look.grain)
-        largest = await asking.query(
-            reports, look, overview.COUNTS, ["campaign"], compare=False, order="sent"
-        )
         first = await ask(
             reports.GetOverview,
             GetOverviewRequest(period=asking.period(look.period), filters=asking.filters(look)),
         )
+        money = await asking.query(reports, look, overview.MONEY)
+        days = await asking.query(reports, look, overview.BY_DAY, grain=look.grain)
         glance = overview.Glance(
-            totals.lines[0] if totals.lines else Line(None, (), "", {}),
+            asking.line(QueryRow(values=first.totals), look.compare),
             money.lines,
             days.lines,
-            largest._replace(lines=largest.lines[:10]),
+            [asking.line(row) for row in first.campaigns],
+            asking.moment(first.freshness),
             [told.insight(one) for one in first.insights],
             first.open_alerts,
         )

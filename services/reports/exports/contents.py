@@ -27,7 +27,8 @@ from services.reports.exports.files import Cell, Column, Rows
 from services.reports.failures import QueryUnsupported
 from services.reports.funnel import outcome
 from services.reports.ledger import CampaignReport, Ledger
-from services.reports.model import MessageFact, Progress, Step
+from services.reports.model import MessageFact, Step
+from services.reports.rollups import part
 
 _BATCH: Final = 500
 """Rows at once: reading them takes some 10 ms, for which nothing else is answered."""
@@ -156,7 +157,7 @@ def _statement(asked: MessageFacts) -> tuple[str, list[Any]]:
         chosen.append(f"NOT {test}" if one.exclude else test)
     cubes = f"(SELECT cube_id FROM cubes WHERE {' AND '.join(chosen)})"  # noqa: S608 - names are constants, values are bound
     return (
-        f"SELECT {messages.READ}, progress FROM message_facts"  # noqa: S608 - as above
+        f"SELECT {messages.READ} FROM message_facts"  # noqa: S608 - as above
         " WHERE counted_time >= $1 AND counted_time < $2"
         f"{f' AND cube_id IN {cubes}' if chosen else ''} ORDER BY counted_time",
         values,
@@ -164,9 +165,8 @@ def _statement(asked: MessageFacts) -> tuple[str, list[Any]]:
 
 
 def _message(row: Any, secret: bytes | None) -> Sequence[Cell]:
-    *known, bits = row.values()
-    fact, context = messages.read(known)
-    far = Progress(*(bool(bits >> place & 1) for place in range(len(Progress._fields))))
+    fact, context = messages.read(row)
+    far = part(fact, context).progress
     rank, micros, currency = fact.cost or (0, 0, "")
     sale = context.sales[0] if context.sales else None
     return (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.reports.funnel import outcome, rate, tallies, tally
+from services.reports.funnel import outcome, rate, tallies, tally, told_by
 from services.reports.model import STEPS, Context, Counts, Line, MessageFact, Progress
 from services.reports.rollups import part
 
@@ -88,6 +88,22 @@ def test_every_combination_counts_once_and_the_funnel_narrows() -> None:
     parts = tallies(lines).values()
     assert sum(p.recipients for p in parts) == total.recipients
     assert sum(p.sent for p in parts) == total.sent
+
+
+def test_what_is_stored_tells_the_outcome_that_the_message_has() -> None:
+    """Of every combination exactly one is told, and it is the outcome."""
+    outcomes = ("read", "delivered", "failed", "sent", "unknown", "suppressed", "held_out")
+    for flags in product([False, True], repeat=len(Progress._fields)):
+        far = Progress(*flags)
+        # Whoever read, tapped or answered a message was reached by it
+        far = far._replace(reached=far.reached or far.read or far.clicked or far.replied)
+        told = [
+            one
+            for one in (*outcomes, "pending")
+            for looked_at, stands in [told_by(one)]
+            if far.bits & looked_at == stands
+        ]
+        assert told == [outcome(far)]
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from services.reports.dashboard import parts
-from services.reports.dashboard.figures import Line, Spell
+from services.reports.dashboard.figures import Line
 from services.reports.dashboard.look import Look
 from services.reports.dashboard.markup import Child, Safe, join, tag
 from services.reports.dashboard.pages.insights import Insight, insights
@@ -36,7 +36,9 @@ class Glance(NamedTuple):
     total: Line
     money: Sequence[Line]
     days: Sequence[Line]
-    campaigns: Spell
+    campaigns: Sequence[Line]
+    """Those that sent most."""
+    fold_time: datetime
     insights: Sequence[Insight]
     open_alerts: int
 
@@ -56,7 +58,7 @@ def overview(say: Speech, look: Look, glance: Glance, now: datetime) -> Safe:
     ]
     return join(
         tag("h1", say("overview")),
-        parts.fresh(say, glance.campaigns.fold_time, now),
+        parts.fresh(say, glance.fold_time, now),
         parts.chooser(say, look, "/"),
         _alarm(say, glance.open_alerts),
         parts.figures(*counts, *money),
@@ -70,7 +72,7 @@ def overview(say: Speech, look: Look, glance: Glance, now: datetime) -> Safe:
             ),
             hint=say("course_hint") if look.compare else "",
         ),
-        parts.section(say("largest_campaigns"), _campaigns(say, look, glance.campaigns.lines)),
+        parts.section(say("largest_campaigns"), _campaigns(say, look, glance.campaigns)),
     )
 
 

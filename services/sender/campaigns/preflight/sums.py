@@ -4,7 +4,6 @@ Pure."""
 import base64
 import binascii
 import zlib
-from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
@@ -105,12 +104,3 @@ def unpacked(text: str) -> Sums | None:
         return msgspec.msgpack.decode(plain, type=Sums)
     except (ValueError, binascii.Error, zlib.error, msgspec.MsgspecError):
         return None
-
-
-def by_market(places: Mapping[Place, int]) -> dict[tuple[str, str], int]:
-    """Reachable people by market and category."""
-    found: dict[tuple[str, str], int] = {}
-    for place, count in sorted(places.items()):
-        key = place.market, place.category
-        found[key] = found.get(key, 0) + count
-    return found
