@@ -12,7 +12,7 @@ from scipy.special import betainc, betaincinv, ndtr
 
 from services.reports.statistics.sums import Sums
 
-_POINTS: Final = 8_001
+_POINTS: Final = 3_001
 """Of the grid, shared by the beliefs: many arms are looked at as quickly as two."""
 _FEWEST: Final = 17
 _TAIL: Final = 1e-10
