@@ -241,6 +241,8 @@ async def channel(
     options = [
         ("grpc.service_config", json.dumps(config)),
         ("grpc.enable_retries", 1),
+        # A connection of one's own: of a shared one, another channel's failed attempts are ours too.
+        ("grpc.use_local_subchannel_pool", 1),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.max_receive_message_length", _MESSAGE_BYTES),
