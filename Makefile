@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PROTOS := $(shell find protos -name '*.proto')
 SDKS := $(wildcard services/ingest/tests/sdks/*.lock)
+PIN := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
 
@@ -31,8 +32,14 @@ $(VENV)/sdks/%/.ready: services/ingest/tests/sdks/%.lock | $(VENV)/.ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(@D) -r $<
 	@touch $@
 
+# Schemas of what operators bring to Kubernetes, for tests of the manifests; without npm they cannot be checked.
+$(VENV)/models/.ready: $(wildcard tests/deploy/models/*.js*) | $(VENV)/.ready
+	@mkdir -p $(@D) && cp $^ $(@D)
+	@command -v npm >/dev/null && npm ci --prefix $(@D) --silent --no-audit --no-fund || echo "merhaba: npm is missing, so kinds of operators are not checked"
+	@touch $@
+
 .PHONY: setup
-setup: gen/.ready $(SDKS:services/ingest/tests/sdks/%.lock=$(VENV)/sdks/%/.ready) ## the environment and the built contracts
+setup: gen/.ready $(VENV)/models/.ready $(SDKS:services/ingest/tests/sdks/%.lock=$(VENV)/sdks/%/.ready) ## the environment and the built contracts
 
 .PHONY: protos
 protos: setup ## build the contracts into gen/
@@ -47,7 +54,11 @@ test: setup ## every test, against real servers
 
 .PHONY: survive
 survive: setup ## the long tests: kills, freezes, a full disk, fuzzing
-	@SURVIVE=long $(BIN)/python -m pytest tests/ingest tests/sender services/ingest/tests/test_fuzz.py services/ingest/tests/test_raw_http.py services/ingest/tests/test_batching.py
+	@SURVIVE=long $(BIN)/python -m pytest tests/ingest tests/sender services/ingest/tests/test_fuzz.py services/ingest/tests/test_raw_http.py services/ingest/tests/test_batching.py tests/security tests/e2e/test_chaos.py
+
+.PHONY: chaos
+chaos: setup ## SEED=n SECONDS=n: kills, freezes and cuts for a whole suite, then every promise checked
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import contracts, buf, kustomize
@@ -58,6 +69,10 @@ lint: setup ## ruff, mypy, import contracts, buf, kustomize
 	@$(BIN)/python tools/lint_protos.py
 	@$(BIN)/python tools/lint_k8s.py
 
+.PHONY: audit
+audit: setup ## known weaknesses of what is locked
+	@$(BIN)/python -m tools.audit
+
 .PHONY: fmt
 fmt: setup ## format code and contracts
 	@$(BIN)/ruff check --fix .
@@ -65,15 +80,16 @@ fmt: setup ## format code and contracts
 	@$(BIN)/buf format -w protos
 
 .PHONY: bench
-bench: setup ## make bench NAME=walk: one measurement, the last line is JSON
+bench: setup ## make bench NAME=suite: one measurement, the last line is JSON
 	@$(BIN)/python -m bench.$(NAME) $(ARGS)
 
 .PHONY: lock
 lock: setup ## pin every dependency again, with hashes
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade pyproject.toml --extra local --extra dev -o requirements-dev.lock
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -c requirements-dev.lock -o requirements.lock
-	@for sdk in $(notdir $(SDKS:.lock=)); do echo "$${sdk%-*}==$${sdk##*-}" | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade - -o services/ingest/tests/sdks/$$sdk.lock; done
+	@$(PIN) --upgrade pyproject.toml --extra local --extra dev -o requirements-dev.lock
+	@$(PIN) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	@echo cyclonedx-bom | $(PIN) -c requirements-dev.lock - -o deploy/sbom.lock
+	@for sdk in $(notdir $(SDKS:.lock=)); do echo "$${sdk%-*}==$${sdk##*-}" | $(PIN) --upgrade - -o services/ingest/tests/sdks/$$sdk.lock; done
 
 .PHONY: clean
 clean: ## forget the data of this machine's stack

@@ -11,6 +11,14 @@ settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI") == "true":
     settings.load_profile("ci")
 
+# Servers are forked while gRPC's threads run; each becomes another program at once, so what gRPC
+# does for forks has nothing to do, and sometimes kills the child. Read when gRPC is first imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+# Tests of one service talk to it as it is; `tests/mesh` and everything that runs the whole suite
+# (`merhaba run`) do so with certificates.
+os.environ.setdefault("PLAINTEXT", "true")
+
 pytest_plugins = ["chassis.testing"]
 
 

@@ -11,10 +11,15 @@ from typing import Any, Final, TypeAlias
 
 import aiohttp
 import asyncpg
+import grpc
 import orjson
 
+from chassis.callers import Callers
+from chassis.certificates import files_of
 from chassis.ids import derived_id
-from chassis.rpc import channel, server
+from chassis.policy import read_policy
+from chassis.rpc import server
+from chassis.tls import server_credentials
 from cli.stack import Addresses, Stack
 from merhaba.profile.v1 import (
     Address,
@@ -43,6 +48,7 @@ from merhaba.segment.v1 import (
     add_SegmentServiceServicer_to_server,
 )
 from merhaba.sender.v1 import SyncTemplatesRequest, TemplateServiceStub
+from services import POLICY
 from services.sender.model import CampaignPhase, Lane, Message
 from services.sender.rows import COLUMNS
 
@@ -176,9 +182,9 @@ class Members(SegmentServiceServicer):
 @asynccontextmanager
 async def members(running: Stack, count: int) -> AsyncIterator[None]:
     """Segment's stand-in, where the sender looks for segment."""
-    standing = server("segment", running.secrets.api_token)
+    standing = server("segment", Callers(policy=read_policy(POLICY)))
     add_SegmentServiceServicer_to_server(Members(count), standing)  # type: ignore[abstract]  # asked for nothing else
-    standing.add_insecure_port(f"127.0.0.1:{running.ports['segment']}")
+    _stand_in(standing, running, "segment")
     await standing.start()
     try:
         yield
@@ -189,17 +195,24 @@ async def members(running: Stack, count: int) -> AsyncIterator[None]:
 @asynccontextmanager
 async def people(running: Stack, who: People | None = None) -> AsyncIterator[None]:
     """Profile's stand-in, where the sender looks for profile."""
-    standing = server("profile", running.secrets.api_token)
+    standing = server("profile", Callers(policy=read_policy(POLICY)))
     found = who or People()  # type: ignore[abstract]  # asked for nothing else
     add_ProfileServiceServicer_to_server(found, standing)
     add_ReachServiceServicer_to_server(found, standing)
     add_RegistryServiceServicer_to_server(found, standing)
-    standing.add_insecure_port(f"127.0.0.1:{running.ports['profile']}")
+    _stand_in(standing, running, "profile")
     await standing.start()
     try:
         yield
     finally:
         await standing.stop(None)
+
+
+def _stand_in(standing: grpc.aio.Server, running: Stack, service: str) -> None:
+    """Have the other services find it where they look for a service, with its certificate."""
+    files = files_of(running.place.certificates, service)
+    address = f"127.0.0.1:{running.ports[service]}"
+    standing.add_secure_port(address, server_credentials(files, clients=True))
 
 
 async def control(http: aiohttp.ClientSession, to: Addresses, way: str, what: Any) -> Any:
@@ -223,7 +236,7 @@ async def template(http: aiohttp.ClientSession, to: Addresses) -> None:
         headers={"Authorization": f"Bearer {to.access_token}"},
     ) as response:
         response.raise_for_status()
-    async with channel(to.grpc["sender"], to.api_token) as opened:
+    async with to.channel("sender") as opened:
         await TemplateServiceStub(opened).SyncTemplates(SyncTemplatesRequest(waba_id=WABA))
 
 

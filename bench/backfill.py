@@ -11,8 +11,7 @@ import psutil
 
 from bench.people import Base, caught_up, log_of, records
 from bench.result import Figure
-from bench.suite import note, suite
-from chassis.rpc import channel
+from bench.running import note, suite
 from chassis.streams import EventLog, event_log
 from cli.place import Place
 from cli.segments import progress
@@ -57,9 +56,7 @@ async def backfill(people: int) -> list[Figure]:
         running = await exits.enter_async_context(suite(("profile", "segment")))
         addresses = running.addresses()
         log = await exits.enter_async_context(event_log(log_of(addresses.redis_url)))
-        opened = await exits.enter_async_context(
-            channel(addresses.grpc["segment"], addresses.api_token, purpose="benchmark")
-        )
+        opened = await exits.enter_async_context(addresses.channel("segment", purpose="benchmark"))
         stub = SegmentServiceStub(opened)
         base = Base(addresses.database_url, Place(Path(addresses.data)).secrets())
         await log.append(list(records(range(_MODELS * 20), range(_MODELS), _now_ms())))

@@ -29,9 +29,8 @@ from bench import audience
 from bench.people import Base, caught_up, log_of, records
 from bench.rendering import rendering
 from bench.result import Figure, tell
-from bench.suite import note, suite
+from bench.running import note, suite
 from bench.work import Cost
-from chassis.rpc import channel
 from chassis.streams import event_log
 from cli.place import Place
 from cli.stack import Stack
@@ -62,6 +61,7 @@ from merhaba.sender.v1 import (
 from services.profile.identity import normalised
 from services.profile.model import Consent, Document, Fact, Identity, Kind
 from services.profile.model import Place as Where
+from services.sender.rows import COLUMNS
 from services.sender.rulebook.policy_store import PolicyStore
 from services.sender.rules.policy import Policy
 
@@ -125,9 +125,7 @@ async def prepared(contacts: int) -> AsyncIterator[Bench]:
         to = running.addresses()
         http = await exits.enter_async_context(aiohttp.ClientSession())
         opened = {
-            name: await exits.enter_async_context(
-                channel(to.grpc[name], to.api_token, purpose="benchmark")
-            )
+            name: await exits.enter_async_context(to.channel(name, purpose="benchmark"))
             for name in _PARTS
         }
         database = await asyncpg.connect(to.database_url)
@@ -344,12 +342,15 @@ async def _alone(bench: Bench) -> float:
 async def _copied(bench: Bench, campaign_id: str) -> float:
     """Rows a second of a bare COPY into a table of the same columns and indexes."""
     rows = await bench.database.fetch(
-        "SELECT * FROM sender.messages WHERE campaign_id = $1 LIMIT 50000", campaign_id
+        f"SELECT {COLUMNS} FROM sender.messages WHERE campaign_id = $1 LIMIT 50000",  # noqa: S608 - constant
+        campaign_id,
     )
     await bench.database.execute("CREATE TABLE bare (LIKE sender.messages INCLUDING ALL)")
     try:
         began = time.perf_counter()
-        await bench.database.copy_records_to_table("bare", records=[tuple(row) for row in rows])
+        await bench.database.copy_records_to_table(
+            "bare", records=[tuple(row) for row in rows], columns=COLUMNS.split(", ")
+        )
         return len(rows) / (time.perf_counter() - began)
     finally:
         await bench.database.execute("DROP TABLE bare")

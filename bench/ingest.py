@@ -19,7 +19,7 @@ import uvloop
 from bench.bare import baseline
 from bench.load import FLAT_OUT, Load, offer, signed_post
 from bench.result import Figure, percentile, tell
-from bench.suite import note, suite
+from bench.running import note, suite
 from bench.whatsapp import status, webhook
 from chassis.settings import LogSettings
 from chassis.streams import EventLog, Position, event_log

@@ -12,9 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from bench.people import caught_up, log_of
 from bench.result import Figure, tell
-from bench.suite import note, suite
+from bench.running import note, suite
 from bench.work import Cost
-from chassis.rpc import channel
 from chassis.streams import Record, event_log
 from merhaba.event.v1 import ContactCreated, Event
 from merhaba.segment.v1 import (
@@ -46,9 +45,7 @@ async def steps_per_s(people: int = 20_000) -> list[Figure]:
         running = await exits.enter_async_context(suite(("segment",)))
         addresses = running.addresses()
         log = await exits.enter_async_context(event_log(log_of(addresses.redis_url)))
-        opened = await exits.enter_async_context(
-            channel(addresses.grpc["segment"], addresses.api_token, purpose="benchmark")
-        )
+        opened = await exits.enter_async_context(addresses.channel("segment", purpose="benchmark"))
         stub = JourneyServiceStub(opened)
         database = await asyncpg.connect(addresses.database_url)
         exits.push_async_callback(database.close)

@@ -11,9 +11,8 @@ import uvloop
 from bench.bare import baseline
 from bench.load import FLAT_OUT, Load, offer, plain_get
 from bench.result import Figure, percentile, tell
-from bench.suite import note, suite
+from bench.running import note, suite
 from chassis.ids import fresh_id
-from chassis.rpc import channel
 from chassis.settings import LogSettings
 from chassis.streams import EventLog, Position, event_log
 from chassis.testing import wait_until
@@ -35,7 +34,7 @@ _PEOPLE = [
 
 async def made(addresses: Addresses, count: int) -> list[str]:
     """Tokens of links, each for a message of its own."""
-    async with channel(addresses.grpc["ingest"], addresses.api_token) as rpc:
+    async with addresses.channel("ingest") as rpc:
         api = IngestServiceStub(rpc)
         tokens: list[str] = []
         for start in range(0, count, _CALL):

@@ -1,19 +1,18 @@
 """A base of contacts as profile keeps it, made in bulk: copies of a few that it made itself."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, cast
 
 import asyncpg
 import msgspec
 
-from bench.suite import note
+from bench.running import note
 from chassis.postgres import Connection
 from chassis.settings import LogSettings
 from chassis.streams import EventLog, Record
 from cli.place import Secrets
 from merhaba.event.v1 import Event
-from services.profile import standings
 from services.profile.app import new_contact_id
 from services.profile.identity import BlindIndex, normalised
 from services.profile.master_keys import LocalMasterKeys, decoded
@@ -99,12 +98,9 @@ class Base:
             rows = await connection.fetch(f"SELECT {MEMBER} FROM {MEMBERS} LIMIT 500")  # noqa: S608 - constants
             keys = await keys_of(rows, self._vault)
             models = members_of(rows, keys)
-            stand = await standings.load(
-                cast(Connection, connection), [one.contact_id for one in models]
-            )
             for first in range(start, end, _AT_ONCE):
                 people = range(first, min(first + _AT_ONCE, end))
-                await self._some(connection, models, stand, people)
+                await self._some(connection, models, people)
                 if first // 100_000 != (first + _AT_ONCE) // 100_000:
                     note(f"  {first + _AT_ONCE:,} contacts")
             # Now, not by itself in the middle of what is measured
@@ -123,37 +119,39 @@ class Base:
         self,
         connection: "asyncpg.Connection[asyncpg.Record]",
         models: Sequence[Member],
-        stand: Mapping[str, Standing],
         people: range,
     ) -> None:
         ids = [new_contact_id() for _ in people]
         documents: dict[str, Document] = {}
         identities: list[tuple[bytes, str]] = []
-        stood: list[tuple[object, ...]] = []
+        stood: dict[str, Standing | None] = {}
         for contact_id, number in zip(ids, people, strict=True):
             model = models[number % len(models)]
             document = documents[contact_id] = self.document(model.document, number)
             identities += [(self._index(who), contact_id) for who in document.identities]
-            if model.contact_id in stand:
-                stood.append((contact_id, *stand[model.contact_id]))
+            stood[contact_id] = model.standing
         async with connection.transaction():
             opened = await self._vault.make(cast(Connection, connection), ids)
             sealed = Sealer(self._vault, opened).documents(documents.items())
             await connection.copy_records_to_table(
                 "contacts",
-                columns=("contact_id", "create_time", "update_time", "document"),
+                columns=("contact_id", "create_time", "update_time", "document", "standing"),
                 records=[
                     (
                         contact_id,
                         documents[contact_id].create_time,
                         documents[contact_id].create_time,
                         document,
+                        msgspec.json.encode(stood[contact_id]).decode(),
                     )
                     for contact_id, document in zip(ids, sealed, strict=True)
                 ],
             )
             await connection.copy_records_to_table("identities", records=identities)
-            await connection.copy_records_to_table("standings", records=stood)
+            await connection.copy_records_to_table(
+                "standings",
+                records=[(i, one.score, one.due) for i, one in stood.items() if one is not None],
+            )
 
 
 def log_of(redis_url: str) -> LogSettings:

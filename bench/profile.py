@@ -16,8 +16,7 @@ import uvloop
 
 from bench.people import SCOPE, Base, caught_up, customer, log_of, records
 from bench.result import Figure, percentile, tell
-from bench.suite import note, suite
-from chassis.rpc import channel
+from bench.running import note, suite
 from chassis.streams import EventLog, event_log
 from cli import stack
 from cli.place import Place
@@ -134,9 +133,7 @@ async def main(people: int, events: int, recompute_s: float) -> None:
         running = await exits.enter_async_context(suite(("profile",)))
         addresses = running.addresses()
         log = await exits.enter_async_context(event_log(log_of(addresses.redis_url)))
-        opened = await exits.enter_async_context(
-            channel(addresses.grpc["profile"], addresses.api_token, purpose="benchmark")
-        )
+        opened = await exits.enter_async_context(addresses.channel("profile", purpose="benchmark"))
         base = Base(addresses.database_url, Place(Path(addresses.data)).secrets())
         note("models")
         numbers = range(_MODELS * 20)

@@ -2,17 +2,18 @@
 
 One process of reports with Postgres and Redis, all of them real processes on this machine. Facts
 of a year are put into the store as the service would have left them; what is asked of them goes
-over gRPC. Baselines: the same questions as a plain count over the facts; folding with one bare
-insert per batch.
+over gRPC, while events go on coming. Baselines: the same questions as a plain count over the
+facts; folding with one bare insert per batch.
 """
 
 import argparse
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Final
 
 import asyncpg
@@ -20,9 +21,8 @@ import uvloop
 
 from bench.people import caught_up, log_of
 from bench.result import Figure, percentile, tell
-from bench.suite import note, suite
+from bench.running import note, suite
 from bench.work import Cost
-from chassis.rpc import channel
 from chassis.streams import EventLog, Record, event_log
 from merhaba.event.v1 import Event, MessageRef
 from merhaba.reports.v1 import (
@@ -40,15 +40,16 @@ from merhaba.reports.v1 import (
     QueryRequest,
     ReportServiceStub,
 )
-from services.reports import messages
+from services.reports import base, messages
 from services.reports.model import Context, Counts, MessageFact, Progress
-from services.reports.rollups import Cube, part
+from services.reports.rollups import CUTS, Cube, Summary, part
 
 _PER_CAMPAIGN: Final = 5_000
 _DAYS: Final = 365
 _BLOCK: Final = 500_000
 _MARKETS: Final = ("TR", "DE", "NL")
 _KINDS: Final = ("ok", "ok", "ok", "ok", "failed", "suppressed")
+_SEGMENTS: Final = 10
 _SLOTS: Final = 2 * len(_MARKETS) * len(_KINDS)
 _EACH: Final = 25
 _START: Final = datetime(2025, 11, 22, tzinfo=UTC)
@@ -76,10 +77,16 @@ class Year:
             await self._some(first, min(first + _BLOCK, self._facts))
             note(f"  {min(first + _BLOCK, self._facts):,} facts")
         await self._sums()
+        await self._sample()
+        await self._segments()
+        await self._summaries()
+        await self._people()
         for index in indexes:
             await self._database.execute(index["indexdef"], timeout=600)
         await self._database.execute(
-            "VACUUM (ANALYZE) message_facts, rollups, rollup_days, cubes", timeout=600
+            "VACUUM (ANALYZE) message_facts, sampled_facts, rollups, rollup_days, cubes,"
+            " segment_rollups, summaries, summary_days, base_changes, letters",
+            timeout=600,
         )
         await self._database.execute("CHECKPOINT", timeout=600)
 
@@ -146,8 +153,78 @@ class Year:
             f" {sums} FROM message_facts WHERE message_id LIKE 'm%' GROUP BY 1, 2",
             timeout=600,
         )
-        await self._database.execute("TRUNCATE rollup_days")
-        await self._database.execute(messages._ANEW, "Europe/Istanbul", timeout=600)
+
+    async def _sample(self) -> None:
+        await self._database.execute(
+            "INSERT INTO sampled_facts SELECT message_id, contact_id, campaign_id, counted_time,"
+            " reached_time, response_ms, progress, cube_id FROM message_facts"
+            " WHERE get_byte(sha256(convert_to(contact_id, 'UTF8')), 0) % 64 = 0"
+            " ON CONFLICT DO NOTHING",
+            timeout=600,
+        )
+
+    async def _segments(self) -> None:
+        """Every message counts in a third of the segments."""
+        sums = ", ".join(f"sum({name}) / 3" for name in Counts._fields)
+        await self._database.execute(
+            "CREATE TEMP TABLE within AS SELECT c.campaign_id, c.currency, s.id AS segment_id,"  # noqa: S608 - a number
+            " hashtextextended(c.campaign_id || c.currency || s.id, 0) AS cube_id"
+            " FROM (SELECT DISTINCT campaign_id, currency FROM cubes) c"
+            f" CROSS JOIN (SELECT 'segment' || n AS id FROM generate_series(1, {_SEGMENTS}) n) s",
+            timeout=600,
+        )
+        others = ", ".join("''" for _ in Cube._fields[2:-1])
+        await self._database.execute(
+            f"INSERT INTO cubes SELECT cube_id, segment_id, campaign_id, {others}, currency"  # noqa: S608 - constants
+            " FROM within",
+            timeout=600,
+        )
+        await self._database.execute(
+            f"INSERT INTO segment_rollups SELECT r.bucket, w.cube_id, {sums} FROM rollups r"  # noqa: S608 - constants
+            " JOIN cubes c USING (cube_id) JOIN within w USING (campaign_id, currency)"
+            " WHERE c.segment_id = '' GROUP BY 1, 2",
+            timeout=600,
+        )
+
+    async def _summaries(self) -> None:
+        await self._database.execute("TRUNCATE summaries")
+        sums = ", ".join(f"sum({name})" for name in Counts._fields)
+        for cut, by in enumerate(CUTS):
+            dimensions = ", ".join(
+                f"c.{name}" if name in by else "''" for name in Summary._fields[2:-1]
+            )
+            table = "segment_rollups" if "segment_id" in by else "rollups"
+            await self._database.execute(
+                f"INSERT INTO summaries SELECT {cut}, bucket, {dimensions}, c.currency, {sums}"  # noqa: S608 - constants
+                f" FROM {table} JOIN cubes c USING (cube_id)"
+                f" GROUP BY bucket, {', '.join(['c.currency', *(f'c.{name}' for name in by)])}",
+                timeout=600,
+            )
+        await self._database.execute("TRUNCATE rollup_days, summary_days")
+        for statement in messages._ANEW:
+            await self._database.execute(statement, "Europe/Istanbul", timeout=600)
+
+    async def _people(self) -> None:
+        """A million people who came in the course of the year, agreed, and wrote now and then."""
+        quarters = "generate_series($1::timestamptz, $1 + interval '365 days', interval '15 min') q"
+        await self._database.execute(
+            "INSERT INTO base_changes SELECT name, q, many"  # noqa: S608 - constants
+            f" FROM {quarters}, (VALUES ('contacts', 28), ('consented', 20), ('received', 10))"
+            " AS v (name, many)"
+            " ON CONFLICT (name, bucket) DO UPDATE SET added = excluded.added",
+            _START,
+            timeout=600,
+        )
+        await self._database.execute("TRUNCATE base_days")
+        await self._database.execute(base._ANEW, "Europe/Istanbul", timeout=600)
+        await self._database.execute(
+            "INSERT INTO letters SELECT"  # noqa: S608 - constants
+            " 'c' || (extract(epoch FROM q)::bigint / 90 + n) * 7919 % 1000000,"
+            " 'l' || q || '/' || n,"
+            f" q + n * interval '1 min', '1', n % 10 = 9 FROM {quarters}, generate_series(1, 10) n",
+            _START,
+            timeout=600,
+        )
 
 
 def _cube(number: int, slot: int) -> Cube:
@@ -187,6 +264,9 @@ def _questions(
     def mine() -> list[Filter]:
         return [Filter(dimension=Dimension.DIMENSION_CAMPAIGN, values=[campaign()])]
 
+    def market() -> list[Filter]:
+        return [Filter(dimension=Dimension.DIMENSION_MARKET, values=[chance.choice(_MARKETS)])]
+
     main = [
         *(Measure.MEASURE_SENT, Measure.MEASURE_DELIVERY_RATE, Measure.MEASURE_READ_RATE),
         *(Measure.MEASURE_FAILED, Measure.MEASURE_SUPPRESSED),
@@ -207,6 +287,10 @@ def _questions(
 
     return {
         "overview": lambda: stub.GetOverview(GetOverviewRequest(period=_period(chance, 30))),
+        "year": lambda: stub.GetOverview(GetOverviewRequest(period=_period(chance, _DAYS))),
+        "of_market": lambda: stub.GetOverview(
+            GetOverviewRequest(period=_period(chance, 30), filters=market())
+        ),
         "campaign": lambda: stub.GetCampaignReport(
             GetCampaignReportRequest(campaign_id=campaign())
         ),
@@ -214,6 +298,10 @@ def _questions(
             GetFunnelRequest(filters=mine(), period=_period(chance, _DAYS))
         ),
         "hours": lambda: stub.GetHeatMap(GetHeatMapRequest(period=_period(chance, 90))),
+        "market_hours": lambda: stub.GetHeatMap(
+            GetHeatMapRequest(period=_period(chance, 90), filters=market())
+        ),
+        "segments": lambda: query(90, [Dimension.DIMENSION_SEGMENT], Grain.GRAIN_UNSPECIFIED),
         "costs": lambda: stub.GetCostReport(GetCostReportRequest(period=_period(chance, 90))),
         "days": lambda: query(30, [], Grain.GRAIN_DAY),
         "months": lambda: query(_DAYS, [Dimension.DIMENSION_MARKET], Grain.GRAIN_MONTH),
@@ -313,15 +401,31 @@ async def _fresh(
     return late
 
 
+@asynccontextmanager
+async def _lively(log: EventLog) -> AsyncIterator[None]:
+    """Events come all the while, as they do where somebody looks: some 200 a second."""
+
+    async def write() -> None:
+        for first in count(20_000_000, 50):
+            await log.append(list(_events(range(first, first + 50), int(time.time() * 1000))))
+            await asyncio.sleep(0.9)
+
+    writing = asyncio.create_task(write())
+    try:
+        yield
+    finally:
+        writing.cancel()
+        with suppress(asyncio.CancelledError):
+            await writing
+
+
 async def main(facts: int, events: int) -> None:
     """Measure everything and tell it."""
     async with AsyncExitStack() as exits:
         running = await exits.enter_async_context(suite(("reports",)))
         addresses = running.addresses()
         log = await exits.enter_async_context(event_log(log_of(addresses.redis_url)))
-        opened = await exits.enter_async_context(
-            channel(addresses.grpc["reports"], addresses.api_token, purpose="benchmark")
-        )
+        opened = await exits.enter_async_context(addresses.channel("reports", purpose="benchmark"))
         database = await asyncpg.connect(
             addresses.database_url,
             server_settings={"search_path": "reports"},
@@ -340,7 +444,8 @@ async def main(facts: int, events: int) -> None:
         note(f"{facts:,} facts")
         year = Year(database, facts)
         await year.make()
-        seconds = await _asked(ReportServiceStub(opened), year.campaigns)
+        async with _lively(log):
+            seconds = await _asked(ReportServiceStub(opened), year.campaigns)
         together = [one for many in seconds.values() for one in many]
         counted = await _counted(database)
         tell(

@@ -22,10 +22,9 @@ from bench.exactness import search
 from bench.interpreter import interpreter
 from bench.people import caught_up, log_of
 from bench.result import Figure, percentile, tell
+from bench.running import note, suite
 from bench.shop import Customers, dense, people, segments
-from bench.suite import note, suite
 from bench.work import Cost
-from chassis.rpc import channel
 from chassis.streams import EventLog, Record, event_log
 from cli import stack
 from merhaba.event.v1 import Event
@@ -65,9 +64,7 @@ async def service() -> AsyncIterator[Service]:
         running = await exits.enter_async_context(suite(("segment",)))
         addresses = running.addresses()
         log = await exits.enter_async_context(event_log(log_of(addresses.redis_url)))
-        opened = await exits.enter_async_context(
-            channel(addresses.grpc["segment"], addresses.api_token, purpose="benchmark")
-        )
+        opened = await exits.enter_async_context(addresses.channel("segment", purpose="benchmark"))
         yield Service(running, log, SegmentServiceStub(opened))
 
 

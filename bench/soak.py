@@ -17,7 +17,7 @@ import psutil
 import uvloop
 
 from bench.load import Load, offer, signed_post
-from bench.suite import note, suite
+from bench.running import note, suite
 from bench.whatsapp import status, webhook
 
 _EVERY_S: Final = 10.0

@@ -13,7 +13,7 @@ import uvloop
 
 from bench.journeys import steps_per_s
 from bench.result import Figure, tell
-from bench.suite import note
+from bench.running import note
 from bench.triggers_fanout import fanout, geofence
 from bench.triggers_fire import delayed, undelayed
 from services.segment.actions import SendAction

@@ -14,10 +14,9 @@ import asyncpg
 import uvloop
 
 from bench.result import Figure, tell
+from bench.running import note
 from bench.segment import Service, service
-from bench.suite import note
 from bench.work import Cost
-from chassis.rpc import channel
 from chassis.streams import EventLog, Record
 from merhaba.event.v1 import CatalogItemChanged, Event
 from merhaba.segment.v1 import (
@@ -77,9 +76,7 @@ async def fanout(long: bool) -> list[Figure]:
     lookers = contacts // 10
     async with service() as one:
         addresses = one.running.addresses()
-        async with channel(
-            addresses.grpc["segment"], addresses.api_token, purpose="benchmark"
-        ) as opened:
+        async with addresses.channel("segment", purpose="benchmark") as opened:
             await _trigger(TriggerServiceStub(opened))
         await _fill(addresses.database_url, contacts, lookers)
         await one.drain([])

@@ -16,11 +16,10 @@ from google.protobuf.duration_pb2 import Duration
 
 from bench.people import caught_up
 from bench.result import Figure, percentile, tell
+from bench.running import note
 from bench.segment import Ages, Service, offer, service
 from bench.shop import Customers, people, segments
-from bench.suite import note
 from chassis.ids import derived_id
-from chassis.rpc import channel
 from merhaba.event.v1 import Event
 from merhaba.segment.v1 import (
     Action,
@@ -109,9 +108,7 @@ async def delayed(long: bool) -> list[Figure]:
 
 async def _make(one: Service, name: str, delay_s: int) -> str:
     addresses = one.running.addresses()
-    async with channel(
-        addresses.grpc["segment"], addresses.api_token, purpose="benchmark"
-    ) as opened:
+    async with addresses.channel("segment", purpose="benchmark") as opened:
         trigger = Trigger(
             name=name,
             event=EventCause(name=name),

@@ -19,15 +19,23 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from pydantic import SecretStr
 
+from chassis.audit import Audit
 from chassis.clock import Clock, SystemClock
 from chassis.failures import Misconfigured
+from chassis.limits import Limits
 from chassis.logs import setup_logs, unhandled
+from chassis.mesh import Mesh, tls_files
+from chassis.policy import read_policy
 from chassis.postgres import Effects, Pool, Seal, database, migrate
 from chassis.settings import HttpSettings, ServiceSettings, Settings, from_env
 from chassis.streams import EventLog, event_log
 from chassis.telemetry import telemetry
+from chassis.tls import server_credentials
+from chassis.vitals import Vitals
 
 _MISCONFIGURED = 2
+_PROBES = 20  # of health at once
+_BURST_S = 10.0  # of an API key's calls
 _GARBAGE = 100_000  # objects more than before, where Python's default is 700
 _logger = structlog.get_logger()
 
@@ -64,15 +72,19 @@ class Platform:
     pool: Pool
     log: EventLog
     effects: Effects
+    audit: Audit
+    mesh: Mesh
 
 
 @asynccontextmanager
 async def platform(
-    schema: str, settings: ServiceSettings, seal: Seal | None = None
+    schema: str, settings: ServiceSettings, policy: Path, seal: Seal | None = None
 ) -> AsyncIterator[Platform]:
-    """Logs, telemetry, Postgres, the event log and effects, for as long as the block runs.
+    """Logs, telemetry, Postgres, the event log, effects, the audit and the way to the other
+    services, for as long as the block runs.
 
-    `seal`: for what waits in the database to be published.
+    `policy`: the file that says who may call what. `seal`: for what waits in the database to be
+    published.
     """
     setup_logs(schema, settings.log_level)
     clock = SystemClock()
@@ -82,8 +94,13 @@ async def platform(
         pool = await stack.enter_async_context(database(dsn, schema, settings.database_pool_size))
         log = await stack.enter_async_context(event_log(settings))
         effects = Effects(pool, log, clock, timedelta(days=settings.remember_days), seal)
-        await stack.enter_async_context(tasks(effects.run))
-        yield Platform(clock, pool, log, effects)
+        audit = Audit(pool, clock, timedelta(days=settings.audit_kept_days))
+        limits = Limits(log, "calls", settings.calls_per_second, _BURST_S, clock)
+        mesh = Mesh(schema, settings, read_policy(policy), limits, audit, clock)
+        tls = tls_files(settings)
+        vitals = Vitals(pool, log, tls and tls.cert, clock)
+        await stack.enter_async_context(tasks(effects.run, audit.run, audit.forget, vitals.run))
+        yield Platform(clock, pool, log, effects, audit, mesh)
 
 
 class Front(Protocol):
@@ -196,21 +213,20 @@ async def serving(
 
     Health says SERVING from the start of the block. At its end health says NOT_SERVING, calls are
     still taken for `drain_s` while load balancers notice, and running ones have `grace_s`.
-    Raises `Misconfigured` naming the port when it is taken.
+    Raises `Misconfigured` naming the port when it is taken, or what is wrong with certificates.
     """
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     names = (*services, health.SERVICE_NAME)
     if settings.reflection:
         reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
-    address = f"{settings.grpc_host}:{settings.grpc_port}"
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError:
-        raise Misconfigured(
-            f"GRPC_PORT: {address} is taken; stop what listens there or choose another"
-        ) from None
+    port = _listen(server, settings)
+    probed = grpc.aio.server(maximum_concurrent_rpcs=_PROBES)
+    if settings.health_port is not None:
+        health_pb2_grpc.add_HealthServicer_to_server(checks, probed)
+        _add_port(probed, settings, "HEALTH_PORT", settings.health_port, None)
     await server.start()
+    await probed.start()
     # What booting made lives as long as the process: no need to look through it ever again. And
     # what requests make is freed by counting references, so look for cycles less often.
     gc.collect()
@@ -218,11 +234,43 @@ async def serving(
     gc.set_threshold(_GARBAGE, 20, 20)
     for name in (*services, ""):
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
-    _logger.info("serving", port=port)
+    _logger.info("serving", port=port, encrypted=not settings.plaintext)
     try:
         yield port
     finally:
         await checks.enter_graceful_shutdown()
         await asyncio.sleep(settings.drain_s)
         await server.stop(settings.grace_s)
+        await probed.stop(None)
         _logger.info("stopped")
+
+
+def _listen(server: grpc.aio.Server, settings: ServiceSettings) -> int:
+    """Open the ports for services and for API keys; returns the first."""
+    tls = tls_files(settings)
+    if tls is None:
+        return _add_port(server, settings, "GRPC_PORT", settings.grpc_port, None)
+    known = server_credentials(tls, clients=True)
+    port = _add_port(server, settings, "GRPC_PORT", settings.grpc_port, known)
+    if settings.api_port is not None:
+        anybody = server_credentials(tls, clients=False)
+        _add_port(server, settings, "API_PORT", settings.api_port, anybody)
+    return port
+
+
+def _add_port(
+    server: grpc.aio.Server,
+    settings: ServiceSettings,
+    setting: str,
+    port: int,
+    credentials: grpc.ServerCredentials | None,
+) -> int:
+    address = f"{settings.grpc_host}:{port}"
+    try:
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
+    except RuntimeError:
+        raise Misconfigured(
+            f"{setting}: {address} is taken; stop what listens there or choose another"
+        ) from None

@@ -1,22 +1,24 @@
-"""Who calls: named by the token that a call carries, with the role that goes with it."""
+"""Who calls: a service by its certificate, people and tools by an API key, and what each may."""
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable
 from contextvars import ContextVar
 from hashlib import sha256
-from typing import Final, NamedTuple
+from hmac import compare_digest
+from typing import Final, NamedTuple, Protocol
 
-from chassis.failures import Denied, FieldInvalid, Misconfigured
+from chassis.failures import Denied, FieldInvalid
+from chassis.policy import Policy
 
 INTERNAL: Final = "internal"
-"""The role, and the name, of the suite's own services: they carry API_TOKEN and may do all."""
-_NAMED: Final = re.compile(r"([a-z0-9_.-]{1,64}):([a-z_]{1,32}):([0-9a-f]{64})")
+"""The role of the suite's own services. It is also the name of who has API_TOKEN, where nothing is
+encrypted and no certificate tells one service from another: that one may call everything."""
+_SPIFFE: Final = "spiffe://merhaba/"
 _SCHEME: Final = "Bearer "
 _LONGEST_PURPOSE: Final = 200
 
 
 class RoleDenied(Denied):
-    """The caller's role may not do this."""
+    """The caller may not do this."""
 
     def __init__(self, role: str, what: str) -> None:
         super().__init__(f"the role {role!r} may not {what}", role=role)
@@ -27,6 +29,8 @@ class Caller(NamedTuple):
 
     name: str
     role: str
+    calls_per_s: int = 0
+    """How much it may call, over all replicas; 0 is what every such caller may."""
 
 
 class Call(NamedTuple):
@@ -43,43 +47,53 @@ call: Final[ContextVar[Call]] = ContextVar("call")
 """The call that this task serves."""
 
 
+class Keys(Protocol):
+    """Knows people and tools by what they carry."""
+
+    def who(self, key: str) -> Caller | None:
+        """Whose key it is now; None is nobody's."""
+        ...
+
+
 class Callers:
-    """Callers by their tokens, and what they may call: all of it, or what their role may."""
+    """Everybody who may call, and what."""
 
     def __init__(
-        self, api_token: str, named: str = "", roles: Mapping[str, Collection[str]] | None = None
+        self, api_token: str = "", keys: Keys | None = None, policy: Policy | None = None
     ) -> None:
-        """`named`: `name:role:SHA-256 of the token in hex`, comma-separated. Tokens are random and
-        long (`openssl rand -hex 32`), so that a plain hash keeps them.
+        """`api_token`: of the suite's own services where they have no certificates; else empty.
 
-        `roles`: the methods that a role may call. Raises `Misconfigured`.
+        Without a policy only who has the token may do anything.
         """
-        self._roles = roles or {}
-        self._callers = {_digest(api_token): Caller(INTERNAL, INTERNAL)}
-        for part in filter(None, (part.strip() for part in named.split(","))):
-            found = _NAMED.fullmatch(part)
-            if found is None:
-                raise Misconfigured("CALLERS: write `name:role:SHA-256 of the token in hex`, …")
-            name, role, digest = found.groups()
-            if role != INTERNAL and role not in self._roles:
-                raise Misconfigured(
-                    f"CALLERS: {name} has the role {role}; there are {INTERNAL},"
-                    f" {', '.join(self._roles)}"
-                )
-            if digest in self._callers:
-                raise Misconfigured(f"CALLERS: {name} has somebody else's token")
-            self._callers[digest] = Caller(name, role)
+        self._digest = digest(api_token) if api_token else ""
+        self._keys = keys
+        self._policy = policy
 
-    def who(self, authorization: str) -> Caller | None:
-        """Who carries `Bearer <token>`; None is nobody we know. What is compared are digests, so
-        the time that takes tells nothing of a token."""
-        scheme, token = authorization[: len(_SCHEME)], authorization[len(_SCHEME) :]
-        return self._callers.get(_digest(token)) if scheme == _SCHEME else None
+    def certified(self, names: Iterable[str]) -> Caller | None:
+        """Who has a certificate of these names, one of them a SPIFFE identity; None is no service
+        of ours."""
+        ours = [n.removeprefix(_SPIFFE) for n in names if n.startswith(_SPIFFE)]
+        if len(ours) != 1 or self._policy is None or ours[0] not in self._policy.services:
+            return None
+        return Caller(ours[0], INTERNAL)
+
+    def bearer(self, authorization: str) -> Caller | None:
+        """Who carries `Bearer <key>`; None is nobody we know. What is compared are digests, so the
+        time that takes tells nothing of a key."""
+        scheme, key = authorization[: len(_SCHEME)], authorization[len(_SCHEME) :]
+        if scheme != _SCHEME or not key:
+            return None
+        if self._digest and compare_digest(digest(key), self._digest):
+            return Caller(INTERNAL, INTERNAL)
+        return self._keys.who(key) if self._keys else None
 
     def check(self, caller: Caller, method: str) -> None:
         """Raises `RoleDenied` for a method that is not the caller's."""
-        if caller.role != INTERNAL and method not in self._roles[caller.role]:
-            raise RoleDenied(caller.role, f"call {method}")
+        if caller.name == caller.role == INTERNAL:
+            return
+        subject = caller.name if caller.role == INTERNAL else caller.role
+        if self._policy is None or not self._policy.allows(subject, method):
+            raise RoleDenied(subject, f"call {method}")
 
 
 def call_with_purpose() -> Call:
@@ -96,5 +110,6 @@ def call_with_purpose() -> Call:
     return asked
 
 
-def _digest(token: str) -> str:
-    return sha256(token.encode()).hexdigest()
+def digest(key: str) -> str:
+    """SHA-256 in hex. Keys are random and long, so a plain hash keeps them."""
+    return sha256(key.encode()).hexdigest()

@@ -21,6 +21,7 @@ def _with_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = f"{context.trace_id:032x}"
+        event["span_id"] = f"{context.span_id:016x}"
     return event
 
 
@@ -41,6 +42,8 @@ def where(error: BaseException) -> list[str]:
 
 def _with_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
     if isinstance(error, BaseException):
         event["exception"] = where(error)
     return event

@@ -17,8 +17,10 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+import psycopg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
+from psycopg import sql
 from yoyo import get_backend, read_migrations
 
 from chassis.clock import Clock
@@ -37,6 +39,8 @@ _SWEEP_EVERY: Final = timedelta(milliseconds=500)
 _LEFT_BEHIND: Final = timedelta(seconds=5)  # longer than any publishing takes
 _FORGET_EVERY: Final = 600  # sweeps
 _SWEPT: Final = 100
+_MIGRATION_LOCK_S: Final = 3
+_CLOSING_S: Final = 5
 _NUMBER: Final = attrgetter("int")  # UUIDs compared as such cost more than all the rest
 
 _logger = structlog.get_logger()
@@ -75,42 +79,42 @@ async def database(dsn: str, schema: str, size: int = 8) -> AsyncIterator[Pool]:
     try:
         yield pool
     finally:
-        try:
-            async with asyncio.timeout(5):
-                await pool.close()
-        except TimeoutError:
+        # Not cancelled when it takes too long: what it waits for may not let itself be.
+        closing = asyncio.create_task(pool.close(), name="closing the pool")
+        await asyncio.wait([closing], timeout=_CLOSING_S)
+        if not closing.done():
             pool.terminate()
+            closing.cancel()
+            await asyncio.wait([closing], timeout=_CLOSING_S)
 
 
 def migrate(dsn: str, schema: str, folder: Path) -> int:
     """Bring a schema up to date: the chassis' tables, then the service's files in name order.
 
-    Returns how many steps were applied. Safe to call from several processes at once.
+    Returns how many steps were applied. Safe to call from several processes at once, and again
+    after one was killed. A step that waits too long for a lock on a table in use fails with
+    Postgres' own words and may be tried again: whoever came after it would wait behind it.
     """
-    asyncio.run(_create_schema(dsn, schema))
-    applied = 0
-    with get_backend(_yoyo_url(dsn, schema)) as backend, backend.lock(timeout=60):
-        for source in (Path(__file__).parent / "migrations", folder):
-            todo = backend.to_apply(read_migrations(str(source)))
-            backend.apply_migrations(todo)
-            applied += len(todo)
-    return applied
-
-
-async def _create_schema(dsn: str, schema: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=10)
-    try:
-        async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('merhaba schema'))")
-            await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-    finally:
-        await connection.close()
+    # A lock of the session, which a process that is killed gives back. The migrator's own is a row,
+    # which stays.
+    with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as session:
+        session.execute("SET statement_timeout = '60s'")
+        session.execute("SELECT pg_advisory_lock(hashtext(%s))", [f"merhaba schema {schema}"])
+        session.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        applied = 0
+        with get_backend(_yoyo_url(dsn, schema)) as backend:
+            for source in (Path(__file__).parent / "migrations", folder):
+                todo = backend.to_apply(read_migrations(str(source)))
+                backend.apply_migrations(todo)
+                applied += len(todo)
+        return applied
 
 
 def _yoyo_url(dsn: str, schema: str) -> str:
     """The same database as the migrator spells it."""
     parts = urlsplit(dsn)
-    query = "&".join(filter(None, (parts.query, f"schema={quote(schema)}")))
+    options = quote(f"-c lock_timeout={_MIGRATION_LOCK_S}s")
+    query = "&".join(filter(None, (parts.query, f"schema={quote(schema)}", f"options={options}")))
     return f"postgresql+psycopg://{parts.netloc}{parts.path}?{query}"
 
 

@@ -1,272 +1,296 @@
-"""gRPC: one guard around every served call, and channels that load balance, retry and time out."""
+"""gRPC: servers behind the guard, and channels that load balance, retry, time out and follow their
+certificates."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from time import perf_counter
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 import grpc
-import structlog
-from google.protobuf import any_pb2, duration_pb2
-from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc_status import rpc_status
-from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from chassis import names
-from chassis.callers import Call, Callers, call
-from chassis.failures import (
-    AlreadyExists,
-    Busy,
-    Conflict,
-    Denied,
-    Failure,
-    Invalid,
-    NotFound,
-    Refused,
-    Unavailable,
-    Unimplemented,
-)
-from chassis.telemetry import WORDLESS, histogram, parent, traceparent, tracer
-from chassis.transient import transient
+from chassis import deadlines
+from chassis.callers import Callers
+from chassis.clock import Clock, SystemClock
+from chassis.contracts import repeatable, takes_request_id
+from chassis.guard import Acts, Guard, Quotas
+from chassis.telemetry import traceparent
+from chassis.tls import Certificates, Pems, TlsFiles, channel_credentials
 
-_CODES: Final[dict[type[Failure], int]] = {
-    NotFound: code_pb2.NOT_FOUND,
-    Invalid: code_pb2.INVALID_ARGUMENT,
-    Conflict: code_pb2.ABORTED,
-    AlreadyExists: code_pb2.ALREADY_EXISTS,
-    Refused: code_pb2.FAILED_PRECONDITION,
-    Denied: code_pb2.PERMISSION_DENIED,
-    Busy: code_pb2.RESOURCE_EXHAUSTED,
-    Unavailable: code_pb2.UNAVAILABLE,
-    Unimplemented: code_pb2.UNIMPLEMENTED,
-}
 _MESSAGE_BYTES: Final = 4 * 1024 * 1024
 _DEADLINE_S: Final = 10.0
-_OPEN: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
-
-_served = histogram("rpc.server.call.duration", "s")
-_logger = structlog.get_logger()
-
-Handler = Any  # grpc.RpcMethodHandler is generic for type checkers and not at run time
-
-
-def status_of(failure: Failure, domain: str) -> status_pb2.Status:
-    """A failure as `google.rpc.Status` with its reason and, when waiting helps, how long."""
-    code = next(code for kind, code in _CODES.items() if isinstance(failure, kind))
-    details: list[any_pb2.Any] = [any_pb2.Any()]
-    details[0].Pack(
-        error_details_pb2.ErrorInfo(reason=failure.reason, domain=domain, metadata=failure.facts)
-    )
-    if isinstance(failure, Busy):
-        wait = duration_pb2.Duration()
-        wait.FromTimedelta(failure.retry_after)
-        details.append(any_pb2.Any())
-        details[1].Pack(error_details_pb2.RetryInfo(retry_delay=wait))
-    return status_pb2.Status(code=code, message=failure.message, details=details)
+_LOOK_EVERY: Final = timedelta(seconds=5)
+_FAREWELL_S: Final = 200.0  # longer than a server lets a connection live
+_RETRIES: Final = {
+    "maxAttempts": 4,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "2s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+_BUDGET: Final = {"maxTokens": 50, "tokenRatio": 0.1}
+"""A failed attempt takes a token, a success brings a tenth; below half nothing is tried again: what
+is down gets no more than a tenth of its calls on top."""
 
 
-class Guard(grpc.aio.ServerInterceptor):
-    """Around every call: who may call, the trace, failures to statuses, how long it took.
+class Credentials(NamedTuple):
+    """What a caller shows, and whom it believes."""
 
-    An exception that is no `Failure` answers INTERNAL with a fixed text: grpc would send its own
-    words, and with them secrets, to the caller.
-    """
+    key: str = ""
+    """An API key; a service with a certificate has none."""
+    tls: TlsFiles | None = None
+    """None: nothing is encrypted."""
+    name: str = ""
+    """Whom the other side's certificate is to name; empty is the host of the target."""
 
-    def __init__(self, service: str, callers: Callers) -> None:
-        self._domain = f"{service}.merhaba"
-        self._callers = callers
 
-    async def intercept_service(
+class _Connection:
+    """Where calls go: a channel of gRPC's, made anew when certificates change."""
+
+    def __init__(
+        self, make: Callable[[Pems | None], grpc.aio.Channel], tls: TlsFiles | None
+    ) -> None:
+        self._make = make
+        self._certificates = Certificates(tls) if tls else None
+        self.made = self._made()
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def _made(self) -> grpc.aio.Channel:
+        return self._make(self._certificates.pems if self._certificates else None)
+
+    async def follow(self, clock: Clock) -> None:
+        """Look after the certificates, until cancelled. Calls under way finish where they are."""
+        while self._certificates is not None:
+            await clock.sleep(_LOOK_EVERY)
+            if self._certificates.renewed():
+                old, self.made = self.made, self._made()
+                leaving = asyncio.create_task(old.close(_FAREWELL_S))
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
+
+    async def close(self) -> None:
+        for task in self._leaving:
+            task.cancel()
+        await self.made.close()
+
+
+class _Calls:
+    """One method, called wherever the connection is now, with what every call carries."""
+
+    def __init__(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        """Wrap the handler of one call."""
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or method.startswith(_OPEN):
-            return handler
-        metadata = dict(handler_call_details.invocation_metadata or ())
-        who = self._callers.who(str(metadata.get("authorization", "")))
-        asked = who and Call(method.lstrip("/"), who, str(metadata.get("purpose", "")))
-        trace = str(metadata.get("traceparent", ""))
-        if handler.request_streaming:
-            return handler  # the contracts have none: batches instead
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                self._stream(handler.unary_stream, method, trace, asked),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(handler.unary_unary, method, trace, asked),
-            handler.request_deserializer,
-            handler.response_serializer,
-        )
-
-    def _unary(self, serve: Any, method: str, trace: str, asked: Call | None) -> Any:
-        async def guarded(request: Any, context: Any) -> Any:
-            async with self._around(context, method, trace, asked):
-                return await serve(request, context)
-
-        return guarded
-
-    def _stream(self, serve: Any, method: str, trace: str, asked: Call | None) -> Any:
-        async def guarded(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with self._around(context, method, trace, asked):
-                async for response in serve(request, context):
-                    yield response
-
-        return guarded
-
-    @asynccontextmanager
-    async def _around(
-        self, context: Any, method: str, trace: str, asked: Call | None
-    ) -> AsyncIterator[None]:
-        started = perf_counter()
-        attributes = {names.RPC_SYSTEM: "grpc", names.RPC_METHOD: method.lstrip("/")}
-        status: status_pb2.Status | None = None
-        with tracer.start_as_current_span(
-            method.lstrip("/"),
-            context=parent(trace),
-            kind=SpanKind.SERVER,
-            attributes=attributes,
-            **WORDLESS,
-        ) as span:
-            try:
-                if asked is None:
-                    status = status_pb2.Status(
-                        code=code_pb2.UNAUTHENTICATED,
-                        message="send the metadata `authorization: Bearer <API_TOKEN>`",
-                    )
-                else:
-                    self._callers.check(asked.caller, asked.method)
-                    call.set(asked)  # every call is a task of its own
-                    yield
-            except Failure as failure:
-                status = status_of(failure, self._domain)
-            except (asyncio.CancelledError, GeneratorExit, grpc.aio.AbortError):
-                raise
-            except Exception as error:  # noqa: BLE001 - nothing of it may reach the caller
-                status = self._unexpected(error, method)
-            code = "OK" if status is None else code_pb2.Code.Name(status.code)
-            _served.record(perf_counter() - started, {**attributes, names.RPC_STATUS: code})
-            if status is not None:
-                span.set_attribute(names.RPC_STATUS, code)
-                span.set_status(Status(StatusCode.ERROR, code))
-                await context.abort_with_status(rpc_status.to_status(status))
-
-    def _unexpected(self, error: Exception, method: str) -> status_pb2.Status:
-        if isinstance(error, NotImplementedError):  # what generated servicers raise
-            failure: Failure = Unimplemented("promised by the contract, not there in this version")
-            return status_of(failure, self._domain)
-        if transient(error):
-            _logger.warning("a part does not answer", method=method, error=type(error).__name__)
-            failure = Unavailable("a part this depends on does not answer; try again")
-            return status_of(failure, self._domain)
-        _logger.error("internal error", method=method, exc_info=error)
-        return status_pb2.Status(code=code_pb2.INTERNAL, message="internal error")
-
-
-class _Details:
-    """What every call carries: the token, the trace and, when it brings none, a purpose and a
-    deadline."""
-
-    def __init__(self, api_token: str, purpose: str, deadline_s: float | None, waits: bool) -> None:
-        self._authorization = ("authorization", f"Bearer {api_token}")
-        self._purpose = purpose
+        connection: _Connection,
+        open_on: Callable[[grpc.aio.Channel], Any],
+        carried: Sequence[tuple[str, str]],
+        deadline_s: float | None,
+        waits: bool,
+        identified: bool,
+    ) -> None:
+        """`identified`: a call without a `request_id` gets one, so that its repeat is known."""
+        self._connection = connection
+        self._open_on = open_on
+        self._carried = carried
         self._deadline_s = deadline_s
         self._waits = waits
+        self._identified = identified
+        self._on: grpc.aio.Channel | None = None
+        self._calls: Any = None
 
-    def completed(self, details: Any) -> grpc.aio.ClientCallDetails:
-        metadata = [*(details.metadata or ()), self._authorization]
-        if self._purpose and all(name != "purpose" for name, _ in metadata):
-            metadata.append(("purpose", self._purpose))
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        if self._on is not self._connection.made:
+            self._on = self._connection.made
+            self._calls = self._open_on(self._on)
+        if self._identified and not request.request_id:
+            request = _identified(request)
+        sent = [*(metadata or ())]
+        given = {name for name, _ in sent}
+        sent += [one for one in self._carried if one[0] not in given]
         if trace := traceparent():
-            metadata.append(("traceparent", trace))
-        return grpc.aio.ClientCallDetails(
-            details.method,
-            details.timeout or self._deadline_s,
-            grpc.aio.Metadata(*metadata),
-            details.credentials,
-            self._waits,
+            sent.append(("traceparent", trace))
+        return self._calls(
+            request,
+            timeout=deadlines.within(timeout or self._deadline_s),
+            metadata=sent,
+            credentials=credentials,
+            wait_for_ready=self._waits if wait_for_ready is None else wait_for_ready,
+            compression=compression,
         )
 
 
-class _UnaryCalls(_Details, grpc.aio.UnaryUnaryClientInterceptor):
-    async def intercept_unary_unary(
-        self, continuation: Any, client_call_details: Any, request: Any
-    ) -> Any:
-        return await continuation(self.completed(client_call_details), request)
+class _Channel(grpc.aio.Channel):
+    """What stubs are made of. Not gRPC's own interceptors: those take a task for each call."""
 
+    def __init__(
+        self,
+        connection: _Connection,
+        carried: Sequence[tuple[str, str]],
+        repeated: Collection[str],
+        waits: bool,
+    ) -> None:
+        self._connection = connection
+        self._carried = carried
+        self._repeated = repeated
+        self._waits = waits
 
-class _StreamCalls(_Details, grpc.aio.UnaryStreamClientInterceptor):
-    """Apart from `_UnaryCalls` because a channel takes each interceptor for one kind of call."""
+    def unary_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Calls of a method."""
+        return self._calls("unary_unary", _DEADLINE_S, method, *arguments, **options)
 
-    async def intercept_unary_stream(
-        self, continuation: Any, client_call_details: Any, request: Any
-    ) -> Any:
-        return await continuation(self.completed(client_call_details), request)
+    def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Calls of a method that answers piece by piece."""
+        return self._calls("unary_stream", None, method, *arguments, **options)
+
+    def stream_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """None: the contracts take batches instead."""
+        raise NotImplementedError(method)
+
+    def stream_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """None: the contracts take batches instead."""
+        raise NotImplementedError(method)
+
+    def _calls(
+        self, kind: str, deadline_s: float | None, method: str, *arguments: Any, **options: Any
+    ) -> _Calls:
+        name = method.lstrip("/")
+        repeated = name in self._repeated
+        return _Calls(
+            self._connection,
+            lambda made: getattr(made, kind)(method, *arguments, **options),
+            self._carried,
+            deadline_s,
+            repeated and self._waits,
+            repeated and takes_request_id(name),
+        )
+
+    async def __aenter__(self) -> "_Channel":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:  # noqa: ARG002 - gRPC's own
+        """End every call."""
+        await self._connection.close()
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """Of the present connection."""
+        return self._connection.made.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """Of the present connection."""
+        await self._connection.made.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        """Return once there is a connection."""
+        await self._connection.made.channel_ready()
 
 
 @asynccontextmanager
 async def channel(
-    target: str, api_token: str, retried: Sequence[str] = (), purpose: str = ""
+    target: str,
+    credentials: Credentials | str,
+    methods: Collection[str] = (),
+    purpose: str = "",
+    clock: Clock | None = None,
+    *,
+    waits: bool = False,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a service, balanced over all its replicas.
 
-    `purpose` says, in a few words, what its calls read personal data for.
-    Calls get a deadline of 10 s unless they bring one; streams have none. Only methods of the
-    services named in `retried` (`merhaba.profile.v1.ProfileService`), which must be safe to
-    repeat, are tried again, on UNAVAILABLE alone, and wait, within their deadline, for a replica
-    to come up.
+    `credentials`: a key alone goes without encryption. `purpose` says, in a few words, what its
+    calls read personal data for.
+    Calls get a deadline of 10 s unless they bring one; streams have none; none has more than is
+    left to the call that is being served. Of the `methods` that will be called
+    (`merhaba.profile.v1.ProfileService/GetContact`), those that their contract says are safe to
+    repeat are tried again, on UNAVAILABLE alone; where the caller `waits`, they wait within their
+    deadline for a replica to come up, and else they are told at once that there is none.
+    Raises `Misconfigured` when the certificates cannot be used.
     """
-    policy = {
-        "maxAttempts": 4,
-        "initialBackoff": "0.1s",
-        "maxBackoff": "2s",
-        "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
-    }
+    if isinstance(credentials, str):
+        credentials = Credentials(credentials)
+    repeated = frozenset(repeatable(methods))
+    options = _options(sorted(repeated), credentials.name)
+
+    def make(pems: Pems | None) -> grpc.aio.Channel:
+        if pems is None:
+            return grpc.aio.insecure_channel(target, options=options)
+        return grpc.aio.secure_channel(target, channel_credentials(pems), options=options)
+
+    carried = [("authorization", f"Bearer {credentials.key}")] if credentials.key else []
+    if purpose:
+        carried.append(("purpose", purpose))
+    connection = _Connection(make, credentials.tls)
+    following = asyncio.create_task(connection.follow(clock or SystemClock()))
+    try:
+        yield _Channel(connection, carried, repeated, waits)
+    finally:
+        following.cancel()
+        await connection.close()
+
+
+def _identified(request: Any) -> Any:
+    """The same, with a request id of its own."""
+    copied = type(request)()
+    copied.CopyFrom(request)
+    copied.request_id = str(uuid4())
+    return copied
+
+
+def _options(repeated: Sequence[str], name: str) -> list[tuple[str, Any]]:
     config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
-        "retryThrottling": {"maxTokens": 50, "tokenRatio": 0.1},
+        # A replica that drains says so, and gets no more calls while its running ones finish.
+        "healthCheckConfig": {"serviceName": ""},
+        "retryThrottling": _BUDGET,
     }
-    if retried:
-        config["methodConfig"] = [
-            {"name": [{"service": s} for s in retried], "retryPolicy": policy}
-        ]
-    options = [
+    if repeated:
+        named = [dict(zip(("service", "method"), m.split("/"), strict=True)) for m in repeated]
+        config["methodConfig"] = [{"name": named, "retryPolicy": _RETRIES}]
+    options: list[tuple[str, Any]] = [
         ("grpc.service_config", json.dumps(config)),
         ("grpc.enable_retries", 1),
-        # A connection of one's own: of a shared one, another channel's failed attempts are ours too.
+        # A connection of one's own: of a shared one, another channel's failed attempts are ours.
         ("grpc.use_local_subchannel_pool", 1),
+        # What was away for long is found again soon: gRPC would wait for up to two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+        # More often than a proxy cuts what is idle, and not so often that a server takes offence.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.max_receive_message_length", _MESSAGE_BYTES),
         ("grpc.max_send_message_length", _MESSAGE_BYTES),
     ]
-    interceptors: list[grpc.aio.ClientInterceptor] = [
-        _UnaryCalls(api_token, purpose, _DEADLINE_S, waits=bool(retried)),
-        _StreamCalls(api_token, purpose, None, waits=False),
-    ]
-    async with grpc.aio.insecure_channel(
-        target, options=options, interceptors=interceptors
-    ) as opened:
-        yield opened
+    if name:
+        options.append(("grpc.ssl_target_name_override", name))
+    return options
 
 
-def server(service: str, callers: Callers | str) -> grpc.aio.Server:
+def server(
+    service: str,
+    callers: Callers | str,
+    quotas: Quotas | None = None,
+    acts: Acts | None = None,
+) -> grpc.aio.Server:
     """A server whose every call goes through the guard. `callers`: a token alone lets in who has
     it.
 
     Connections end after two minutes (plus a grace), so that clients find new replicas: nothing
     else makes them look while old connections live.
     """
+    known = Callers(callers) if isinstance(callers, str) else callers
     return grpc.aio.server(
-        interceptors=[Guard(service, Callers(callers) if isinstance(callers, str) else callers)],
+        interceptors=[Guard(service, known, quotas, acts)],
         options=[
             ("grpc.max_connection_age_ms", 120_000),
             ("grpc.max_connection_age_grace_ms", 60_000),

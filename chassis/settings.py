@@ -1,9 +1,9 @@
 """Settings: frozen, typed, read from the environment once, documented per field."""
 
 import socket
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.failures import Misconfigured
@@ -63,14 +63,48 @@ class ServiceSettings(LogSettings):
     database_pool_size: Annotated[int, Field(ge=1, le=200)] = 8
     """Connections of this process at most; Postgres must allow the sum over all processes."""
 
-    api_token: SecretStr
-    """Every gRPC call must carry `authorization: Bearer <this>`."""
+    tls_cert_file: str = ""
+    """This service's certificate (PEM), which names it `spiffe://merhaba/<service>` and, for who
+    calls it, by its plain name. With the next two: read again when they change."""
+
+    tls_key_file: str = ""
+    """The certificate's key (PEM, without a password)."""
+
+    tls_ca_file: str = ""
+    """The authority that the other services' certificates come from (PEM)."""
+
+    plaintext: bool = False
+    """Talk to the other services without TLS, and know them by API_TOKEN: for trying a single
+    service and for tests. Otherwise a service without certificates does not start."""
+
+    api_token: SecretStr = SecretStr("")
+    """With PLAINTEXT: whoever carries it is a service of the suite. Else it is not looked at."""
 
     grpc_host: str = "0.0.0.0"  # noqa: S104 - a container listens on all of its own interfaces
-    """Address the gRPC server listens on."""
+    """Address the gRPC server listens on, with all of its ports."""
 
     grpc_port: Annotated[int, Field(ge=0, le=65535)] = 50051
-    """Port of the gRPC server; 0 takes a free one."""
+    """Port for the other services, who show their certificates; 0 takes a free one."""
+
+    api_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port for people and tools, who carry an API key over TLS; none: they cannot call. Apart from
+    the services' port, since gRPC either demands a certificate of who connects or asks for none.
+    With PLAINTEXT they call GRPC_PORT."""
+
+    health_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port without TLS that answers health checks and nothing else: Kubernetes' probes have no
+    certificates. None: health is told on the other ports only."""
+
+    keys_file: str = ""
+    """The API keys of people and tools, as `merhaba keys` writes them; read again when it changes.
+    Empty: there are none."""
+
+    calls_per_second: Annotated[int, Field(ge=0)] = 100
+    """Calls a second that one API key may make, over all replicas, unless it has a number of its
+    own; 0: any number. Bursts of ten seconds' worth pass."""
+
+    audit_kept_days: Annotated[int, Field(ge=1)] = 730
+    """How long the record of what people and tools had done is kept, in days."""
 
     reflection: bool = False
     """Answer gRPC reflection: for laptops; production keeps its inventory to itself."""
@@ -87,11 +121,27 @@ class ServiceSettings(LogSettings):
     otel_exporter_otlp_endpoint: str = ""
     """Where traces and metrics go (OTLP over gRPC); empty: nowhere."""
 
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port where Prometheus reads metrics (`/metrics`, without TLS); none: nowhere."""
+
     trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Share of new traces that are recorded."""
+    """Share of new traces that are recorded. What fails is recorded in any case."""
 
     remember_days: Annotated[int, Field(ge=8)] = 30
     """How long a repeat of an event is recognised, in days; Meta repeats for seven."""
+
+    @model_validator(mode="after")
+    def _knows_its_callers(self) -> Self:
+        if self.plaintext and not self.api_token.get_secret_value():
+            raise ValueError("API_TOKEN: not set, and with PLAINTEXT services are known by it")
+        if not self.plaintext and not (
+            self.tls_cert_file and self.tls_key_file and self.tls_ca_file
+        ):
+            raise ValueError(
+                "TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE: set all three, or PLAINTEXT=true to"
+                " talk without TLS"
+            )
+        return self
 
 
 class HttpSettings(ServiceSettings):
@@ -120,8 +170,8 @@ def from_env(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         problems = [
-            f"{'.'.join(str(part) for part in e['loc']).upper()}: "
-            f"{'not set' if e['type'] == 'missing' else e['msg']}"
+            f"{'.'.join(str(part) for part in e['loc']).upper()}: ".removeprefix(": ")
+            + ("not set" if e["type"] == "missing" else e["msg"].removeprefix("Value error, "))
             for e in error.errors(include_input=False, include_url=False)
         ]
         raise Misconfigured("; ".join(problems)) from None

@@ -1,25 +1,28 @@
-"""Traces and metrics. Without an OTLP endpoint nothing is exported and little is spent.
+"""Traces and metrics. Without an OTLP endpoint and a metrics port nothing is kept and little spent.
 
 Trace context rides inside each event of the log, and only when its trace is sampled. A consumer
 opens one span for its batch, linked to the producers, and one span per sampled event inside that
 event's own trace: so one trace shows a webhook's whole way, and the batch shows who shared it.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Final, TypedDict
 
+import prometheus_client
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import Counter, Histogram
+from opentelemetry.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -30,6 +33,7 @@ from opentelemetry.trace import (
 )
 
 from chassis import names
+from chassis.failures import Misconfigured
 from chassis.settings import ServiceSettings
 
 
@@ -45,46 +49,103 @@ WORDLESS: Final[_Wordless] = {"record_exception": False, "set_status_on_exceptio
 """For spans: what an exception says can be anything, a person's data included, so no span says it.
 """
 
+# Bounds that the conventions recommend for durations; and of counts in a batch.
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_SIZES: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)
+
 tracer = trace.get_tracer("merhaba")
 _meter = metrics.get_meter("merhaba")
+_failures: trace.Tracer = trace.NoOpTracer()
 
 
 @contextmanager
 def telemetry(service: str, settings: ServiceSettings) -> Iterator[None]:
-    """Export traces and metrics for as long as the block runs; flushes at its end."""
-    if not settings.otel_exporter_otlp_endpoint:
-        yield
-        return
+    """Export traces and metrics for as long as the block runs; flushes at its end.
+
+    Raises `Misconfigured` naming the port of metrics when it is taken.
+    """
     endpoint = settings.otel_exporter_otlp_endpoint
     insecure = endpoint.startswith("http://")
     resource = Resource.create({names.SERVICE: service, names.INSTANCE: settings.instance})
-    traces = TracerProvider(
-        resource=resource, sampler=ParentBased(TraceIdRatioBased(settings.trace_sample_ratio))
-    )
-    traces.add_span_processor(
-        BatchSpanProcessor(OTLPSpanExporter(endpoint, insecure), schedule_delay_millis=1000)
-    )
-    trace.set_tracer_provider(traces)
-    reader = PeriodicExportingMetricReader(
-        OTLPMetricExporter(endpoint, insecure), export_interval_millis=10_000
-    )
-    meters = MeterProvider([reader], resource)
-    metrics.set_meter_provider(meters)
-    try:
+    with ExitStack() as stack:
+        readers: list[MetricReader] = []
+        if endpoint:
+            stack.callback(_trace(resource, endpoint, insecure, settings.trace_sample_ratio))
+            exporter = OTLPMetricExporter(endpoint, insecure)
+            readers.append(PeriodicExportingMetricReader(exporter, export_interval_millis=10_000))
+        if settings.metrics_port is not None:
+            readers.append(PrometheusMetricReader(scope_info_enabled=False))
+            stack.callback(_scraped(settings.grpc_host, settings.metrics_port))
+        if readers:
+            meters = MeterProvider(readers, resource)
+            metrics.set_meter_provider(meters)
+            stack.callback(meters.shutdown)
         yield
-    finally:
-        traces.shutdown()
-        meters.shutdown()
 
 
-def counter(name: names.Metric, unit: str) -> Counter:
+def _trace(resource: Resource, endpoint: str, insecure: bool, ratio: float) -> Callable[[], None]:
+    """Export spans; returns what ends that."""
+    global _failures  # noqa: PLW0603 - as the SDK's own providers, one a process
+    batches = BatchSpanProcessor(OTLPSpanExporter(endpoint, insecure), schedule_delay_millis=1000)
+    sampled = TracerProvider(
+        resource=resource, sampler=ParentBased(TraceIdRatioBased(ratio)), shutdown_on_exit=False
+    )
+    sampled.add_span_processor(batches)
+    trace.set_tracer_provider(sampled)
+    # What fails is told whether its trace was chosen or not.
+    failed = TracerProvider(resource=resource, sampler=ALWAYS_ON, shutdown_on_exit=False)
+    failed.add_span_processor(batches)
+    _failures = failed.get_tracer("merhaba")
+    return sampled.shutdown
+
+
+def _scraped(host: str, port: int) -> Callable[[], None]:
+    """Serve `/metrics` to Prometheus; returns what ends that."""
+    try:
+        server, thread = prometheus_client.start_http_server(port, host)
+    except OSError:
+        raise Misconfigured(
+            f"METRICS_PORT: {host}:{port} is taken; stop what listens there or choose another"
+        ) from None
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return end
+
+
+def failed(
+    name: str, kind: SpanKind, error: str, attributes: Mapping[str, str] | None = None
+) -> None:
+    """Keep a trace of what failed where the current span does not, since its trace was not chosen:
+    a span of the same trace that says what kind of error it was."""
+    current = trace.get_current_span().get_span_context()
+    if current.trace_flags.sampled:
+        return
+    span = _failures.start_span(
+        name, kind=kind, attributes={**(attributes or {}), names.ERROR_TYPE: error}
+    )
+    span.set_status(StatusCode.ERROR, error)
+    span.end()
+
+
+def counter(name: names.Metric) -> Counter:
     """A counter by its registered name."""
-    return _meter.create_counter(name, unit)
+    return _meter.create_counter(name, *names.METRICS[name])
 
 
-def histogram(name: names.Metric, unit: str) -> Histogram:
+def histogram(name: names.Metric) -> Histogram:
     """A histogram by its registered name."""
-    return _meter.create_histogram(name, unit)
+    unit, says = names.METRICS[name]
+    bounds = _SECONDS if unit == "s" else _SIZES
+    return _meter.create_histogram(name, unit, says, explicit_bucket_boundaries_advisory=bounds)
+
+
+def gauge(name: names.Metric) -> Gauge:
+    """A gauge by its registered name: it keeps the value that was set last for some attributes."""
+    return _meter.create_gauge(name, *names.METRICS[name])
 
 
 def traceparent() -> str:

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from chassis import embedded
+from chassis.callers import Caller
 from chassis.clock import ManualClock
 from chassis.ids import fresh_id
 from chassis.postgres import Pool
@@ -73,6 +74,14 @@ async def log(log_settings: LogSettings) -> AsyncIterator[EventLog]:
 def manual_clock() -> ManualClock:
     """A clock that stands at 2026-11-22 09:00 UTC until a test moves it."""
     return ManualClock(datetime(2026, 11, 22, 9, tzinfo=UTC))
+
+
+class KnownKeys(dict[str, Caller]):
+    """Keys that a test hands out, and whose they are."""
+
+    def who(self, key: str) -> Caller | None:
+        """Whose key it is."""
+        return self.get(key)
 
 
 async def wait_until(

@@ -1,7 +1,9 @@
 """Which errors pass by themselves, so that waiting helps and giving up would lose something."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import grpc
@@ -21,6 +23,7 @@ _PASSING = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # also a connection that broke in the middle of a protocol step
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -51,11 +54,18 @@ def transient(error: BaseException) -> bool:
 
 
 async def keep_at(
-    work: Callable[[], Awaitable[object]], clock: Clock, every: timedelta, complaint: str
+    work: Callable[[], Awaitable[object]],
+    clock: Clock,
+    every: timedelta,
+    complaint: str,
+    called: asyncio.Event | None = None,
 ) -> None:
     """Do `work` until cancelled: again at once while it says that there was some, else after a
-    while; as well when it fails by something transient, of which `complaint` is logged."""
+    while, or when it is called; as well when it fails by something transient, of which `complaint`
+    is logged."""
     while True:
+        if called is not None:
+            called.clear()  # before it looks: a call meanwhile is about what it may have missed
         try:
             worked = await work()
         except Exception as error:
@@ -63,5 +73,19 @@ async def keep_at(
                 raise
             _logger.warning(complaint, error=type(error).__name__)
             worked = False
-        if not worked:
+        if not worked and called is not None:
+            await _either(clock.sleep(every), called.wait())
+        elif not worked:
             await clock.sleep(every)
+
+
+async def _either(*waits: Coroutine[Any, Any, object]) -> None:
+    """Return when one of them does; what they raise is raised."""
+    tasks = [asyncio.ensure_future(one) for one in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for one in done:
+            one.result()
+    finally:
+        for one in tasks:
+            one.cancel()

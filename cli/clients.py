@@ -3,9 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
-from chassis.rpc import channel
 from cli.stack import Addresses
 from merhaba.ingest.v1 import IngestAdminServiceStub
 from merhaba.profile.v1 import PrivacyServiceStub, ProfileServiceStub
@@ -19,21 +17,6 @@ from merhaba.sender.v1 import (
     RateCardServiceStub,
     TemplateServiceStub,
 )
-
-# Reading is safe to repeat, and what changes something carries a request_id.
-_REPEATABLE: Final = {
-    "ingest": ["merhaba.ingest.v1.IngestAdminService"],
-    "profile": ["merhaba.profile.v1.ProfileService"],
-    "segment": ["merhaba.segment.v1.SegmentService", "merhaba.segment.v1.TriggerService"],
-    "sender": [
-        "merhaba.sender.v1.CampaignService",
-        "merhaba.sender.v1.NumberService",
-        "merhaba.sender.v1.PolicyService",
-        "merhaba.sender.v1.RateCardService",
-        "merhaba.sender.v1.TemplateService",
-    ],
-    "reports": ["merhaba.reports.v1.ReportService"],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +43,9 @@ async def clients(addresses: Addresses) -> AsyncIterator[Clients]:
     async with AsyncExitStack() as stack:
         opened = {
             name: await stack.enter_async_context(
-                channel(target, addresses.api_token, _REPEATABLE[name], purpose="operations")
+                addresses.channel(name, purpose="operations", waits=True)
             )
-            for name, target in addresses.grpc.items()
+            for name in addresses.grpc
         }
         yield Clients(
             IngestAdminServiceStub(opened["ingest"]),

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 import uvloop
 from google.protobuf.json_format import MessageToJson
-from rich.console import Console
 from rich.table import Table
 
 from chassis.ids import fresh_id
 from cli.admin import ingest_admin
+from cli.terminal import Console, echo
 from merhaba.ingest.v1 import (
     DeadLetterFilter,
     GetDeadLetterRequest,
@@ -47,7 +47,7 @@ def show(dead_letter_id: str) -> None:
     async def ask() -> None:
         async with ingest_admin() as ingest:
             answer = await ingest.GetDeadLetter(GetDeadLetterRequest(dead_letter_id=dead_letter_id))
-        typer.echo(MessageToJson(answer.dead_letter))
+        echo(MessageToJson(answer.dead_letter))
 
     uvloop.run(ask())
 
@@ -70,6 +70,6 @@ def redrive(
                     filter=DeadLetterFilter(group=group),
                 )
             )
-        typer.echo(f"{answer.redriven_count} sent round again")
+        echo(f"{answer.redriven_count} sent round again")
 
     uvloop.run(ask())

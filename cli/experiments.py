@@ -3,20 +3,24 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
+from uuid import uuid4
 
 import typer
 import uvloop
-from rich.console import Console
 from rich.table import Table
 
 from chassis.rpc import channel
 from cli.target import target_of
+from cli.terminal import Console, echo
 from cli.told import time_told, told
 from merhaba.reports.v1 import (
+    CreateExperimentRequest,
+    DeclareWinnerRequest,
     Experiment,
     ExperimentReport,
     ExperimentServiceStub,
     GetExperimentReportRequest,
+    Guard,
     ListExperimentsRequest,
     Measure,
     PlanExperimentRequest,
@@ -102,9 +106,76 @@ def plan(
         async with _experiments() as service:
             found = (await service.PlanExperiment(request)).plan
         each = f"{found.total_recipients:,} recipients, {found.recipients_per_arm:,} a variant"
-        typer.echo(f"{each}, show a difference of {found.detectable_effect:.1%}")
+        echo(f"{each}, show a difference of {found.detectable_effect:.1%}")
         if found.expected_days:
-            typer.echo(f"{found.expected_days:.1f} days at the pace of the last four weeks")
+            echo(f"{found.expected_days:.1f} days at the pace of the last four weeks")
+
+    uvloop.run(ask())
+
+
+@app.command()
+def begin(
+    campaign_id: str,
+    measure: Annotated[
+        str, typer.Option(help="What is to be better: read_rate, conversion_rate, revenue, …")
+    ] = "read_rate",
+    name: Annotated[str, typer.Option(help="As people know it.")] = "",
+    conversion: Annotated[
+        str, typer.Option(help="With conversion_rate and revenue: which; empty are orders.")
+    ] = "",
+    bandit: Annotated[
+        bool, typer.Option("--bandit", help="Shares follow what is learned.")
+    ] = False,
+    automatic: Annotated[
+        bool, typer.Option("--automatic", help="A sure winner gets all the weight by itself.")
+    ] = False,
+    guard: Annotated[
+        list[str] | None,
+        typer.Option(help="Stop what does harm: opt_out_rate=0.02; may be given again."),
+    ] = None,
+) -> None:
+    """Begin to judge a campaign's variants."""
+    kind = Experiment.KIND_BANDIT if bandit else Experiment.KIND_FIXED_SPLIT
+    wanted = Experiment(
+        campaign_id=campaign_id,
+        name=name,
+        kind=kind,
+        measure=_number(measure),
+        conversion_id=conversion,
+        automatic_winner=automatic,
+        guards=[_guard(one) for one in guard or ()],
+    )
+
+    async def ask() -> None:
+        async with _experiments() as service:
+            answer = await service.CreateExperiment(
+                CreateExperimentRequest(request_id=str(uuid4()), experiment=wanted)
+            )
+        echo(f"{answer.experiment.experiment_id} {_state(answer.experiment)}")
+
+    uvloop.run(ask())
+
+
+@app.command()
+def declare(
+    experiment_id: str,
+    variant: str,
+    reason: Annotated[str, typer.Option(help="For those who come later.")] = "",
+) -> None:
+    """Give a variant all the weight and end the experiment."""
+
+    async def ask() -> None:
+        async with _experiments() as service:
+            answer = await service.DeclareWinner(
+                DeclareWinnerRequest(
+                    request_id=str(uuid4()),
+                    experiment_id=experiment_id,
+                    variant=variant,
+                    reason=reason,
+                )
+            )
+        one = answer.experiment
+        echo(f"{one.experiment_id} {_state(one)}: {one.winner_variant}")
 
     uvloop.run(ask())
 
@@ -121,7 +192,7 @@ def stop(
             answer = await service.StopExperiment(
                 StopExperimentRequest(experiment_id=experiment_id, reason=reason)
             )
-        typer.echo(f"{answer.experiment.experiment_id} {_state(answer.experiment)}")
+        echo(f"{answer.experiment.experiment_id} {_state(answer.experiment)}")
 
     uvloop.run(ask())
 
@@ -167,8 +238,9 @@ def _show(report: ExperimentReport) -> None:
     console.print(table)
     if report.sample_ratio_alarm:
         console.print(
-            f"[red]the shares are not what they should be (p = {report.sample_ratio_p_value:.2g}):"
-            " trust nothing here until it is known why[/]"
+            f"the shares are not what they should be (p = {report.sample_ratio_p_value:.2g}):"
+            " trust nothing here until it is known why",
+            style="red",
         )
     if report.waiting_recipients:
         console.print(f"{report.waiting_recipients:,} recipients are too young to count yet")
@@ -182,7 +254,8 @@ def _show(report: ExperimentReport) -> None:
         if guard.breached:
             worse = _value(guard.value, True)
             console.print(
-                f"[red]{guard.variant} does harm: {_measure(guard.guard.measure)} {worse}[/]"
+                f"{guard.variant} does harm: {_measure(guard.guard.measure)} {worse}",
+                style="red",
             )
 
 
@@ -206,6 +279,14 @@ def _number(measure: str) -> "Measure.ValueType":
         return Measure.Value(f"MEASURE_{measure.upper()}")
     except ValueError:
         raise typer.BadParameter(f"{measure}: no measure; write read_rate, click_rate, …") from None
+
+
+def _guard(told_guard: str) -> Guard:
+    measure, _, limit = told_guard.partition("=")
+    try:
+        return Guard(measure=_number(measure), maximum=float(limit))
+    except ValueError:
+        raise typer.BadParameter(f"{told_guard}: no guard; write opt_out_rate=0.02") from None
 
 
 def _state(one: Experiment) -> str:

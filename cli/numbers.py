@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 import uvloop
-from rich.console import Console
 from rich.table import Table
 
 from cli.admin import sender
+from cli.terminal import Console, echo
 from merhaba.sender.v1 import (
     BusinessNumber,
     GetNumberRequest,
@@ -146,4 +146,4 @@ def _state(one: BusinessNumber) -> str:
 
 
 def _tell(one: BusinessNumber) -> None:
-    typer.echo(f"{one.phone_number_id} {one.display_phone_number} {_state(one)}")
+    echo(f"{one.phone_number_id} {one.display_phone_number} {_state(one)}")

@@ -66,6 +66,16 @@ class Place:
         return own
 
     @property
+    def certificates(self) -> Path:
+        """An authority of this place, and what it made for each service."""
+        return self.folder / "certificates"
+
+    @property
+    def keys(self) -> Path:
+        """The API keys of people and tools."""
+        return self.folder / "keys.json"
+
+    @property
     def addresses(self) -> Path:
         """Where a running stack tells its addresses and secrets, for the other commands."""
         return self.folder / "addresses.json"

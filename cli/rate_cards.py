@@ -8,12 +8,12 @@ from uuid import UUID
 
 import typer
 import uvloop
-from rich.console import Console
 from rich.table import Table
 
 from chassis.failures import Misconfigured
 from chassis.times import stamped
 from cli.admin import sender
+from cli.terminal import Console, echo
 from cli.told import time_told, told
 from merhaba.sender.v1 import (
     ListRateCardsRequest,
@@ -63,7 +63,7 @@ def load(
         async with sender(RateCardServiceStub) as service:
             stored = (await service.UploadRateCard(request)).rate_card
         begins = time_told(stored.effective_time)
-        typer.echo(f"{stored.rate_card_id} {stored.name}: {len(stored.rates)} prices from {begins}")
+        echo(f"{stored.rate_card_id} {stored.name}: {len(stored.rates)} prices from {begins}")
 
     uvloop.run(ask())
 

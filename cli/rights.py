@@ -13,12 +13,13 @@ import grpc
 import orjson
 import typer
 import uvloop
-from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 from chassis.rpc import channel
 from chassis.times import stamped
 from cli.target import target_of
+from cli.terminal import Console, echo
 from cli.told import told
 from merhaba.event.v1 import Identity
 from merhaba.profile.v1 import (
@@ -73,7 +74,7 @@ def export_consents(
                     file.write(response.rows)
                     rows += response.row_count
                     status.update(f"{rows} rows")
-        typer.echo(f"{rows} rows in {out}", err=True)
+        echo(f"{rows} rows in {out}", err=True)
 
     with told():
         uvloop.run(ask())
@@ -96,7 +97,7 @@ def export_contact(contact: Ref, out: Out, target: Target = "") -> None:
                         file.write(orjson.dumps({**head, "record": record}) + b"\n")
                         counts[one.service] = counts.get(one.service, 0) + 1
                     status.update(_counted(counts))
-        typer.echo(f"{_counted(counts)} in {out}", err=True)
+        echo(f"{_counted(counts)} in {out}", err=True)
 
     with told():
         uvloop.run(ask())
@@ -123,13 +124,13 @@ def erase_contact(
             with _status() as status:
                 while erasure.state != Erasure.STATE_ERASED:
                     waits = ", ".join(erasure.pending_services)
-                    status.update(f"{erasure.request_id}: {waits} {erasure.last_failure}")
+                    status.update(Text(f"{erasure.request_id}: {waits} {erasure.last_failure}"))
                     await asyncio.sleep(0.2)
                     asked = GetErasureRequest(request_id=erasure.request_id)
                     erasure = (await privacy.GetErasure(asked)).erasure
         for receipt in erasure.receipts:
             count = sum(receipt.records.values())
-            typer.echo(f"{receipt.service} {count} {receipt.sha256}")
+            echo(f"{receipt.service} {count} {receipt.sha256}")
 
     with told():
         uvloop.run(ask())

@@ -9,7 +9,6 @@ from uuid import uuid4
 import typer
 import uvloop
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -18,6 +17,7 @@ from chassis.failures import FieldInvalid
 from chassis.rpc import channel
 from chassis.times import stamped
 from cli.target import target_of
+from cli.terminal import Console, echo
 from cli.told import time_told, told
 from merhaba.segment.v1 import (
     Backfill,
@@ -129,7 +129,7 @@ def create(
                 )
             )
         made = answer.segment
-        typer.echo(f"{made.segment_id} {made.name}: {made.expression}")
+        echo(f"{made.segment_id} {made.name}: {made.expression}")
 
     uvloop.run(ask())
 
@@ -198,7 +198,7 @@ def members(
         for one in page.members:
             table.add_row(one.contact_id, time_told(one.enter_time))
         Console().print(table)
-        typer.echo(f"{len(page.members)} of {page.total_count}, {time_told(page.moment_time)}")
+        echo(f"{len(page.members)} of {page.total_count}, {time_told(page.moment_time)}")
 
     uvloop.run(ask())
 
@@ -242,7 +242,7 @@ def _show(found: Preview, exact: bool) -> None:
     for contact_id in found.sample_contact_ids:
         table.add_row("for example", contact_id)
     for warning in found.warnings:
-        table.add_row("[yellow]warning[/]", warning.message)
+        table.add_row(Text("warning", "yellow"), warning.message)
     Console().print(table)
 
 

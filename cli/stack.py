@@ -11,18 +11,27 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
 import grpc
+from grpc.aio import Channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis import embedded
+from chassis.callers import digest
+from chassis.certificates import files_of, issue
 from chassis.failures import Misconfigured
+from chassis.keys import Key, read_keys, write_keys
+from chassis.policy import owner, read_policy
+from chassis.rpc import Credentials, channel
+from chassis.tls import TlsFiles
 from cli.place import Place, Secrets
+from services import POLICY
 
 SERVICES: Final = ("ingest", "profile", "segment", "sender", "reports")
 _HTTP: Final = {"ingest": "MERHABA_INGEST_PORT", "reports": "MERHABA_DASHBOARD_PORT"}
@@ -30,6 +39,8 @@ _WORKERS: Final = "MERHABA_INGEST_WORKERS"  # processes of ingest, which share i
 _START_TIMEOUT_S: Final = 60
 _STOP_TIMEOUT_S: Final = 6
 _LOOK_S: Final = 0.2
+_RENEW_S: Final = 3_600
+_OWN_KEY: Final = "laptop"
 _SERVERS: Final = {
     "postgres": ("DATABASE_URL", embedded.start_postgres),
     "redis": ("REDIS_URL", embedded.start_redis),
@@ -56,7 +67,10 @@ class Addresses:
     """Target of each service."""
     pids: dict[str, int]
     """Process of each part; a service that is started again gets another."""
+    ca_file: str
+    """Whom the services' certificates come from."""
     api_token: str
+    """An API key of the role `operator`."""
     app_secret: str
     verify_token: str
     write_key: str
@@ -66,6 +80,15 @@ class Addresses:
     dashboard_manager_token: str
     data: str
     pid: int
+
+    def channel(
+        self, service: str, purpose: str = "", *, waits: bool = False
+    ) -> AbstractAsyncContextManager[Channel]:
+        """A channel to a service, with the key. `waits`: as of `chassis.rpc.channel`."""
+        credentials = Credentials(self.api_token, TlsFiles(Path(self.ca_file)), service)
+        may = read_policy(POLICY).called_by("operator")
+        methods = [method for method in may if owner(method) == service]
+        return channel(self.grpc[service], credentials, methods, purpose, waits=waits)
 
     def as_json(self) -> str:
         """One line."""
@@ -151,11 +174,12 @@ class Stack:
             simulator_url=self.urls["simulator"],
             database_url=self.urls["postgres"],
             redis_url=self.urls["redis"],
-            grpc={name: f"127.0.0.1:{self.ports[name]}" for name in SERVICES},
+            grpc={name: f"127.0.0.1:{self.ports[f'{name} api']}" for name in SERVICES},
             pids={
                 **{n: s.process.pid for n, s in self.servers.items()},
                 **{n: p.process.pid for n, p in self.parts.items() if p.process is not None},
             },
+            ca_file=str(self.place.certificates / "ca.pem"),
             api_token=self.secrets.api_token,
             app_secret=self.secrets.app_secret,
             verify_token=self.secrets.verify_token,
@@ -169,15 +193,17 @@ class Stack:
         )
 
     def environment(self, part: str) -> dict[str, str]:
-        """The settings of a service's process. What the caller's environment sets wins."""
+        """The settings of a service's process. What the caller's environment sets wins, but for
+        whom it trusts."""
         service = part.partition("-")[0]
         door = f"http://127.0.0.1:{self.ports['ingest http']}"
         own = {
             "DATABASE_URL": self.urls["postgres"],
             "REDIS_URL": self.urls["redis"],
-            "API_TOKEN": self.secrets.api_token,
             "GRPC_HOST": "127.0.0.1",
             "GRPC_PORT": str(self.ports[part]),
+            "API_PORT": str(self.ports[f"{part} api"]),
+            "CALLS_PER_SECOND": "0",
             "REFLECTION": "true",
             "LOG_RETENTION_S": "600",
             "LOG_CLAIM_IDLE_MS": "5000",
@@ -206,7 +232,15 @@ class Stack:
             own |= {"HTTP_HOST": "127.0.0.1", "HTTP_PORT": str(self.ports[f"{service} http"])}
         if f"{service}-2" in self.ports:
             own["HTTP_REUSE_PORT"] = "true"
-        return {**own, **os.environ}
+        ca, cert, key = files_of(self.place.certificates, service)
+        trusted = {
+            "PLAINTEXT": "false",
+            "TLS_CA_FILE": str(ca),
+            "TLS_CERT_FILE": str(cert),
+            "TLS_KEY_FILE": str(key),
+            "KEYS_FILE": str(self.place.keys),
+        }
+        return {**own, **os.environ, **trusted}
 
 
 @asynccontextmanager
@@ -220,6 +254,8 @@ async def running(
     async with AsyncExitStack() as exits:
         exits.enter_context(place.held())
         stack = Stack(place, place.secrets(), say)
+        issue(place.certificates, SERVICES, datetime.now(UTC))
+        _keep_own_key(stack)
         # Not in a thread: the servers are to die with this thread, and a worker's may end earlier.
         _start_servers(stack, exits)
         stack.ports = _choose_ports()
@@ -246,6 +282,7 @@ async def running(
         exits.callback(place.addresses.unlink)
         keeping = [keepers.create_task(part.keep(say)) for part in stack.parts.values()]
         keeping.append(keepers.create_task(_keep_servers(stack)))
+        keeping.append(keepers.create_task(_keep_certificates(stack)))
         try:
             yield stack
         finally:
@@ -290,6 +327,21 @@ async def _keep_servers(stack: Stack) -> None:
                     stack.say(f"{error}; trying again")  # its orphans hold on for a moment
 
 
+def _keep_own_key(stack: Stack) -> None:
+    """The key with which `merhaba` calls is among those that services know."""
+    policy, now = read_policy(POLICY), datetime.now(UTC)
+    known, own = read_keys(stack.place.keys, policy), digest(stack.secrets.api_token)
+    made = Key(_OWN_KEY, "operator", own, now, now + timedelta(days=365))
+    write_keys(stack.place.keys, [*(key for key in known if key.name != _OWN_KEY), made])
+
+
+async def _keep_certificates(stack: Stack) -> None:
+    """Make certificates anew before they end; services notice."""
+    while True:
+        await asyncio.sleep(_RENEW_S)
+        issue(stack.place.certificates, SERVICES, datetime.now(UTC))
+
+
 def _more_workers() -> list[str]:
     """Names of ingest's processes beside the first."""
     return [f"ingest-{number + 2}" for number in range(int(os.environ.get(_WORKERS, "1")) - 1)]
@@ -299,7 +351,9 @@ def _choose_ports() -> dict[str, int]:
     """A free port for each listener, or the one its setting names."""
     chosen: dict[str, int] = {}
     held: list[socket.socket] = []
-    for name in (*SERVICES, *_more_workers(), *(f"{service} http" for service in _HTTP)):
+    grpc_ports = (*SERVICES, *_more_workers())
+    names = (*grpc_ports, *(f"{n} api" for n in grpc_ports), *(f"{n} http" for n in _HTTP))
+    for name in names:
         wanted = os.environ.get(_HTTP.get(name.removesuffix(" http"), ""), "")
         if name.endswith(" http") and wanted:
             chosen[name] = int(wanted)  # when it is taken, the service says so by name
@@ -356,8 +410,10 @@ async def _migrate(stack: Stack, service: str) -> None:
 async def _until_serving(stack: Stack, name: str) -> None:
     part = stack.parts[name]
     assert part.process is not None
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{stack.ports[name]}") as channel:
-        health: Any = health_pb2_grpc.HealthStub(channel)
+    service = name.partition("-")[0]
+    trusted = Credentials(tls=TlsFiles(stack.place.certificates / "ca.pem"), name=service)
+    async with channel(f"127.0.0.1:{stack.ports[f'{name} api']}", trusted) as opened:
+        health: Any = health_pb2_grpc.HealthStub(opened)
         deadline = monotonic() + _START_TIMEOUT_S
         while True:
             if part.process.returncode is not None:

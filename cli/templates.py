@@ -7,7 +7,6 @@ from typing import Annotated, Final
 
 import typer
 import uvloop
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +16,7 @@ from cli.apply import files
 from cli.apply.command import applied
 from cli.apply.files import Declared
 from cli.apply.kinds import TEMPLATE
+from cli.terminal import Console, echo
 from cli.told import time_told, told
 from merhaba.sender.v1 import (
     LintFinding,
@@ -59,8 +59,8 @@ def lint(
                     refused, count = refused + error, count + 1
                     sign = "error" if error else "warning"
                     said = f"{sign} {finding.rule}: {finding.explanation} {finding.change}"
-                    typer.echo(str(one.mistake(said, f"template.{finding.field}")))
-        typer.echo(f"{len(declared)} templates, {refused} errors, {count - refused} warnings")
+                    echo(str(one.mistake(said, f"template.{finding.field}")))
+        echo(f"{len(declared)} templates, {refused} errors, {count - refused} warnings")
         return _WRONG if refused else 0
 
     with told():
@@ -107,12 +107,13 @@ def sync(account: Account = "") -> None:
         async with sender(TemplateServiceStub) as service:
             for one in accounts:
                 done = await service.SyncTemplates(SyncTemplatesRequest(waba_id=one))
-                typer.echo(
+                echo(
                     f"{one}: {done.added} added, {done.changed} changed, {done.removed} removed,"
                     f" {done.unchanged} unchanged"
                 )
 
-    uvloop.run(ask())
+    with told():
+        uvloop.run(ask())
 
 
 @app.command()
@@ -133,6 +134,7 @@ def submit(
 def preview(
     template: Annotated[str, typer.Argument(help="A file of one, or the name of one that stands.")],
     language: Annotated[str, typer.Option(help="Which of its languages.")] = "",
+    account: Account = "",
     contact: Annotated[str, typer.Option(help="Whose values fill it; none: examples.")] = "",
     image: Annotated[Path | None, typer.Option(help="Draw the bubble into this PNG.")] = None,
     dark: Annotated[bool, typer.Option(help="As on a dark screen.")] = False,
@@ -150,12 +152,15 @@ def preview(
                     raise Misconfigured(f"{template}: give a file of one template")
                 request.template.CopyFrom(_template(declared[0]))
             else:
-                request.template_id = (await _standing(service, template, language)).template_id
+                found = await _standing(service, template, language, account)
+                request.template_id = found.template_id
             shown = await service.PreviewTemplate(request)
-        typer.echo(shown.text)
+        echo(shown.text)
         for one in shown.variables:
             if one.missing:
-                typer.echo(f"{one.variable} has no value", err=True)
+                echo(f"{one.variable} has no value", err=True)
+        if not shown.sendable:
+            echo(f"not to be sent like this: {shown.problem}", err=True)
         if image is not None:
             image.write_bytes(shown.image)
 
@@ -192,12 +197,24 @@ async def _accounts() -> list[str]:
                 return sorted(found)
 
 
-async def _standing(service: TemplateServiceStub, name: str, language: str) -> Template:
-    request = ListTemplatesRequest(name_query=name, language=language, page_size=1000)
-    page = await service.ListTemplates(request)
-    found = [one for one in page.templates if one.name == name]
+async def _standing(
+    service: TemplateServiceStub, name: str, language: str, account: str
+) -> Template:
+    request = ListTemplatesRequest(
+        waba_id=account, name_query=name, language=language, page_size=1000
+    )
+    found: list[Template] = []
+    while True:
+        page = await service.ListTemplates(request)
+        found += [one for one in page.templates if one.name == name]
+        request.page_token = page.next_page_token
+        if not request.page_token:
+            break
     if not found:
         raise FieldInvalid("template", f"there is no template {name}; list them first")
+    if accounts := {one.waba_id for one in found[1:]} - {found[0].waba_id}:
+        known = ", ".join(sorted({found[0].waba_id, *accounts}))
+        raise FieldInvalid("--account", f"{name} stands in the accounts {known}; say which")
     if len(found) > 1 and not language:
         known = ", ".join(one.language for one in found)
         raise FieldInvalid("--language", f"{name} stands in {known}; say which")

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from datetime import UTC
 
 import grpc
-import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.failures import Failure, Misconfigured
+from cli.terminal import echo
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def told() -> Iterator[None]:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         said = error.details() if isinstance(error, grpc.aio.AioRpcError) else error
-        typer.echo(f"merhaba: {said}", err=True)
+        echo(f"merhaba: {said}", err=True)
         sys.exit(2)
     except* KeyboardInterrupt:
         sys.exit(130)

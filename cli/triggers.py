@@ -10,7 +10,6 @@ from typing import Annotated, Final
 import orjson
 import typer
 import uvloop
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from cli.apply import files
 from cli.apply.kinds import KINDS, TRIGGER
 from cli.apply.services import Services
 from cli.target import target_of
+from cli.terminal import Console, echo
 from cli.told import time_told, told
 from expressions.values import parse_duration
 from merhaba.segment.v1 import (
@@ -82,9 +82,7 @@ async def _show(request: TestTriggerRequest, service: TriggerServiceStub, most: 
             status.update(f"{passed}, {counts.total()} found")
     Console().print(table)
     said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    typer.echo(
-        f"{said or 'nothing'}; {passed}, since {time_told(request.start_time)}; nothing was done"
-    )
+    echo(f"{said or 'nothing'}; {passed}, since {time_told(request.start_time)}; nothing was done")
 
 
 async def _triggers(stack: AsyncExitStack) -> TriggerServiceStub:

@@ -8,11 +8,11 @@ import typer
 import uvloop
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
 from rich.table import Table
 
 from chassis.times import stamped
 from cli.admin import ingest_admin
+from cli.terminal import Console, echo
 from merhaba.ingest.v1 import (
     CreateWriteKeyRequest,
     ListWriteKeysRequest,
@@ -43,8 +43,8 @@ def create(
                 CreateWriteKeyRequest(request_id=str(uuid4()), write_key=wanted)
             )
         key = answer.write_key
-        typer.echo(f"{key.write_key_id} {key.name}, good within 10 seconds; its secret:", err=True)
-        typer.echo(answer.secret)
+        echo(f"{key.write_key_id} {key.name}, good within 10 seconds; its secret:", err=True)
+        echo(answer.secret)
 
     uvloop.run(ask())
 
@@ -92,7 +92,7 @@ def update(write_key_id: str, limit: Limit) -> None:
                     update_mask=FieldMask(paths=["max_events_per_second"]),
                 )
             )
-        typer.echo(f"{answer.write_key.name}: {limit or 'the usual'}, within 10 seconds")
+        echo(f"{answer.write_key.name}: {limit or 'the usual'}, within 10 seconds")
 
     uvloop.run(ask())
 
@@ -114,7 +114,7 @@ def revoke(
                 )
             )
         key = answer.write_key
-        typer.echo(f"{key.name} ends {_time(key.revoke_time)}, on every replica within 10 seconds")
+        echo(f"{key.name} ends {_time(key.revoke_time)}, on every replica within 10 seconds")
 
     uvloop.run(ask())
 

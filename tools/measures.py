@@ -38,15 +38,15 @@ _UNITS: Final = {
     "median": "seconds",
 }
 _FROM: Final[dict[Column, str]] = {
-    "received": "events (`activity`)",
-    "contacts": "events (`activity`)",
-    "contact_growth": "events (`activity`)",
-    "consented": "what was said of people (`contact_history`)",
-    "consent_growth": "what was said of people (`contact_history`)",
+    "received": "events (`base_changes`)",
+    "contacts": "events (`base_changes`)",
+    "contact_growth": "events (`base_changes`)",
+    "consented": "what was said of people (`consents`, `base_changes`)",
+    "consent_growth": "what was said of people (`consents`, `base_changes`)",
     "our_response": "messages of both sides (`letters`, `message_facts`)",
 }
-_SUMS: Final = "sums of messages (`rollups`)"
-_FACTS: Final = "messages and their people (`message_facts`)"
+_SUMS: Final = "sums of messages (`rollups`, `summaries`)"
+_FACTS: Final = "messages and their people (`message_facts`, `sampled_facts`)"
 
 
 def page() -> str:

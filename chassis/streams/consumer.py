@@ -5,19 +5,22 @@ import os
 import secrets
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Final, TypeVar
 
 import structlog
+from opentelemetry.trace import SpanKind
 from redis.exceptions import ResponseError
 
+from chassis import names
 from chassis.failures import Failure
 from chassis.streams import framing
 from chassis.streams.dead_letters import DeadLetters
 from chassis.streams.log import FIELD, REDIS_TIMEOUT_S, Entry, EventLog
-from chassis.telemetry import counter, histogram
+from chassis.telemetry import counter, failed, gauge, histogram
 from chassis.transient import transient
 
 T = TypeVar("T")
@@ -32,13 +35,16 @@ _BLOCK_MS: Final = 1_000  # also how long stopping may take when nothing comes
 _ATTEMPTS: Final = 3  # for one event alone
 _DEADLY: Final = 10  # deliveries after which an entry is held to kill its consumers
 _CLAIMS: Final = 100
+_TELL_S: Final = 10
 _BACKOFF_S: Final = (0.05, 0.2, 1.0, 3.0)
 
-_events = counter("merhaba.consumer.events", "{event}")
-_dead = counter("merhaba.consumer.dead_letters", "{event}")
-_claimed = counter("merhaba.consumer.claimed", "{entry}")
-_size = histogram("merhaba.consumer.batch.size", "{event}")
-_duration = histogram("merhaba.consumer.batch.duration", "s")
+_events = counter("merhaba.consumer.events")
+_dead = counter("merhaba.consumer.dead_letters")
+_claimed = counter("merhaba.consumer.claimed")
+_size = histogram("merhaba.consumer.batch.size")
+_duration = histogram("merhaba.consumer.batch.duration")
+_lag = gauge("merhaba.consumer.lag")
+_pending = gauge("merhaba.consumer.pending")
 
 _logger = structlog.get_logger()
 
@@ -67,8 +73,8 @@ class Consumer:
         self._handle = handle
         self._letters = DeadLetters(log)
         self._name = f"{log.settings.instance}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._attributes = {"group": group}
-        self._held: set[tuple[str, bytes]] = set()
+        self._attributes = {names.MESSAGING_GROUP: group}
+        self._held: dict[tuple[str, bytes], float] = {}
 
     async def run(self) -> None:
         """Consume until cancelled; what was taken is finished or left for another to claim."""
@@ -81,6 +87,7 @@ class Consumer:
                 tasks.create_task(self._read(part), name=f"{self._group} reads")
             tasks.create_task(self._claim(streams), name=f"{self._group} claims")
             tasks.create_task(self._renew(), name=f"{self._group} renews")
+            tasks.create_task(self._tell(), name=f"{self._group} tells")
 
     async def _ensure(self) -> None:
         await self._log.ensure_group(self._group, self._topics)
@@ -100,13 +107,14 @@ class Consumer:
     async def _process(self, entries: Sequence[Entry]) -> int:
         """Have them handled; returns how many events they held."""
         started = perf_counter()
-        held = {(entry.stream, entry.id) for entry in entries}
+        held = {(entry.stream, entry.id): started for entry in entries}
         self._held |= held
         events = [(entry.stream, event) for entry in entries for event in await self._split(entry)]
         for start in range(0, len(events), _EVENTS):
             await self._attempt(events[start : start + _EVENTS])
         await self._forever(lambda: self._log.acknowledge(self._group, entries))
-        self._held -= held
+        for entry in held:
+            del self._held[entry]
         _events.add(len(events), self._attributes)
         _size.record(len(events), self._attributes)
         _duration.record(perf_counter() - started, self._attributes)
@@ -153,6 +161,7 @@ class Consumer:
     async def _give_up(self, stream: str, event: bytes, reason: str) -> None:
         await self._forever(lambda: self._letters.put(self._group, stream, reason, event))
         _dead.add(1, self._attributes)
+        failed("give up", SpanKind.CONSUMER, reason.partition(":")[0], self._attributes)
         _logger.error("dead letter", group=self._group, reason=reason)
 
     async def _claim(self, streams: Sequence[str]) -> None:
@@ -200,6 +209,20 @@ class Consumer:
         # Only what is still this one's: after a long pause others may have taken it.
         if ids := [one["message_id"] for one in own if (stream, one["message_id"]) in self._held]:
             await redis.xclaim(stream, self._group, self._name, 0, ids, justid=True)
+
+    async def _tell(self) -> None:
+        """How far the group is behind, and how long what this member has in hand has been there."""
+        own = {**self._attributes, names.PART: str(self._part)}
+        while True:
+            now = perf_counter()
+            _pending.set(now - min(self._held.values(), default=now), own)
+            for topic in self._topics if self._part == 0 else ():
+                lags = await self._forever(partial(self._log.lag, [topic]))
+                behind = max(
+                    (o.behind for o in lags if o.group == self._group), default=timedelta()
+                )
+                _lag.set(behind.total_seconds(), {**self._attributes, names.MESSAGING_TOPIC: topic})
+            await asyncio.sleep(_TELL_S)
 
     async def _reprocess(self, entry: Entry, times: int) -> None:
         if times < _DEADLY:

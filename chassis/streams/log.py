@@ -31,8 +31,8 @@ _WAIT_TIMEOUT_MS: Final = 1000
 REDIS_TIMEOUT_S: Final = 15.0  # a Redis that is silent for longer is treated as gone
 _CLUSTER_SCHEME: Final = "redis+cluster://"
 
-_appended = counter("merhaba.log.appended", "{event}")
-_flushes = histogram("merhaba.log.flush.duration", "s")
+_appended = counter("merhaba.log.appended")
+_flushes = histogram("merhaba.log.flush.duration")
 _logger = structlog.get_logger()
 
 

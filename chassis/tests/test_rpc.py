@@ -8,6 +8,14 @@ from datetime import timedelta
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    FileDescriptorProto,
+    MethodDescriptorProto,
+    MethodOptions,
+    ServiceDescriptorProto,
+)
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
@@ -19,6 +27,30 @@ from chassis.settings import ServiceSettings, from_env
 from chassis.testing import wait_until
 
 TOKEN = "a token for tests"
+UNARY, ONCE = "test.Service/Unary", "test.Service/Once"
+CONTRACT = FileDescriptorProto(
+    name="test.proto",
+    package="test",
+    message_type=[DescriptorProto(name="Any")],
+    service=[
+        ServiceDescriptorProto(
+            name="Service",
+            method=[
+                MethodDescriptorProto(
+                    name=name,
+                    input_type=".test.Any",
+                    output_type=".test.Any",
+                    options=MethodOptions(idempotency_level=level),
+                )
+                for name, level in {
+                    "Unary": MethodOptions.IDEMPOTENT,
+                    "Once": MethodOptions.IDEMPOTENCY_UNKNOWN,
+                }.items()
+            ],
+        )
+    ],
+)
+descriptor_pool.Default().Add(CONTRACT)
 
 
 class ThingNotFound(NotFound):
@@ -162,9 +194,9 @@ def test_a_missing_setting_is_named_and_no_value_is_shown(monkeypatch) -> None:
 
 
 def test_every_kind_of_failure_has_a_status() -> None:
-    from chassis.rpc import _CODES
+    from chassis.guard import CODES
 
-    assert set(Failure.__subclasses__()) == set(_CODES)
+    assert set(Failure.__subclasses__()) == set(CODES)
 
 
 @asynccontextmanager
@@ -178,7 +210,7 @@ async def counting(name: str, counts: dict[str, int], failures: int = 0) -> Asyn
         return request
 
     own = server("test", TOKEN)
-    handlers = {"Unary": grpc.unary_unary_rpc_method_handler(unary)}
+    handlers = dict.fromkeys(("Unary", "Once"), grpc.unary_unary_rpc_method_handler(unary))
     own.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", handlers),))
     async with serving(own, settings(), ["test.Service"]) as port:
         yield port
@@ -188,7 +220,7 @@ async def test_calls_are_spread_over_all_replicas() -> None:
     counts: dict[str, int] = {}
     async with counting("a", counts) as first, counting("b", counts) as second:
         target = f"ipv4:127.0.0.1:{first},127.0.0.1:{second}"
-        async with channel(target, TOKEN, ["test.Service"]) as opened:
+        async with channel(target, TOKEN, [UNARY]) as opened:
             ask = opened.unary_unary("/test.Service/Unary")
 
             async def both_called() -> bool:
@@ -205,24 +237,27 @@ async def test_calls_are_spread_over_all_replicas() -> None:
 async def test_only_what_is_safe_to_repeat_is_tried_again() -> None:
     counts: dict[str, int] = {}
     async with counting("a", counts, failures=2) as port:
-        async with channel(f"127.0.0.1:{port}", TOKEN) as opened:
+        async with channel(f"127.0.0.1:{port}", TOKEN, [UNARY, ONCE]) as opened:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await opened.unary_unary("/test.Service/Unary")(b"x")
+                await opened.unary_unary(f"/{ONCE}")(b"x")
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
         assert counts == {"a": 1}
-        async with channel(f"127.0.0.1:{port}", TOKEN, ["test.Service"]) as opened:
+        async with channel(f"127.0.0.1:{port}", TOKEN, [UNARY]) as opened:
             assert await opened.unary_unary("/test.Service/Unary")(b"x") == b"x"
     assert counts == {"a": 3}
 
 
-async def test_a_call_that_waits_for_a_replica_ends_at_its_deadline() -> None:
+@pytest.mark.parametrize("waits", [True, False])
+async def test_whoever_waits_for_a_replica_does_so_until_the_deadline(waits: bool) -> None:
+    """Others hear at once that there is none."""
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         target = f"127.0.0.1:{nobody.getsockname()[1]}"
-        async with channel(target, TOKEN, ["test.Service"]) as opened:
+        async with channel(target, TOKEN, [UNARY], waits=waits) as opened:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await opened.unary_unary("/test.Service/Unary")(b"x", timeout=0.3)
-    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+                await opened.unary_unary(f"/{UNARY}")(b"x", timeout=0.3 if waits else 5)
+    expected = grpc.StatusCode.DEADLINE_EXCEEDED if waits else grpc.StatusCode.UNAVAILABLE
+    assert caught.value.code() == expected
 
 
 async def test_a_stopping_server_says_so_and_finishes_what_runs() -> None:

@@ -10,7 +10,7 @@ from grpc_status import rpc_status
 
 from chassis.failures import Failure, Invalid
 from cli.apply.files import Declared, Mistake
-from cli.apply.kinds import JOURNEY, KINDS, MARK, PLACE, SEGMENT, Kind, Reference
+from cli.apply.kinds import KINDS, MARK, SEGMENT, TEMPLATE, Kind, Reference
 from cli.apply.plan import Change, Step, described, differences, ordered
 from cli.apply.services import Services
 
@@ -39,7 +39,6 @@ class Applying:
         self._services = services
         self._label = MARK + name
         self._standing: dict[str, dict[str, Any]] = {}
-        self._campaigns: dict[str, list[str]] = {}
 
     async def plan(
         self, declared: Sequence[Declared], prune: bool
@@ -85,7 +84,7 @@ class Applying:
 
     async def _step(self, one: Declared, new: Collection[tuple[str, str]]) -> Step:
         standing = self._standing[one.kind.name].get(one.name)
-        if standing is not None and _archived(one.kind, standing):
+        if standing is not None and _archived(standing):
             said = "the name is taken by an archived one; choose another"
             raise _Wrong([one.mistake(said, f"{one.kind.name}.{one.kind.key}")])
         if one.kind.labelled:
@@ -97,7 +96,7 @@ class Applying:
         waits = missing + [
             f"{kind} {name}"
             for kind, name in sorted(new)
-            if name in one.names(kind) and f"{kind} {name}" not in missing
+            if _called(kind, name) in one.names(kind) and f"{kind} {name}" not in missing
         ]
         after: Message = one.message
         if not waits:
@@ -145,12 +144,9 @@ class Applying:
     async def _ids(self, reference: Reference) -> list[str]:
         kind, name = reference.kind, reference.name
         if kind == "campaign":
-            if name not in self._campaigns:
-                self._campaigns[name] = await (await self._services.campaigns()).ids(name)
-            return self._campaigns[name]
+            return await (await self._services.campaigns()).ids(name)
         standing = self._standing[kind].get(name)
-        noun = SEGMENT if kind == SEGMENT.name else JOURNEY
-        if standing is None or _archived(noun, standing):
+        if standing is None or _archived(standing):
             return []
         return [getattr(standing, f"{kind}_id")]
 
@@ -163,7 +159,7 @@ class Applying:
             for name, one in _users_first(kind, self._standing[kind.name])
             if self._label in one.labels
             and (kind.name, name) not in declared
-            and not _archived(kind, one)
+            and not _archived(one)
         ]
 
 
@@ -192,8 +188,13 @@ def _users_first(kind: Kind, standing: dict[str, Any]) -> Iterable[tuple[str, An
     return [(name, standing[name]) for name in found]
 
 
-def _archived(kind: Kind, standing: Any) -> bool:
-    return kind is not PLACE and standing.state == standing.STATE_ARCHIVED
+def _called(kind: str, name: str) -> str:
+    """What others call it by: templates without their language."""
+    return name.partition(" ")[0] if kind == TEMPLATE.name else name
+
+
+def _archived(standing: Any) -> bool:
+    return hasattr(standing, "STATE_ARCHIVED") and standing.state == standing.STATE_ARCHIVED
 
 
 def _paused(kind: Kind, standing: Any) -> bool:

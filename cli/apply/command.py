@@ -7,7 +7,6 @@ from typing import Annotated, Final
 
 import typer
 import uvloop
-from rich.console import Console
 from rich.text import Text
 
 from chassis.failures import Misconfigured
@@ -16,6 +15,7 @@ from cli.apply.applying import Applying, Refused
 from cli.apply.files import Declared, Mistake
 from cli.apply.plan import Change, Step
 from cli.apply.services import services
+from cli.terminal import Console, echo
 from cli.told import told
 
 _WRONG: Final = 2
@@ -36,7 +36,7 @@ def apply_files(
     ] = False,
     name: Annotated[str, typer.Option("--as", help="What is applied together.")] = "default",
 ) -> None:
-    """Make segments, triggers, journeys and places as files declare them.
+    """Make places, segments, templates, campaigns, journeys and triggers as files declare them.
 
     Exit code 0: it is so; 2: nothing was done, since something is wrong; 3: it was done in part.
     """
@@ -79,9 +79,9 @@ async def applied(
             try:
                 await applying.do(step)
             except Refused as refused:
-                typer.echo(f"merhaba: {refused}", err=True)
+                echo(f"merhaba: {refused}", err=True)
                 left = ", ".join(f"{one.kind.name} {one.name}" for one in todo[at:])
-                typer.echo(f"done: {at} of {len(todo)}; not done: {left}", err=True)
+                echo(f"done: {at} of {len(todo)}; not done: {left}", err=True)
                 return _IN_PART
             _say(console, f"{_DONE[step.verb]} {step.kind.name} {step.name}")
     return 0
@@ -89,8 +89,8 @@ async def applied(
 
 def _wrong(mistakes: Sequence[Mistake]) -> int:
     for one in mistakes:
-        typer.echo(f"merhaba: {one}", err=True)
-    typer.echo("nothing was changed", err=True)
+        echo(f"merhaba: {one}", err=True)
+    echo("nothing was changed", err=True)
     return _WRONG
 
 

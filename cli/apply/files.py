@@ -12,9 +12,12 @@ from google.protobuf.message import Message
 from cli.apply.filling import Wrong, filled, scalar
 from cli.apply.kinds import KINDS, Kind, Reference
 from merhaba.segment.v1 import Trigger
+from merhaba.sender.v1 import Campaign
 
 _SUFFIXES: Final = (".yaml", ".yml")
 _MOST_BYTES: Final = 1024 * 1024
+_MOST_NODES: Final = 100_000  # aliases counted as often as they stand for something
+_DEEPEST: Final = 50
 _STEP: Final = re.compile(r"[^.\[\]]+")
 _USED: Final = {
     "segment": re.compile(r"""\bsegment\(\s*(["'])([^"']+)\1\s*\)"""),
@@ -61,6 +64,8 @@ class Declared:
         found = {one.name for one in self.references if one.kind == kind}
         if pattern := _USED.get(kind):
             found |= {name for text in _texts(self.node) for _, name in pattern.findall(text)}
+        if kind == "template" and isinstance(self.message, Campaign):
+            found |= {one.template_name for one in self.message.variants}
         if kind == "place" and isinstance(self.message, Trigger):
             found |= {*self.message.place.place_ids}
         return found
@@ -99,6 +104,7 @@ def read(paths: Iterable[Path]) -> tuple[list[Declared], list[Mistake]]:
             for node in yaml.compose_all(text, yaml.SafeLoader):
                 if node is not None:
                     try:
+                        _check_size(node)
                         found.append(_declared(file, node))
                     except Wrong as wrong:
                         mistakes.append(Mistake(file, wrong.line, wrong.said))
@@ -106,6 +112,8 @@ def read(paths: Iterable[Path]) -> tuple[list[Declared], list[Mistake]]:
             mark = getattr(error, "problem_mark", None)
             said = getattr(error, "problem", None) or "not text in UTF-8"
             mistakes.append(Mistake(file, mark.line + 1 if mark else 1, f"not YAML: {said}"))
+        except RecursionError:
+            mistakes.append(Mistake(file, 1, "nested too deeply"))
     first: dict[tuple[str, str], Declared] = {}
     for one in found:
         other = first.setdefault((one.kind.name, one.name), one)
@@ -120,6 +128,21 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             yield from sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES)
         else:
             yield path
+
+
+def _check_size(node: yaml.Node) -> None:
+    """Raises `Wrong` for what would never end when it is read: a few lines of aliases of aliases
+    can stand for more than fits anywhere, or for themselves."""
+    waiting, count = [(node, 0)], 0
+    while waiting:
+        one, depth = waiting.pop()
+        count += 1
+        if depth > _DEEPEST or count > _MOST_NODES:
+            raise Wrong(node, f"over {_DEEPEST} levels or {_MOST_NODES:,} values, with its aliases")
+        if isinstance(one, yaml.MappingNode):
+            waiting += [(inner, depth + 1) for pair in one.value for inner in pair]
+        elif isinstance(one, yaml.SequenceNode):
+            waiting += [(inner, depth + 1) for inner in one.value]
 
 
 def _declared(file: Path, node: yaml.Node) -> Declared:

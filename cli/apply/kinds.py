@@ -1,4 +1,4 @@
-"""What files may declare: segments, triggers, journeys, places and templates. Pure."""
+"""What files may declare: places, segments, templates, campaigns, journeys and triggers. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from google.protobuf.message import Message
 
 from merhaba.segment.v1 import Journey, Place, Segment, Trigger
-from merhaba.sender.v1 import Template
+from merhaba.sender.v1 import Campaign, Template
 
 MARK: Final = "apply:"
 """Labels of what was applied begin so; the rest says under which name."""
@@ -85,7 +85,17 @@ TEMPLATE: Final = Kind(
     with_key=("language",),
     with_key_maybe=("waba_id",),
 )
-KINDS: Final = (PLACE, SEGMENT, JOURNEY, TRIGGER, TEMPLATE)
+CAMPAIGN: Final = Kind(
+    "campaign",
+    Campaign,
+    "name",
+    (
+        *("waba_id", "phone_number_ids", "audience", "variants", "hold_out_share"),
+        *("ignores_global_control", "purpose", "not_after_time", "not_after_duration", "budget"),
+        "ignores_marketing_endpoint",
+    ),
+)
+KINDS: Final = (PLACE, SEGMENT, TEMPLATE, CAMPAIGN, JOURNEY, TRIGGER)
 """In the order in which they need each other."""
 
 

@@ -11,8 +11,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 import merhaba.segment.v1 as contract
 from chassis.failures import Invalid, Unavailable
 from chassis.rpc import channel
+from cli.apply.campaigns import Campaigns
 from cli.apply.files import Declared
-from cli.apply.kinds import JOURNEY, PLACE, SEGMENT, TEMPLATE, TRIGGER, Kind
+from cli.apply.kinds import CAMPAIGN, JOURNEY, PLACE, SEGMENT, TEMPLATE, TRIGGER, Kind
 from cli.apply.templates import Templates
 from cli.target import target_of
 from merhaba.ingest.v1 import DeletePlacesRequest, IngestServiceStub, UpsertPlacesRequest
@@ -25,17 +26,14 @@ from merhaba.segment.v1 import (
     TriggerServiceStub,
 )
 from merhaba.sender.v1 import (
-    Campaign,
     CampaignServiceStub,
     FileServiceStub,
-    ListCampaignsRequest,
     NumberServiceStub,
     TemplateServiceStub,
 )
 
 _PAGE: Final = 500
 _SEEN_WITHIN_S: Final = 30.0
-_ENDED: Final = (Campaign.STATE_COMPLETED, Campaign.STATE_CANCELLED, Campaign.STATE_STOPPED)
 
 
 class Keeper(Protocol):
@@ -205,37 +203,18 @@ def _same(found: Place | None, wanted: Place | None) -> bool:
     return told == wanted
 
 
-class Campaigns:
-    """Campaigns, which files only name."""
-
-    def __init__(self, stub: CampaignServiceStub) -> None:
-        self._stub = stub
-
-    async def ids(self, name: str) -> list[str]:
-        """Of the campaigns of that name that have not ended."""
-        request = ListCampaignsRequest(page_size=_PAGE, name_query=name)
-        found: list[str] = []
-        while True:
-            page = await self._stub.ListCampaigns(request)
-            found += [
-                one.campaign_id
-                for one in page.campaigns
-                if one.name == name and one.state not in _ENDED
-            ]
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return found
-
-
 class Services:
     """Where the kinds are kept; a service is asked for only when something of it is needed."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
         self._opened: dict[str, Any] = {}
+        self._campaigns: Campaigns | None = None
 
     async def keeper(self, kind: Kind) -> Keeper:
         """Of the things of a kind."""
+        if kind is CAMPAIGN:
+            return await self.campaigns()
         if kind is TEMPLATE:
             sender = await self._channel("sender")
             return Templates(
@@ -252,8 +231,13 @@ class Services:
         return Definitions(kind, stubs[kind.name](segment))
 
     async def campaigns(self) -> Campaigns:
-        """Of the sender."""
-        return Campaigns(CampaignServiceStub(await self._channel("sender")))
+        """One for all: it remembers which there are of a name."""
+        if self._campaigns is None:
+            sender = await self._channel("sender")
+            self._campaigns = Campaigns(
+                CampaignServiceStub(sender), NumberServiceStub(sender), FileServiceStub(sender)
+            )
+        return self._campaigns
 
     async def _ingest(self) -> IngestServiceStub:
         return IngestServiceStub(await self._channel("ingest"))

@@ -175,6 +175,9 @@ def _settle(found: TemplateComponents, stands: TemplateComponents, category: str
             found.footer.text = stands.footer.text
         for button, seen in zip(found.buttons, stands.buttons, strict=False):
             button.text = button.text or seen.text
+            if button.otp.kind == seen.otp.kind:
+                # Of whom a code is handed to Meta tells one at most, and of terms nothing
+                button.otp.CopyFrom(seen.otp)
 
 
 def _settle_header(found: TemplateHeader, stands: TemplateHeader) -> None:

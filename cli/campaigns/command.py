@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import typer
 import uvloop
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -17,7 +16,9 @@ from chassis.failures import FieldInvalid
 from chassis.rpc import channel
 from cli.admin import sender
 from cli.campaigns import file, views
+from cli.campaigns.following import followed
 from cli.target import target_of
+from cli.terminal import Console, echo
 from cli.told import time_told, told
 from expressions.values import parse_duration
 from merhaba.segment.v1 import SegmentServiceStub
@@ -116,7 +117,7 @@ def create(
                 made = await CampaignServiceStub(opened).CreateCampaign(
                     CreateCampaignRequest(request_id=str(uuid4()), campaign=campaign)
                 )
-        typer.echo(f"{made.campaign.campaign_id} {made.campaign.name}: drafted, not launched")
+        echo(f"{made.campaign.campaign_id} {made.campaign.name}: drafted, not launched")
 
     uvloop.run(ask())
 
@@ -151,7 +152,7 @@ async def _looked(service: CampaignServiceStub, request: PreflightCampaignReques
     if live:
         live.start()
     try:
-        async for response in service.PreflightCampaign(request):
+        async for response in followed(request, service.PreflightCampaign):
             known = response.preflight
             line = views.looked_at(response.checked_recipients, response.total_recipients)
             if live:
@@ -184,7 +185,7 @@ def launch(
                     schedule=_schedule(at, best_time),
                 )
             )
-            typer.echo(f"{found.name}: {views.state_told(answer.campaign.state)}")
+            echo(f"{found.name}: {views.state_told(answer.campaign.state)}")
             if watching:
                 await _watched(service, found)
 
@@ -208,16 +209,15 @@ async def _watched(service: CampaignServiceStub, campaign: Campaign) -> None:
     if live:
         live.start()
     try:
-        async for response in service.WatchCampaign(
-            WatchCampaignRequest(campaign_id=campaign.campaign_id)
-        ):
+        request = WatchCampaignRequest(campaign_id=campaign.campaign_id)
+        async for response in followed(request, service.WatchCampaign):
             if not response.HasField("progress"):
                 continue
             if live:
                 live.update(views.progress_view(response.progress, campaign.name))
             elif (line := views.progress_line(response.progress)) != last:
                 last = line
-                typer.echo(line)
+                echo(line)
     finally:
         if live:
             live.stop()
@@ -287,7 +287,7 @@ def test(
             )
         for message in answer.messages:
             state = MessageProto.State.Name(message.state).removeprefix("STATE_").lower()
-            typer.echo(f"{message.contact_id} {message.ref.message_id} {state}")
+            echo(f"{message.contact_id} {message.ref.message_id} {state}")
 
     uvloop.run(ask())
 
@@ -297,7 +297,7 @@ def _changed(name: str, change: Callable[[CampaignServiceStub, str], Awaitable[C
         async with sender(CampaignServiceStub) as service:
             found = await _named(service, name)
             after = await change(service, found.campaign_id)
-        typer.echo(f"{after.name}: {views.state_told(after.state)}")
+        echo(f"{after.name}: {views.state_told(after.state)}")
 
     uvloop.run(ask())
 

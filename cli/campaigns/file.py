@@ -9,7 +9,7 @@ import yaml
 
 from chassis.failures import Misconfigured
 from cli.apply.filling import Wrong, filled
-from cli.apply.kinds import Reference
+from cli.apply.kinds import CAMPAIGN, Reference
 from merhaba.segment.v1 import ListSegmentsRequest, SegmentServiceStub
 from merhaba.sender.v1 import (
     AppendFileRequest,
@@ -21,11 +21,6 @@ from merhaba.sender.v1 import (
     NumberServiceStub,
 )
 
-_FIELDS: Final = (
-    *("name", "waba_id", "phone_number_ids", "audience", "variants", "hold_out_share"),
-    *("ignores_global_control", "purpose", "not_after_time", "not_after_duration", "budget"),
-    "ignores_marketing_endpoint",
-)
 _MOST_BYTES: Final = 1024 * 1024
 _PART: Final = 1024 * 1024
 _PAGE: Final = 500
@@ -45,7 +40,9 @@ def read(path: Path) -> tuple[Campaign, list[Reference]]:
         node = yaml.compose(text, yaml.SafeLoader)
         if not isinstance(node, yaml.MappingNode):
             raise Misconfigured(f"{path}: write the fields of a campaign: name, audience, variants")
-        filled(campaign, node, references, _FIELDS)
+        # As `merhaba apply` takes it
+        node.value = [(k, v) for k, v in node.value if (k.value, v.value) != ("kind", "campaign")]
+        filled(campaign, node, references, [CAMPAIGN.key, *CAMPAIGN.fields])
     except Wrong as wrong:
         raise Misconfigured(f"{path}:{wrong.line}: {wrong.said}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -7,17 +7,17 @@ from uuid import uuid4
 
 import typer
 import uvloop
-from rich.console import Console
 
 from chassis.clock import SystemClock
 from chassis.failures import Misconfigured
-from chassis.rpc import channel
+from chassis.rpc import Credentials, channel
 from cli.imports import mapping, rejects
 from cli.imports.mapping import Mapping
 from cli.imports.progress import Pace, shown
 from cli.imports.source import Source, opened
 from cli.imports.upload import Upload
 from cli.target import ingest_target
+from cli.terminal import Console, echo
 from cli.told import told
 from merhaba.ingest.v1 import ImportJob, IngestServiceStub, StartImportRequest
 
@@ -72,7 +72,7 @@ def import_file(
             try:
                 rejected = uvloop.run(_import(console, source, job, path, *door))
             except KeyboardInterrupt:
-                typer.echo("stopped; the same command goes on where it stood", err=True)
+                echo("stopped; the same command goes on where it stood", err=True)
                 sys.exit(_INTERRUPTED)
         sys.exit(_SOME_REJECTED if rejected else 0)
 
@@ -103,12 +103,17 @@ def _asked(console: Console, source: Source, kind: Kind, asked: Mapping) -> Impo
 
 
 async def _import(
-    console: Console, source: Source, job: ImportJob, path: Path, target: str, token: str
+    console: Console,
+    source: Source,
+    job: ImportJob,
+    path: Path,
+    target: str,
+    credentials: Credentials,
 ) -> int:
     """Send a file, write down what was refused, and say how it went; returns how much that was."""
     name = source.path.name
     pace = Pace()
-    async with channel(target, token) as opened_channel:
+    async with channel(target, credentials) as opened_channel:
         api = IngestServiceStub(opened_channel)
         with shown(console, name, source.size, pace) as show:
             job.sha256 = source.sha256(show.hashed)

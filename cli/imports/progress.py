@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Final, Protocol
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from cli.terminal import Console
 from merhaba.ingest.v1 import ImportJob
 
 _EVERY_S: Final = 5.0

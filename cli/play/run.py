@@ -12,7 +12,6 @@ from typing import Final
 
 import aiohttp
 import grpc
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,6 +28,7 @@ from cli.place import Place
 from cli.play import story
 from cli.play.definitions import NUMBER, define
 from cli.play.summary import Outcome, outcome, show
+from cli.terminal import Console
 from merhaba.segment.v1 import GetSegmentRequest
 from merhaba.sender.v1 import Campaign, GetCampaignRequest, LaunchCampaignRequest
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 import uvloop
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cli.reports import asking, words
+from cli.terminal import Console
 from cli.told import time_told
 from merhaba.reports.v1 import (
     Attribution,

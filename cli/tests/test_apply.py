@@ -52,7 +52,12 @@ async def apply(suite: Any, *arguments: str, said: str = "") -> tuple[int, str, 
     """Exit code, output and errors of a command."""
     program = await asyncio.create_subprocess_exec(
         *(MERHABA, "apply", *arguments),
-        env={"SEGMENT_TARGET": suite.target, "API_TOKEN": TOKEN, "COLUMNS": "200"},
+        env={
+            "PLAINTEXT": "true",
+            "SEGMENT_TARGET": suite.target,
+            "API_TOKEN": TOKEN,
+            "COLUMNS": "200",
+        },
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -261,9 +266,9 @@ archived segment loyal
 
 FILES = {
     "kind: segmnt\nname: a\n": (
-        "1: there is no kind segmnt: place, segment, journey, trigger, template"
+        "1: there is no kind segmnt: place, segment, template, campaign, journey, trigger"
     ),
-    "name: a\n": "1: kind is missing: one of place, segment, journey, trigger, template",
+    "name: a\n": "1: kind is missing: one of place, segment, template, campaign, journey, trigger",
     "- kind: segment\n": "1: write `kind: segment`, `name: …` and what it is",
     "kind: segment\nexpression: true\n": "1: name is missing: by it a segment is known",
     "kind: segment\nname: a\nexpresion: true\n": "3: Segment has no expresion; did you mean "

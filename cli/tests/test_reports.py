@@ -46,6 +46,7 @@ def merhaba(stub_port):
         program = await asyncio.create_subprocess_exec(
             *(MERHABA, "report", *arguments),
             env={
+                "PLAINTEXT": "true",
                 "REPORTS_TARGET": f"127.0.0.1:{stub_port}",
                 "API_TOKEN": TOKEN,
                 "COLUMNS": "250",
@@ -72,6 +73,8 @@ async def summer(feed) -> str:
         events.append(outcome("sent", start, f"{own}{n}", about, cost=20_000, priced=True))
         if n % 10 < (8 if short else 3):
             events.append(outcome("read", start + 1, f"{own}{n}", about))
+        if n == 0:
+            events += [outcome(one, start + 2, f"{own}0", about) for one in ("clicked", "replied")]
     await feed("signal", [segment_changed(start, own, own, "Regulars"), entered(0, f"{own}0", own)])
     await feed("message", events)
     await feed("contact", [ordered(start + HOUR, f"{own}0", own, 100), received(start, f"{own}1")])
@@ -88,7 +91,10 @@ async def test_how_many_were_sent_delivered_read_and_bought_and_what_it_cost(
 ) -> None:
     code, output, errors = await merhaba("overview", "--where", f"campaign={summer}")
     assert (code, errors) == (0, "")
-    for measure, figure in (("sent", "400"), ("delivered", "400"), ("read", "200")):
+    for measure, figure in (
+        *(("sent", "400"), ("delivered", "400"), ("read", "200")),
+        *(("clicked", "1"), ("replied", "1"), ("converted", "1")),
+    ):
         assert [
             c
             for c in (row.strip("│ ").split("│") for row in output.splitlines())

@@ -16,7 +16,12 @@ async def run(suite: Any, *arguments: str) -> tuple[int, str, str]:  # noqa: F81
     """Exit code, output and errors of a command."""
     program = await asyncio.create_subprocess_exec(
         *(MERHABA, "segments", *arguments),
-        env={"SEGMENT_TARGET": suite.target, "API_TOKEN": TOKEN, "COLUMNS": "200"},
+        env={
+            "PLAINTEXT": "true",
+            "SEGMENT_TARGET": suite.target,
+            "API_TOKEN": TOKEN,
+            "COLUMNS": "200",
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

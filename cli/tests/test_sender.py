@@ -25,7 +25,12 @@ async def run(sender: Any, *arguments: str) -> tuple[int, str, str]:
     """Exit code, output and errors of a command."""
     program = await asyncio.create_subprocess_exec(
         *(MERHABA, *arguments),
-        env={"SENDER_TARGET": sender.target, "API_TOKEN": TOKEN, "COLUMNS": "200"},
+        env={
+            "PLAINTEXT": "true",
+            "SENDER_TARGET": sender.target,
+            "API_TOKEN": TOKEN,
+            "COLUMNS": "200",
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -40,7 +40,12 @@ async def run(sender: Any, *arguments: str) -> tuple[int, str, str]:
     """Exit code, output and errors of a command."""
     program = await asyncio.create_subprocess_exec(
         *(MERHABA, *arguments),
-        env={"SENDER_TARGET": sender.target, "API_TOKEN": TOKEN, "COLUMNS": "200"},
+        env={
+            "PLAINTEXT": "true",
+            "SENDER_TARGET": sender.target,
+            "API_TOKEN": TOKEN,
+            "COLUMNS": "200",
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -116,6 +121,50 @@ async def test_what_meta_would_refuse_is_not_submitted(
     assert code == 2
     assert f"{file}:11: template firsat tr {ready.waba_id}: variable_at_edge" in errors
     assert "nothing was changed" in errors
+
+
+CODE = """\
+kind: template
+name: kod
+language: tr
+waba_id: "{waba_id}"
+category: AUTHENTICATION
+components:
+  body: {{ security_recommendation: true }}
+  footer: {{ code_expiration_duration: 300s }}
+  buttons:
+    - otp:
+        kind: zero_tap
+        zero_tap_terms_accepted: true
+        apps: [{{ package_name: com.example.shop, signature_hash: K8a/AINcGX7 }}]
+"""
+
+
+async def test_a_template_of_codes_that_stands_is_not_submitted_again(
+    ready: Any, tmp_path: Path,  # noqa: F811
+) -> None:  # fmt: skip
+    file = written(tmp_path, CODE.format(waba_id=ready.waba_id))
+    code, _, errors = await run(ready, "templates", "submit", file, "--yes")
+    assert (code, errors) == (0, "")
+    _, output, _ = await run(ready, "templates", "submit", file)
+    assert output == "nothing to do; 1 unchanged\n"
+
+
+async def test_what_goes_wrong_is_told_and_a_preview_that_cannot_be_sent(
+    ready: Any, tmp_path: Path,  # noqa: F811
+) -> None:  # fmt: skip
+    text = '"Selam {{1}}, bu hafta yeni fiyatlar geldi"'
+    file = written(tmp_path, OFFER.format(waba_id=ready.waba_id, text=text))
+    code, output, errors = await run(ready, "templates", "preview", file)
+    assert code == 0
+    assert "Selam {{1}}" in output
+    assert "not to be sent like this: unbound_body.1" in errors
+    code, _, errors = await run(ready, "templates", "sync", "--account", "404")
+    assert code == 2
+    assert "Traceback" not in errors
+    code, _, errors = await run(ready, "templates", "preview", "welcome", "--account", "404")
+    assert code == 2
+    assert "there is no template welcome" in errors
 
 
 async def test_templates_are_listed_and_read_from_meta(ready: Any) -> None:  # noqa: F811

@@ -17,6 +17,7 @@ async def run(*arguments: str) -> tuple[int, str, str]:
     program = await asyncio.create_subprocess_exec(
         *(MERHABA, "write-keys", *arguments),
         env={
+            "PLAINTEXT": "true",
             "INGEST_TARGET": f"127.0.0.1:{os.environ['GRPC_PORT']}",
             "API_TOKEN": API_TOKEN,
             "COLUMNS": "200",

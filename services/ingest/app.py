@@ -9,18 +9,21 @@ from aiohttp import web
 
 from chassis.answers import Answers
 from chassis.app import platform, serving, serving_http, tasks
+from chassis.limits import Limits
 from chassis.privacy import Erasures
-from chassis.rpc import server
 from chassis.settings import from_env
 from chassis.streams import Consumer, EventLog, Upkeep
 from chassis.telemetry import counter
+from merhaba.audit import v1 as audit
 from merhaba.ingest.v1.ingest_admin_service_pb2_grpc import (
     add_IngestAdminServiceServicer_to_server,
 )
 from merhaba.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
 from merhaba.ingest.v1.privacy_service_pb2_grpc import add_PrivacyServiceServicer_to_server
+from services import POLICY
 from services.ingest.admin_api import IngestAdminApi
 from services.ingest.admission import Admission
+from services.ingest.answer import HEADERS
 from services.ingest.api import Acceptance, ImportCalls, IngestApi
 from services.ingest.archive import Archive, ArchiveAdmin, Archivist
 from services.ingest.config import TOPICS, IngestSettings
@@ -49,7 +52,6 @@ from services.ingest.wire import LogWriter
 from services.ingest.write_key_admin import WriteKeyAdmin
 from services.ingest.write_key_store import WriteKeyStore
 from services.ingest.write_keys import Keyring
-from services.ingest.write_limits import WriteLimits
 
 SERVICES = (
     "merhaba.ingest.v1.IngestService",
@@ -63,7 +65,7 @@ async def main(stop: asyncio.Event) -> None:
     """Run until told to stop."""
     settings = from_env(IngestSettings)
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(platform("ingest", settings))
+        base = await stack.enter_async_context(platform("ingest", settings, POLICY))
         log, clock = base.log, base.clock
         writer = LogWriter(log)
         intake = Intake(writer, settings.portfolio_id, settings.default_region)
@@ -71,7 +73,7 @@ async def main(stop: asyncio.Event) -> None:
         targets = TargetStore(base.pool)
         signer = Signer(link_keys(settings.link_key.get_secret_value()))
         links = Links(targets, signer, clock, settings.public_url, settings.link_days)
-        clicks = Clicks(writer, clock, counter("merhaba.link.clicks", "{click}"))
+        clicks = Clicks(writer, clock, counter("merhaba.link.clicks"))
         answers = Answers(base.pool, clock)
         write_keys = WriteKeyStore(base.pool)
         keys = Keyring(settings.write_keys.get_secret_value(), write_keys, clock)
@@ -102,18 +104,20 @@ async def main(stop: asyncio.Event) -> None:
             app_secrets(settings.app_secrets.get_secret_value()),
             settings.verify_token.get_secret_value(),
             clock,
-            counter("merhaba.webhook.requests", "{request}"),
+            counter("merhaba.webhook.requests"),
             settings.http_body_s,
             traced,
         )
-        limits = WriteLimits(log, settings.write_key_limit, settings.write_key_burst_s, clock)
+        limits = Limits(
+            log, "write-limit", settings.write_key_limit, settings.write_key_burst_s, clock
+        )
         tracking = TrackingDoor(
             intake, admission, keys, limits, clock, settings.http_body_s, traced
         )
         await stack.enter_async_context(clicks.telling(settings.grace_s))
         opener = LinkDoor(signer, Targets(targets), Visitors(), clicks, clock)
         doors = http(webhooks, tracking, opener)
-        own = server("ingest", settings.api_token.get_secret_value())
+        own = base.mesh.server()
         acceptance = Acceptance(log, admission)
         files = ImportCalls(imports, acceptance, answers, clock, settings.default_region)
         api = IngestApi(log, links, answers, acceptance, files, clock)
@@ -131,6 +135,7 @@ async def main(stop: asyncio.Event) -> None:
         holdings = Holdings(archive, rejects, targets, log, TOPICS, clock, ERASE_PATIENCE)
         privacy = PrivacyApi(holdings, Erasures(base.pool, "ingest", clock), clock)
         add_PrivacyServiceServicer_to_server(privacy, own)
+        base.audit.serve(audit, own)
         lanes = Lanes(
             webhooks,
             PATH,
@@ -169,7 +174,12 @@ def http(webhooks: WebhookDoor, tracking: TrackingDoor, links: LinkDoor) -> web.
             web.get("/healthz", _healthy, allow_head=False),
         ]
     )
+    app.on_response_prepare.append(_named)
     return app
+
+
+async def _named(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)  # the framework's own answers, too
 
 
 async def _leaving(lanes: Lanes, _request: web.Request, response: web.StreamResponse) -> None:

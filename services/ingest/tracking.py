@@ -13,13 +13,13 @@ from opentelemetry.trace import SpanKind
 
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import BatchTooLarge, Busy, Unavailable
+from chassis.limits import Limits
 from chassis.telemetry import WORDLESS, traceparent, tracer
 from services.ingest.admission import Admission
 from services.ingest.answer import HEADERS, RETRY_AFTER_S, abandoned
 from services.ingest.intake import MOST_CALLS, Intake, Refusal
 from services.ingest.track import CALLS
 from services.ingest.write_keys import Keyring
-from services.ingest.write_limits import WriteLimits
 
 BODY_BYTES: Final = 4 * 1024 * 1024  # inflated
 
@@ -41,7 +41,7 @@ class TrackingDoor:
         intake: Intake,
         admission: Admission,
         keys: Keyring,
-        limits: WriteLimits,
+        limits: Limits,
         clock: Clock,
         body_s: float,
         traced: bool,

@@ -26,7 +26,7 @@ _CHALLENGE: Final = re.compile(r"[\w.-]{1,256}")
 Answer = Callable[[int], None]
 """Takes the status of the one answer to a request."""
 
-_durations = histogram("merhaba.webhook.duration", "s")
+_durations = histogram("merhaba.webhook.duration")
 
 
 class Counts(Protocol):

@@ -143,8 +143,7 @@ class ProfileApi(ProfileServiceServicer):
         asked.batch(request.contacts, "contacts", _MOST)
         mask = await self._mask(request.read_mask.paths, reader)
         refs = [reader.named(asked.reference(ref, self._region)) for ref in request.contacts]
-        stand = "stage" in mask or "traits" in mask
-        found = await self._directory.find(refs, stand, mask.part)
+        found = await self._directory.find(refs, mask.part)
         now = self._now()
         nobody = ContactNotFound("nobody is that contact; look it up by an identity")
         async with reader.read([one.contact_id for one in found if one], mask.fields):

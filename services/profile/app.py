@@ -9,15 +9,15 @@ from uuid import UUID
 
 from chassis.answers import Answers
 from chassis.app import platform, serving, tasks
-from chassis.callers import Callers
-from chassis.rpc import channel, server
 from chassis.settings import from_env
 from chassis.streams import Consumer, Watch
+from merhaba.audit import v1 as audit
 from merhaba.profile.v1.privacy_service_pb2_grpc import add_PrivacyServiceServicer_to_server
 from merhaba.profile.v1.profile_service_pb2_grpc import add_ProfileServiceServicer_to_server
 from merhaba.profile.v1.reach_service_pb2_grpc import add_ReachServiceServicer_to_server
 from merhaba.profile.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
-from services.profile import roles, tongue
+from services import POLICY
+from services.profile import tongue
 from services.profile.api import ProfileApi
 from services.profile.config import ProfileSettings
 from services.profile.consumer import recording
@@ -61,7 +61,7 @@ async def main(stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         masters = LocalMasterKeys(settings.master_keys.get_secret_value())
         envelope = Envelope(masters)
-        base = await stack.enter_async_context(platform("profile", settings, envelope))
+        base = await stack.enter_async_context(platform("profile", settings, POLICY, envelope))
         vault = Vault(masters)
         index = BlindIndex(decoded("INDEX_KEY", settings.index_key.get_secret_value()))
         registry = RegistryStore(base.pool, base.clock)
@@ -74,12 +74,7 @@ async def main(stop: asyncio.Event) -> None:
         categories = CategoryStore(base.pool)
         region = settings.default_region
         reads = Reads(base.pool, base.clock, timedelta(days=settings.reads_kept_days))
-        callers = Callers(
-            settings.api_token.get_secret_value(),
-            settings.callers,
-            {role: sight.methods for role, sight in roles.SIGHTS.items()},
-        )
-        own = server("profile", callers)
+        own = base.mesh.server()
         add_ProfileServiceServicer_to_server(
             ProfileApi(
                 directory,
@@ -93,10 +88,11 @@ async def main(stop: asyncio.Event) -> None:
             ),
             own,
         )
+        base.audit.serve(audit, own)
         holders: dict[str, Holder] = {}
         for name in HOLDERS:
-            target, token = getattr(settings, f"{name}_target"), settings.api_token
-            opened = channel(target, token.get_secret_value(), purpose="rights of the person")
+            target = getattr(settings, f"{name}_target")
+            opened = base.mesh.channel(name, target, purpose="rights of the person")
             holders[name] = Holder(name, await stack.enter_async_context(opened))
         erasures = Erasures(
             base.pool, base.effects, vault, envelope, index, base.clock, tuple(holders)

@@ -49,6 +49,7 @@ def _named(name: str) -> str:
     return _ALIASES.get(plain, plain)
 
 
+@lru_cache(4_096)
 def well_named(name: str) -> bool:
     """Whether an attribute can have that name."""
     return (

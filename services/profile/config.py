@@ -28,12 +28,6 @@ class ProfileSettings(ServiceSettings, MasterKeySettings):
     """Base64 of 32 random bytes: the secret of the index by which identities are looked up. It
     cannot be changed, since the index is made of it."""
 
-    callers: str = ""
-    """Callers besides the suite's own services, which carry API_TOKEN and see everything:
-    `name:role:SHA-256 of the token in hex`, comma-separated. Roles are in `roles.py`: `internal`,
-    `support`, `marketing`, `analytics`. A service that is to stand in the audit by its own name
-    gets a token of its own with the role `internal`."""
-
     reads_kept_days: Annotated[int, Field(ge=1)] = 730
     """How long the record of who read personal data is kept, in days."""
 

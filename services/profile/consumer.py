@@ -8,7 +8,7 @@ from chassis.telemetry import batch, histogram
 from services.profile.directory import Directory
 from services.profile.wire import decoded, happening
 
-_age = histogram("merhaba.event.age", "s")
+_age = histogram("merhaba.event.age")
 
 
 def recording(

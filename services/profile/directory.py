@@ -122,14 +122,14 @@ class Profiles(Protocol):
         ...
 
     async def load(
-        self, contact_ids: Sequence[str], standing: bool = True, part: Part | None = None
+        self, contact_ids: Sequence[str], part: Part | None = None
     ) -> Mapping[str, Contact]:
-        """Contacts by the ids asked for; a merged one is the one that stayed. `standing`: with
-        where they stand. `part`: of their documents only that."""
+        """Contacts by the ids asked for; a merged one is the one that stayed. `part`: of their
+        documents only that."""
         ...
 
     async def seek(
-        self, identities: Sequence[Identity], standing: bool = True, part: Part | None = None
+        self, identities: Sequence[Identity], part: Part | None = None
     ) -> Mapping[Identity, Contact]:
         """Contacts by the identities that lead to them, as `load` has them."""
         ...
@@ -220,28 +220,24 @@ class Directory:
             )
         return found[0]
 
-    async def find(
-        self, refs: Sequence[Ref], standing: bool = True, part: Part | None = None
-    ) -> list[Contact | None]:
-        """Contacts in the order asked for; None for nobody. `standing`: with where they stand.
-        `part`: of their documents only that."""
+    async def find(self, refs: Sequence[Ref], part: Part | None = None) -> list[Contact | None]:
+        """Contacts in the order asked for; None for nobody. `part`: of their documents only
+        that."""
         if len(refs) <= _PART:
-            return await self._some(refs, standing, part)
+            return await self._some(refs, part)
         # While some are opened and decoded, Postgres looks for the others.
         async with asyncio.TaskGroup() as tasks:
             parts = [
-                tasks.create_task(self._some(refs[first : first + _PART], standing, part))
+                tasks.create_task(self._some(refs[first : first + _PART], part))
                 for first in range(0, len(refs), _PART)
             ]
         return [one for some in parts for one in some.result()]
 
-    async def _some(
-        self, refs: Sequence[Ref], standing: bool, part: Part | None
-    ) -> list[Contact | None]:
+    async def _some(self, refs: Sequence[Ref], part: Part | None) -> list[Contact | None]:
         asked = [ref for ref in refs if isinstance(ref, Identity)]
         named = [ref for ref in refs if not isinstance(ref, Identity)]
-        known = await self._profiles.seek(asked, standing, part) if asked else {}
-        contacts = await self._profiles.load(named, standing, part) if named else {}
+        known = await self._profiles.seek(asked, part) if asked else {}
+        contacts = await self._profiles.load(named, part) if named else {}
         return [known.get(ref) if isinstance(ref, Identity) else contacts.get(ref) for ref in refs]
 
     async def contact(self, ref: Ref) -> Contact:

@@ -74,16 +74,18 @@ class Due:
             asked = [str(row[0]) for row in rows]
             people, keys, broken = await hold(connection, self._vault, asked, wait=False)
             decided = len(people) + len(broken)
+            sealer = Sealer(self._vault, keys)
             await self._forget_erased(connection, asked)
             await standings.rest(connection, broken)
             rules = (await self._registry.current(connection)).rules
-            former = await standings.load(connection, [one.contact_id for one in people])
-            notes, after = _reconsidered(rules, people, former, now)
-            await standings.write(connection, after)
+            former = {one.contact_id: one.standing for one in people}
+            notes, after = _reconsidered(rules, people, now)
+            await standings.write(connection, after, former)
+            await writing.change(connection, {}, after, now, sealer)
             moves = [note for note in notes if note.body is not None]
             if moves:
                 messages = [published(note) for note in moves]
-                await writing.keep(connection, moves, messages, Sealer(self._vault, keys))
+                await writing.keep(connection, moves, messages, sealer)
             return [Record(_TOPIC, note.contact_id, published(note)) for note in notes]
 
         await self._effects.apply((), work)
@@ -99,16 +101,16 @@ class Due:
 
 
 def _reconsidered(
-    rules: Rules, people: Sequence[Person], former: dict[str, Standing], now: int
+    rules: Rules, people: Sequence[Person], now: int
 ) -> tuple[list[Note], dict[str, Standing]]:
     """Where people stand at `now`, by time alone, and what is to be said of those who moved."""
     notes: list[Note] = []
     decided: dict[str, Standing] = {}
-    for contact_id, members in people:
-        before = former.get(contact_id)
+    for person in people:
+        contact_id, before = person.contact_id, person.standing
         if before is None or before.due is None or before.due > now:
             continue  # somebody decided it meanwhile
-        picture = together([member.document for member in members])
+        picture = together([member.document for member in person.members])
         after = decided[contact_id] = rules.stand(picture, before, before.due, now)
         event_id = derived_id("due", contact_id, str(before.due))
         cause = computed(event_id, contact_id, before.due, now)

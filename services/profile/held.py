@@ -7,7 +7,7 @@ import asyncpg
 import structlog
 
 from chassis.postgres import Connection
-from services.profile.model import Member
+from services.profile.model import Member, Standing
 from services.profile.rows import MEMBER, MEMBERS, keys_of, members_of
 from services.profile.seal import Key, Tampered
 from services.profile.vault import Vault
@@ -22,6 +22,11 @@ class Person(NamedTuple):
 
     contact_id: str
     members: list[Member]
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where it stands."""
+        return next(m.standing for m in self.members if m.contact_id == self.contact_id)
 
 
 class Held(NamedTuple):

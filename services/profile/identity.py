@@ -21,7 +21,10 @@ _STRENGTH: Final = (
     Kind.EMAIL,
     Kind.ANONYMOUS_ID,
 )
-_RANK: Final = {kind: rank for rank, kind in enumerate(_STRENGTH)}
+_RANK: Final[dict[int, int]] = {kind: rank for rank, kind in enumerate(_STRENGTH)}
+# To look a member of an enumeration up costs more than to compare with it.
+_WA_ID: Final = Kind.WA_ID
+_EMAIL: Final = Kind.EMAIL
 
 # What trackers and exports write where they know nothing. As ids they would make one person of all
 # the people of whom nothing is known.
@@ -67,21 +70,21 @@ def normalised(kind: int, scope: str, value: str, default_region: str | None = N
         raise _invalid("kind", "unknown; use one of the contract's kinds")
     if not value or len(value) > _LONGEST or len(scope) > _LONGEST:
         raise _invalid("value", f"1 to {_LONGEST} characters are needed")
-    if kind == Kind.WA_ID:
+    if kind == _WA_ID:
         if default_region is not None:
             return Identity(kind, "", phone.parse(value, default_region))
         value = value.removeprefix("+")
         if not phone.plausible(value):
             raise _invalid("value", "not the digits of a phone number")
         return Identity(kind, "", phone.canonical(value))
-    if kind == Kind.EMAIL:
+    if kind == _EMAIL:
         return Identity(kind, "", value.lower())
     return Identity(kind, scope, value)
 
 
 def strength(identity: Identity) -> tuple[int, Identity]:
     """Sorts identities, the one that tells people apart best first."""
-    return _RANK[Kind(identity.kind)], identity
+    return _RANK[identity.kind], identity
 
 
 def means_somebody(identity: Identity) -> bool:
@@ -90,7 +93,7 @@ def means_somebody(identity: Identity) -> bool:
     if kind not in _SENT_BY_CODE:
         return True
     plain = value.strip("\"' ").casefold()
-    if kind == Kind.EMAIL:
+    if kind == _EMAIL:
         name, at, _ = plain.partition("@")
         return bool(at) and name not in _NO_NAMES
     return plain not in _JUNK and not _ZEROS.fullmatch(plain)

@@ -83,9 +83,11 @@ class Mask:
 
     def seen(self, field: str, entries: Iterable[str]) -> Iterable[str]:
         """The entries of a field to return, in order: those asked for by name, which somebody may
-        not have, or else all `entries`, which are in order, that may be seen."""
+        not have, or else all of `entries` that may be seen."""
         names, hides = self._names[field], self._hides
-        if names is not None or hides is None:
-            return entries if names is None else names
+        if names is not None:
+            return names
+        if hides is None:
+            return sorted(entries)
         prefix = "traits." if field == "traits" else ""
-        return [name for name in entries if not hides(prefix + name)]
+        return sorted(name for name in entries if not hides(prefix + name))

@@ -300,27 +300,6 @@ class Document(msgspec.Struct, array_like=True, gc=False):
         return f"r{self.revision}"
 
 
-class Member(NamedTuple):
-    """A row of the contacts: identities first seen together, and what their events say."""
-
-    contact_id: str
-    create_time: int
-    update_time: int
-    document: Document
-    survivor_id: str = ""
-    """The member that stands for the person, itself perhaps; empty for a person of one."""
-
-    @property
-    def person_id(self) -> str:
-        """The contact that this member is part of."""
-        return self.survivor_id or self.contact_id
-
-    @property
-    def anonymous(self) -> bool:
-        """Whether it is a browser or device, which several people may share."""
-        return all(kind == Kind.ANONYMOUS_ID for kind, _, _ in self.document.identities)
-
-
 class Standing(NamedTuple):
     """Where a contact stands."""
 
@@ -336,6 +315,29 @@ class Standing(NamedTuple):
     """When the stage may change by time alone (ms)."""
     version: int = 0
     """Of the rules that it follows from."""
+
+
+class Member(NamedTuple):
+    """A row of the contacts: identities first seen together, and what their events say."""
+
+    contact_id: str
+    create_time: int
+    update_time: int
+    document: Document
+    survivor_id: str = ""
+    """The member that stands for the person, itself perhaps; empty for a person of one."""
+    standing: Standing | None = None
+    """Where the person stands, or stood when this member last stood for one."""
+
+    @property
+    def person_id(self) -> str:
+        """The contact that this member is part of."""
+        return self.survivor_id or self.contact_id
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether it is a browser or device, which several people may share."""
+        return all(kind == Kind.ANONYMOUS_ID for kind, _, _ in self.document.identities)
 
 
 class Contact(NamedTuple):

@@ -4,6 +4,7 @@ Most of a document is what traits follow from. Decoding that, and letting go of 
 a read of many contacts costs; skipped it costs next to nothing.
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -68,31 +69,41 @@ _FADING: Final = msgspec.msgpack.Decoder(Fading)
 _THINGS: Final = msgspec.msgpack.Decoder(dict[str, Latest])
 
 
-def decoded(encoded: bytes, part: Part) -> Document:
-    """A part of a document."""
-    found = _DOCUMENT.decode(encoded)
-    facts, latest = found.attributes, found.tallies.latest
-    names = facts if part.attributes is None else {*part.attributes, *_INFERRING}
-    observed: dict[str, Latest] = {
-        name: _LATEST.decode(latest[name]) for name in _OBSERVED if name in latest
-    }
-    tallies = Tallies(observed)
-    if part.newest and bytes(found.tallies.newest):
-        things = _SUMS.decode(found.tallies.newest)
-        tallies.newest = {n: _THINGS.decode(things[n]) for n in part.newest if n in things}
-    if "tongue" in observed:
-        sums = _SUMS.decode(found.tallies.fading)
-        tallies.fading = {_TONGUES: _FADING.decode(sums[_TONGUES])} if _TONGUES in sums else {}
-    return Document(
-        found.create_time,
-        found.identities,
-        {name: _FACT.decode(facts[name]) for name in names if name in facts} if facts else {},
-        consents=found.consents,
-        place=found.place,
-        window=found.window,
-        guests=found.guests,
-        revision=found.revision,
-        stamp=found.stamp,
-        tallies=tallies,
-        restriction=found.restriction,
-    )
+def decoder(part: Part) -> Callable[[bytes], Document]:
+    """What decodes a part of documents."""
+    every = part.attributes is None
+    some = sorted({*(part.attributes or ()), *_INFERRING})
+
+    def decode(encoded: bytes) -> Document:
+        found = _DOCUMENT.decode(encoded)
+        known, tallied = found.attributes, found.tallies
+        facts = {}
+        if known:
+            facts = {n: _FACT.decode(known[n]) for n in (known if every else some) if n in known}
+        latest = tallied.latest
+        tallies = Tallies()
+        if latest:
+            tallies.latest = {n: _LATEST.decode(latest[n]) for n in _OBSERVED if n in latest}
+        if "tongue" in latest:
+            sums = _SUMS.decode(tallied.fading)
+            tallies.fading = {_TONGUES: _FADING.decode(sums[_TONGUES])} if _TONGUES in sums else {}
+        if part.newest and bytes(tallied.newest):
+            things = _SUMS.decode(tallied.newest)
+            tallies.newest = {n: _THINGS.decode(things[n]) for n in part.newest if n in things}
+        return Document(
+            found.create_time,
+            found.identities,
+            facts,
+            {},
+            {},
+            found.consents,
+            found.place,
+            found.window,
+            found.guests,
+            found.revision,
+            found.stamp,
+            tallies,
+            found.restriction,
+        )
+
+    return decode

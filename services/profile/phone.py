@@ -1,5 +1,6 @@
 """Phone numbers: one written form for each, and what they say of where the owner is."""
 
+import re
 from functools import cache, lru_cache
 from typing import Final
 
@@ -13,6 +14,7 @@ from services.profile.model import Place
 
 _MOST_DIGITS: Final = 15  # E.164
 _FEWEST_DIGITS: Final = 7
+_LETTERED: Final = re.compile(r"\d[^;]*[^\W\d_]")
 _MOBILE: Final = frozenset(
     {phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE}
 )
@@ -55,6 +57,8 @@ def parse(text: str, default_region: str) -> str:
     Raises `FieldInvalid` for what cannot be a phone number. `default_region` (ISO 3166) is taken
     for numbers without a country code.
     """
+    if _LETTERED.search(text):  # which would be read as the keys they stand on
+        raise FieldInvalid("identities.value", "letters among digits; a phone number has none")
     digits = "".join(filter(str.isdecimal, text))
     readings = [_read(text, default_region)]
     if text.startswith("+"):

@@ -31,6 +31,7 @@ from services.profile.model import (
     ProcessingRestricted,
     Restriction,
     Split,
+    Standing,
     Window,
 )
 from services.profile.people import Part, Person, stands
@@ -38,6 +39,7 @@ from services.profile.placement import seen
 from services.profile.traits import presence
 
 _PREFIX: Final = "traits."
+_NUMBER: Final = Kind.WA_ID
 _INFERRED: Final = frozenset({"zone", "language"})
 _USERS: Final = ("model:", "trigger:")
 """Sources that say what follows from use of the person's data."""
@@ -81,7 +83,8 @@ class Unfolded(NamedTuple):
 def contact(members: Sequence[Member]) -> Contact:
     """The members of a person as whoever reads about the person sees them."""
     if len(members) == 1 and UNSEEN not in members[0].document.identities.values():
-        return Contact(*members[0][:4])  # nearly everybody
+        one = members[0]  # nearly everybody
+        return Contact(*one[:4], (), one.standing or Standing())
     first = stands(members)
     document = together([member.document for member in members])
     if UNSEEN in document.identities.values():
@@ -94,6 +97,7 @@ def contact(members: Sequence[Member]) -> Contact:
         max(member.update_time for member in members),
         document,
         tuple(sorted(m.contact_id for m in members if m is not first)),
+        first.standing or Standing(),
     )
 
 
@@ -296,14 +300,13 @@ def _take(
 def _tells_more(picture: Document, happening: Happening) -> bool:
     """Whether zone or language may follow from a happening: nothing else can change them. Any
     identity that is new here has the number looked for that the person uses now."""
-    return (
-        bool(happening.attributes)
-        or presence.telling(happening)
-        or any(
-            identity.kind == Kind.WA_ID or picture.identities.get(identity, UNSEEN) == UNSEEN
-            for identity in happening.identities
-        )
-    )
+    if happening.attributes or presence.telling(happening):
+        return True
+    known = picture.identities
+    for identity in happening.identities:
+        if identity.kind == _NUMBER or identity not in known or known[identity] == UNSEEN:
+            return True
+    return False
 
 
 def _absorb(picture: Document, gone: Document) -> tuple[list[Change], list[Consent]]:
@@ -374,12 +377,12 @@ def _link(
             changed = settle = True
         elif time > old.last_time and old.active and identity not in happening.ended:
             place[identity] = Known(old.source, old.first_time, time, old.end_time)
-            settle |= identity.kind == Kind.WA_ID and identity.value != document.place.phone
+            settle |= identity.kind == _NUMBER and identity.value != document.place.phone
         elif identity in happening.ended or not old.first_time < time <= old.last_time:
             new = place[identity] = old.joined(seen(identity, happening))
             changed |= new.active != old.active
             used = identity.value == document.place.phone and new.active
-            settle |= identity.kind == Kind.WA_ID and not used
+            settle |= identity.kind == _NUMBER and not used
     if settle:
         _settle(document)
     return changed
@@ -390,7 +393,7 @@ def _settle(document: Document) -> None:
     numbers = [
         (known.last_time, identity.value)
         for identity, known in document.identities.items()
-        if identity.kind == Kind.WA_ID and known.active
+        if identity.kind == _NUMBER and known.active
     ]
     now = max(numbers)[1] if numbers else ""
     if now != document.place.phone:
@@ -422,7 +425,7 @@ def _changes(
         for name in told
         if name not in _INFERRED and (fact := document.attributes[name])
     ]
-    inferred: list[tuple[str, str]] = []
+    inferred: Sequence[tuple[str, str]] = ()
     if before is not None:
         inferred = [(n, value) for n, value in _inferred(document).items() if value != before[n]]
     if inferred or computed:

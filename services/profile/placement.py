@@ -20,6 +20,8 @@ from services.profile.people import Evidence, Link, link
 
 _OWN: Final = frozenset({Kind.BSUID, Kind.PARENT_BSUID, Kind.EXTERNAL_ID})
 """Kinds that nobody is given after somebody else, as phone numbers are."""
+_ANONYMOUS: Final = Kind.ANONYMOUS_ID
+_NUMBER: Final = Kind.WA_ID
 
 
 class Placement:
@@ -61,8 +63,8 @@ class Placement:
                 f"one event names at most {MOST_TOGETHER}; send those of one person",
                 limit=str(MOST_TOGETHER),
             )
-        shared = [i for i in happening.identities if i.kind == Kind.ANONYMOUS_ID]
-        strong = [i for i in happening.identities if i.kind != Kind.ANONYMOUS_ID]
+        shared = [i for i in happening.identities if i.kind == _ANONYMOUS]
+        strong = [i for i in happening.identities if i.kind != _ANONYMOUS]
         if len(happening.identities) > 1:
             shared.sort()
             strong.sort(key=strength)
@@ -105,7 +107,7 @@ class Placement:
     def _homes(self, happening: Happening, strong: Iterable[Identity]) -> dict[Identity, str]:
         """Where those identities lead that lead to somebody, the strongest first."""
         homes = {i: home for i in strong if (home := self.homes.get(i))}
-        for number in [i for i in homes if i.kind == Kind.WA_ID]:
+        for number in [i for i in homes if i.kind == _NUMBER]:
             home = homes[number]
             others = [
                 h

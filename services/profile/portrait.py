@@ -1,7 +1,7 @@
 """A contact as the contract has it, written as bytes (see `packed`): field by field, each of the
 functions below writes one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import orjson
@@ -38,7 +38,7 @@ _ENGAGEMENT: Final = ENGAGEMENT.removeprefix("traits.")
 _TRAITS: Final = tuple(sorted((*traits.TRAITS, _ENGAGEMENT)))
 _SCOPE: Final = tag(WireIdentity, "scope")
 _VALUE: Final = tag(WireIdentity, "value")
-_KINDS: Final = {kind: number(WireIdentity, "kind", kind) for kind in Kind}
+_KINDS: Final[dict[int, bytes]] = {kind: number(WireIdentity, "kind", kind) for kind in Kind}
 _STATES: Final = {state: number(WireConsent, "state", state) for state in consent.State}
 _RESTRICTED: Final = {
     False: number(WireContact, "state", WireContact.STATE_ACTIVE),
@@ -48,40 +48,68 @@ _ADDRESSED: Final = frozenset({Kind.WA_ID, Kind.BSUID, Kind.PARENT_BSUID})
 _GRANTED: Final = number(ConsentChanged, "granted", True)
 
 
+_Write = Callable[[Contact, int], Iterable[bytes]]
+"""Writes what one field of a mask shows of a contact at a moment."""
+
+
 def contact(found: Contact, mask: Mask, now: int) -> bytes:
     """A `Contact` with the fields of a mask; its id and times always."""
-    document = found.document
-    parts = [
-        text(_C["contact_id"], found.contact_id),
-        _RESTRICTED[document.restriction.stands],
-        word(_C["etag"], document.etag),
-        moment(_C["create_time"], found.create_time),
-        moment(_C["update_time"], found.update_time),
-    ]
-    if "identities" in mask:
-        parts += known_identities(document, mask.values)
-    if "addresses" in mask:
-        parts += addresses(document, mask.values)
-    if "consents" in mask:
-        lines = document.consents.values()
-        for purpose in sorted({line.purpose for line in lines}):
+    return writer(mask)(found, now)
+
+
+def writer(mask: Mask) -> Callable[[Contact, int], bytes]:
+    """What writes contacts with the fields of a mask, each as of a moment: what to look at is
+    decided once for all of them."""
+    writes = [make(mask) for field, make in _FIELDS.items() if field in mask]
+    last = b"".join([word(_C["withheld_fields"], path) for path in mask.withheld])
+    contact_id, etag, created, updated = (
+        _C[name] for name in ("contact_id", "etag", "create_time", "update_time")
+    )
+
+    def write(found: Contact, now: int) -> bytes:
+        document = found.document
+        parts = [
+            text(contact_id, found.contact_id),
+            _RESTRICTED[document.restriction.stands],
+            word(etag, document.etag),
+            moment(created, found.create_time),
+            moment(updated, found.update_time),
+        ]
+        for each in writes:
+            parts += each(found, now)
+        parts.append(last)
+        return b"".join(parts)
+
+    return write
+
+
+def _consents(mask: Mask) -> _Write:
+    def write(found: Contact, now: int) -> Iterator[bytes]:
+        lines = found.document.consents.values()
+        for purpose in sorted({line.purpose for line in lines}) if lines else ():
             holds = consent.standing(lines, purpose)
             held = consented(purpose, holds, found.contact_id, now, mask.values)
-            parts.append(message(_C["consents"], held))
-    if "attributes" in mask:
-        parts += facts(document, mask, _C["attributes"])
-    if "traits" in mask:
-        parts += computed(found, mask, _C["traits"])
-    if "zone" in mask:
-        parts.append(inferred(_C["zone"], *attributes.zone(document)))
-    if "language" in mask:
-        parts.append(inferred(_C["language"], *attributes.language(document)))
-    if "stage" in mask:
-        parts.append(stood(found, _C["stage"]))
-    if "absorbed_contact_ids" in mask:
-        parts += [text(_C["absorbed_contact_ids"], one) for one in found.absorbed]
-    parts += [word(_C["withheld_fields"], path) for path in mask.withheld]
-    return b"".join(parts)
+            yield message(_C["consents"], held)
+
+    return write
+
+
+_FIELDS: Final[dict[str, Callable[[Mask], _Write]]] = {
+    "identities": lambda mask: lambda one, _: known_identities(one.document, mask.values),
+    "addresses": lambda mask: lambda one, _: addresses(one.document, mask.values),
+    "consents": _consents,
+    "attributes": lambda mask: lambda one, _: facts(one.document, mask, _C["attributes"]),
+    "traits": lambda mask: lambda one, _: computed(one, mask, _C["traits"]),
+    "zone": lambda _: lambda one, _: (inferred(_C["zone"], *attributes.zone(one.document)),),
+    "language": lambda _: (
+        lambda one, _: (inferred(_C["language"], *attributes.language(one.document)),)
+    ),
+    "stage": lambda _: lambda one, _: (stood(one, _C["stage"]),),
+    "absorbed_contact_ids": lambda _: (
+        lambda one, _: [text(_C["absorbed_contact_ids"], each) for each in one.absorbed]
+    ),
+}
+"""Fields of a mask in the order of the contract, and what writes them."""
 
 
 def known_identities(document: Document, values: bool) -> Iterator[bytes]:
@@ -91,7 +119,7 @@ def known_identities(document: Document, values: bool) -> Iterator[bytes]:
             _C["identities"],
             message(
                 _K["identity"],
-                _KINDS[Kind(kind)],
+                _KINDS[kind],
                 word(_SCOPE, scope),
                 text(_VALUE, value) if values else b"",
             ),
@@ -191,8 +219,11 @@ def recorded(line: Consent, contact_id: str, values: bool = True) -> bytes:
 
 def facts(document: Document, mask: Mask, within: bytes) -> Iterator[bytes]:
     """Attributes, in the field whose tag is `within`."""
-    for name in mask.seen("attributes", sorted(document.attributes)):
-        fact = document.attributes.get(name)
+    known = document.attributes
+    if not known:
+        return
+    for name in mask.seen("attributes", known):
+        fact = known.get(name)
         if fact is not None and fact.value is not None:
             json = orjson.dumps(fact.value)
             yield _attribute(within, name, json, fact.source, fact.change_time, fact.time)

@@ -12,7 +12,7 @@ from services.profile import attributes, consent, phone, traits
 from services.profile.consent import MARKETING, State
 from services.profile.model import Contact, Document, Kind
 from services.profile.part import Part
-from services.profile.vocabulary import ENGAGEMENT, STAGE
+from services.profile.vocabulary import ENGAGEMENT
 
 _TRAIT: Final = "traits."
 _COMPLAINT: Final = "traits.open_complaint"
@@ -91,8 +91,6 @@ class Columns:
     def __init__(self, names: Sequence[str]) -> None:
         """`names` as expressions know them."""
         self._tell = [_teller(name) for name in names]
-        self.standing = STAGE in names or ENGAGEMENT in names
-        """Whether any follows from where people stand."""
         self.part = _part(names)
         """What of documents they follow from; None is all."""
 

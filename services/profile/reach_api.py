@@ -55,7 +55,7 @@ class ReachApi(ReachServiceServicer):
         known: list[str] = []
         for start in range(0, len(ids), _AT_ONCE):
             part = ids[start : start + _AT_ONCE]
-            found = await self._directory.find(part, columns.standing, columns.part)
+            found = await self._directory.find(part, columns.part)
             for position, one in enumerate(found, start):
                 if one is None:
                     places.append(-1)

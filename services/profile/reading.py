@@ -11,7 +11,16 @@ from services.profile.identity import BlindIndex
 from services.profile.model import Consent, Contact, Identity, Member, StoredEvent
 from services.profile.part import Part
 from services.profile.picture import contact
-from services.profile.rows import EVENT, MEMBER, MEMBERS, events_of, keys_of, lines_of, members_of
+from services.profile.rows import (
+    EVENT,
+    GENERATION,
+    MEMBER,
+    MEMBERS,
+    events_of,
+    keys_of,
+    lines_of,
+    members_of,
+)
 from services.profile.vault import Vault
 
 
@@ -29,55 +38,40 @@ class Reading:
         return await self._homes(self._pool, identities)
 
     async def load(
-        self, contact_ids: Sequence[str], standing: bool = True, part: Part | None = None
+        self, contact_ids: Sequence[str], part: Part | None = None
     ) -> Mapping[str, Contact]:
-        """Contacts by the ids asked for; a merged one is the one that stayed. `standing`: with
-        where they stand. `part`: of their documents only that."""
+        """Contacts by the ids asked for; a merged one is the one that stayed. `part`: of their
+        documents only that."""
         rows = await self._pool.fetch(
-            f"SELECT {MEMBER} FROM {MEMBERS} WHERE contact_id = ANY($1::uuid[])",  # noqa: S608 - constants
+            f"SELECT {MEMBER}, {GENERATION} FROM {MEMBERS} WHERE contact_id = ANY($1::uuid[])",  # noqa: S608 - constants
             contact_ids,
         )
-        return await self._contacts(rows, standing, part)
+        return _by_member(await self._people(self._pool, rows, part))
 
     async def seek(
-        self, identities: Sequence[Identity], standing: bool = True, part: Part | None = None
+        self, identities: Sequence[Identity], part: Part | None = None
     ) -> Mapping[Identity, Contact]:
         """Contacts by the identities that lead to them, as `load` has them."""
         keys = {self._index(identity): identity for identity in identities}
         rows = await self._pool.fetch(
-            f"SELECT {MEMBER}, identity FROM {MEMBERS} JOIN identities USING (contact_id)"  # noqa: S608 - constants
+            f"SELECT {MEMBER}, {GENERATION}, identity"  # noqa: S608 - constants
+            f" FROM {MEMBERS} JOIN identities USING (contact_id)"
             " WHERE identity = ANY($1::bytea[])",
             list(keys),
         )
-        found = await self._contacts(rows, standing, part)
+        found = _by_member(await self._people(self._pool, rows, part))
         return {
             keys[row["identity"]]: contact
             for row in rows
             if (contact := found.get(str(row["contact_id"])))
         }
 
-    async def _contacts(
-        self, rows: "Sequence[asyncpg.Record]", standing: bool, part: Part | None
-    ) -> Mapping[str, Contact]:
-        """Member → the contact that it is part of, from rows of `MEMBER`."""
-        members = members_of(rows, await keys_of(rows, self._vault), part)
-        found = await self._people(self._pool, members, standing, part)
-        people = {one.contact_id: one for one in found}
-        return {
-            member.contact_id: people[member.person_id]
-            for member in members
-            if member.person_id in people
-        }
-
     async def _people(
-        self,
-        connection: "Connection | Pool",
-        found: Sequence[Member],
-        standing: bool = True,  # noqa: ARG002 - whoever keeps where people stand adds it
-        part: Part | None = None,
+        self, connection: "Connection | Pool", rows: "Sequence[asyncpg.Record]", part: Part | None
     ) -> list[Contact]:
-        """The people that members belong to, each once, in the order of the members. `part`: what
-        there is of the members' documents."""
+        """The people of rows of `MEMBER` and `GENERATION`, each once, in that order. `part`: of
+        their documents only that."""
+        found = members_of(rows, await keys_of(rows, self._vault), part)
         several = [member.survivor_id for member in found if member.survivor_id]
         if not several:  # nearly always
             return [contact([one]) for one in {one.contact_id: one for one in found}.values()]
@@ -216,7 +210,8 @@ class Reading:
         """Contacts, and how large (bytes) what is kept of them is."""
         rows = await connection.fetch(
             # Of both tables, or each page walks through all keys before its own.
-            f"SELECT {MEMBER} FROM {MEMBERS} WHERE contact_id > $1 AND keys.contact_id > $1"  # noqa: S608 - constants
+            f"SELECT {MEMBER}, {GENERATION}"  # noqa: S608 - constants
+            f" FROM {MEMBERS} WHERE contact_id > $1 AND keys.contact_id > $1"
             " AND (survivor_id IS NULL OR survivor_id = contact_id)"
             " AND ($2::uuid[] IS NULL OR contact_id IN (SELECT coalesce(survivor_id, contact_id)"
             "   FROM contacts WHERE contact_id = ANY($2)))"
@@ -233,6 +228,10 @@ class Reading:
             query.shards,
             limit,
         )
-        members = members_of(rows, await keys_of(rows, self._vault), part)
         sizes = {str(row["contact_id"]): len(row["document"]) for row in rows}
-        return await self._people(connection, members, part=part), sizes
+        return await self._people(connection, rows, part), sizes
+
+
+def _by_member(people: Iterable[Contact]) -> dict[str, Contact]:
+    """Member → the contact that it is part of."""
+    return {member_id: one for one in people for member_id in one.ids}

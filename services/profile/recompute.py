@@ -142,7 +142,7 @@ class Recompute:
         only_stage = list(part.names) == [STAGE]
         anew = {} if only_stage else await self._anew(connection, people, keys)
         rules = (await self._registry.current(connection)).rules
-        former = await standings.load(connection, [one.contact_id for one in people])
+        former = {one.contact_id: one.standing for one in people}
         now = self._now()
         notes: list[Note] = []
         documents: dict[str, Document] = {}
@@ -152,7 +152,7 @@ class Recompute:
             changed, changes = _corrected(person, anew, now)
             documents |= changed
             picture = together([member.document for member in person.members])
-            before = former.get(contact_id)
+            before = former[contact_id]
             time = max(picture.stamp, before.enter_time + 1 if before else 0)
             after = before if part.names and STAGE not in part.names else None
             after = after or rules.stand(picture, before, min(time, now), now)
@@ -167,9 +167,8 @@ class Recompute:
             if moved is not None:
                 notes.append(moved)
         sealer = Sealer(self._vault, keys)
-        if documents:
-            await writing.change(connection, documents, now, sealer)
-        await standings.write(connection, decided)
+        await writing.change(connection, documents, decided, now, sealer)
+        await standings.write(connection, decided, former)
         moves = [note for note in notes if note.body is not None]
         if moves:
             await writing.keep(connection, moves, [published(note) for note in moves], sealer)

@@ -56,15 +56,21 @@ class RegistryStore:
     async def current(self, connection: "Connection | Pool | None" = None) -> Registry:
         """What is registered now, or as of the transaction of `connection`."""
         where = connection or self._pool
-        row = await where.fetchrow("SELECT generation, medium, high FROM registry")
-        assert row is not None
-        if self._known is None or self._known.generation != row["generation"]:
-            self._known = await self._load(where, row["generation"], row["medium"], row["high"])
+        return await self.of_generation(
+            await where.fetchval("SELECT generation FROM registry"), where
+        )
+
+    async def of_generation(self, generation: int, where: "Connection | Pool") -> Registry:
+        """What is registered, when its generation was read with something else; or since."""
+        if self._known is None or self._known.generation != generation:
+            self._known = await self._load(where)
         return self._known
 
-    async def _load(
-        self, where: "Connection | Pool", generation: int, medium: int | None, high: int | None
-    ) -> Registry:
+    async def _load(self, where: "Connection | Pool") -> Registry:
+        # First, so that whatever changes meanwhile makes another generation.
+        row = await where.fetchrow("SELECT generation, medium, high FROM registry")
+        assert row is not None
+        generation, medium, high = row
         rows = await where.fetch("SELECT name, seen, registration FROM attribute_types")
         rules = await self._rules(where, 0)
         return Registry(

@@ -1,16 +1,10 @@
-"""Roles of callers: what each may call, and what it sees of a contact. Pure.
+"""What callers' roles see of a contact; what they may call is in the policy. Pure.
 
-Everything is denied that is not named here, fields of contacts to come included. `internal`, the
+Everything is withheld that is not named here, fields of contacts to come included. `internal`, the
 suite's own services, sees everything.
 """
 
 from typing import Final, NamedTuple
-
-_PROFILE: Final = "merhaba.profile.v1.ProfileService/"
-_PRIVACY: Final = "merhaba.profile.v1.PrivacyService/"
-_READ: Final = frozenset({_PROFILE + "GetContact", _PROFILE + "BatchGetContacts"})
-_LIST: Final = frozenset({_PROFILE + "ListContacts"})
-_CONSENTS: Final = frozenset({_PRIVACY + "GetConsent", _PRIVACY + "ListConsents"})
 
 ALWAYS: Final = frozenset({"contact_id", "state", "etag", "create_time", "update_time"})
 """What says nothing of a person."""
@@ -19,9 +13,8 @@ _ALL: Final = _INFERRED | {"identities", "addresses", "consents", "attributes"}
 
 
 class Sight(NamedTuple):
-    """What a role may call and see."""
+    """What a role sees."""
 
-    methods: frozenset[str]
     fields: frozenset[str]
     """Of a contact, besides `ALWAYS`."""
     values: bool
@@ -32,30 +25,18 @@ class Sight(NamedTuple):
     """May ask for people by their identities, and so learn whose they are."""
 
 
-INTERNAL: Final = Sight(frozenset(), _ALL, values=True, personal=True, names_people=True)
+INTERNAL: Final = Sight(_ALL, values=True, personal=True, names_people=True)
 SIGHTS: Final[dict[str, Sight]] = {
-    # People who answer a person: everything about one who is asked for, no lists.
-    "support": Sight(
-        _READ | _CONSENTS | {_PROFILE + "ResolveContact", _PROFILE + "ListEvents"},
-        _ALL,
-        values=True,
-        personal=True,
-        names_people=True,
-    ),
+    # People who run the suite.
+    "operator": INTERNAL,
+    # People who answer a person: everything about one who is asked for.
+    "support": INTERNAL,
     # People who plan campaigns: whom, where and with which consent, but not who they are.
-    "marketing": Sight(
-        _READ | _LIST | _CONSENTS | {_PROFILE + "ResolveContact"},
-        _ALL,
-        values=False,
-        personal=False,
-        names_people=True,
-    ),
+    "marketing": Sight(_ALL, values=False, personal=False, names_people=True),
     # People who count: nothing that leads to a person.
     "analytics": Sight(
-        _READ | _LIST | _CONSENTS,
-        _INFERRED | {"attributes", "consents"},
-        values=False,
-        personal=False,
-        names_people=False,
+        _INFERRED | {"attributes", "consents"}, values=False, personal=False, names_people=False
     ),
+    # Systems of the business: they tell of people, and need not be told.
+    "backend": Sight(frozenset({"consents"}), values=False, personal=False, names_people=True),
 }

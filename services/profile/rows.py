@@ -1,19 +1,22 @@
 """Rows of the tables to the model and back: encoded, and sealed with their contacts' keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 import asyncpg
 import msgspec
 
-from services.profile.model import Consent, Document, Member, StoredEvent
-from services.profile.part import Part, decoded
+from services.profile.model import Consent, Document, Member, Standing, StoredEvent
+from services.profile.part import Part, decoder
 from services.profile.seal import NONCE_BYTES, Key, Sort
 from services.profile.vault import Vault
 
-MEMBER: Final = "contact_id, create_time, update_time, document, master_id, wrapped, survivor_id"
+MEMBER: Final = (
+    "contact_id, create_time, update_time, document, master_id, wrapped, survivor_id, standing"
+)
 """Columns of what `members_of` reads."""
+GENERATION: Final = "(SELECT generation FROM registry) AS generation"
+"""Of what was registered when they were read."""
 MEMBERS: Final = "contacts JOIN keys USING (contact_id)"
 """Where they come from: so whoever is erased is not there."""
 EVENT: Final = "contact_id, event_time, event, body"
@@ -22,6 +25,7 @@ EVENT: Final = "contact_id, event_time, event, body"
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DOCUMENT: Final = msgspec.msgpack.Decoder(Document)
 _CONSENT: Final = msgspec.msgpack.Decoder(Consent)
+_STANDING: Final = msgspec.json.Decoder(Standing)
 
 
 async def keys_of(rows: "Sequence[asyncpg.Record]", vault: Vault) -> dict[str, Key]:
@@ -33,7 +37,7 @@ def members_of(
     rows: "Iterable[asyncpg.Record]", keys: Mapping[str, Key], part: Part | None = None
 ) -> list[Member]:
     """Members from `MEMBER`; of their documents perhaps only a part."""
-    decode = _DOCUMENT.decode if part is None else partial(decoded, part=part)
+    decode = _DOCUMENT.decode if part is None else decoder(part)
     return [
         Member(
             contact_id := str(row[0]),
@@ -41,6 +45,7 @@ def members_of(
             row[2],
             decode(keys[contact_id].open(Sort.DOCUMENT, row[3])),
             "" if row[6] is None else str(row[6]),
+            None if row[7] is None else _STANDING.decode(row[7]),
         )
         for row in rows
     ]

@@ -1,12 +1,13 @@
-"""Where contacts stand, in Postgres: decided with every change of a contact, in its transaction."""
+"""Where contacts stand, in Postgres: decided with every change of a contact, in its transaction.
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+It stands in the row of the member that stands for the person; a row of `standings` has what of it
+is counted and looked for.
+"""
 
-import asyncpg
+from collections.abc import Mapping, Sequence
 
 from chassis.ids import derived_id
-from chassis.postgres import Connection, Pool
+from chassis.postgres import Connection
 from services.profile import standing
 from services.profile.model import (
     Change,
@@ -24,8 +25,6 @@ from services.profile.registry_store import RegistryStore
 from services.profile.standing import CONSENT, Rules
 from services.profile.vocabulary import STAGE
 
-_COLUMNS: Final = "contact_id, stage, enter_time, previous_stage, score, level, due_time, version"
-
 
 class Standings:
     """Where contacts stand."""
@@ -33,21 +32,25 @@ class Standings:
     def __init__(self, registry: RegistryStore) -> None:
         self._registry = registry
 
-    async def settle(self, connection: Connection, unfolded: Sequence[Unfolded], now: int) -> None:
-        """Decide where people stand after a batch. What changed goes into their notes: with the
-        last thing said of them, and of a move with an event of its own."""
+    async def settle(
+        self, connection: Connection, unfolded: Sequence[Unfolded], now: int
+    ) -> dict[str, Standing]:
+        """Decide where people stand after a batch; returns what is to be written of it into the
+        rows of members. What changed goes into people's notes: with the last thing said of them,
+        and of a move with an event of its own."""
         if not unfolded:
-            return
+            return {}
         rules = (await self._registry.current(connection)).rules
-        former = await load(connection, [one.person.contact_id for one in unfolded])
+        former: dict[str, Standing | None] = {}
         decided: dict[str, Standing] = {}
         gone: list[str] = []
         left = {part.left_id for one in unfolded for part in one.person.parts}
         for one in unfolded:
             contact_id = one.person.contact_id
+            former.update((member.contact_id, member.standing) for member in one.person.members)
             gone += [part.contact_id for part in one.person.parts if part.contact_id != contact_id]
             time = max([note.time for note in one.notes], default=one.cause.time)
-            before = former.get(contact_id)
+            before = former[contact_id]
             changed = None if contact_id in left else _changed(one)
             after = rules.stand(one.picture, before, time, now, changed)
             if after != before:
@@ -62,8 +65,14 @@ class Standings:
                 changes = []
             if moved := move(contact_id, before, after, one.cause, changes):
                 one.notes.append(moved)
-        await write(connection, decided)
-        await rest(connection, [one for one in gone if one not in decided])
+        await write(connection, decided, former)
+        resting = {
+            contact_id: stood._replace(score=None, due=None)
+            for contact_id in gone
+            if contact_id not in decided and (stood := former[contact_id]) is not None
+        }
+        await rest(connection, list(resting))
+        return resting | decided
 
 
 def _changed(one: Unfolded) -> list[str] | None:
@@ -113,30 +122,26 @@ def move(
     return Note(contact_id, contact_id, event_id, cause, after.enter_time, changes, body)
 
 
-async def load(connection: "Connection | Pool", contact_ids: Iterable[str]) -> dict[str, Standing]:
-    """Where contacts stand, of those that do."""
-    rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM standings WHERE contact_id = ANY($1::uuid[])",  # noqa: S608 - a constant
-        list(contact_ids),
-    )
-    return {str(row[0]): _standing(row) for row in rows}
-
-
-async def write(connection: Connection, decided: Mapping[str, Standing]) -> None:
-    """Write where contacts stand."""
-    if not decided:
+async def write(
+    connection: Connection, decided: Mapping[str, Standing], former: Mapping[str, Standing | None]
+) -> None:
+    """Write what of standings is counted and looked for, of those where it changed."""
+    changed = {
+        contact_id: after
+        for contact_id, after in decided.items()
+        if (before := former[contact_id]) is None
+        or (before.score, before.due) != (after.score, after.due)
+    }
+    if not changed:
         return
-    columns = list(zip(*decided.values(), strict=True))
     await connection.execute(
-        f"INSERT INTO standings ({_COLUMNS}) SELECT * FROM unnest($1::uuid[], $2::text[],"  # noqa: S608 - a constant
-        " $3::bigint[], $4::text[], $5::integer[], $6::text[], $7::bigint[],"
-        " $8::integer[])"
-        " ON CONFLICT (contact_id) DO UPDATE SET stage = excluded.stage,"
-        " enter_time = excluded.enter_time, previous_stage = excluded.previous_stage,"
-        " score = excluded.score, level = excluded.level, due_time = excluded.due_time,"
-        " version = excluded.version",
-        list(decided),
-        *columns,
+        "INSERT INTO standings (contact_id, score, due_time)"
+        " SELECT * FROM unnest($1::uuid[], $2::integer[], $3::bigint[])"
+        " ON CONFLICT (contact_id) DO UPDATE SET score = excluded.score,"
+        "  due_time = excluded.due_time",
+        list(changed),
+        [one.score for one in changed.values()],
+        [one.due for one in changed.values()],
     )
 
 
@@ -149,7 +154,3 @@ async def rest(connection: Connection, contact_ids: Sequence[str]) -> None:
         "UPDATE standings SET score = NULL, due_time = NULL WHERE contact_id = ANY($1::uuid[])",
         contact_ids,
     )
-
-
-def _standing(row: "asyncpg.Record") -> Standing:
-    return Standing(*row[1:])

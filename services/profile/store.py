@@ -19,7 +19,7 @@ from chassis.ids import fingerprint
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
 from chassis.telemetry import counter
-from services.profile import links, standings, writing
+from services.profile import links, writing
 from services.profile.identity import BlindIndex
 from services.profile.model import (
     Contact,
@@ -46,7 +46,7 @@ from services.profile.placement import Placement
 from services.profile.reading import Reading
 from services.profile.registry_store import RegistryStore
 from services.profile.rights import tombstones
-from services.profile.rows import MEMBER, MEMBERS, Sealer, keys_of, members_of
+from services.profile.rows import MEMBER, Sealer, keys_of, members_of
 from services.profile.seal import Key
 from services.profile.standings import Standings
 from services.profile.vault import Vault
@@ -60,7 +60,7 @@ _NOTHING: Final = Standing({}, {}, frozenset())
 T = TypeVar("T")
 
 _logger = structlog.get_logger()
-_refused = counter("merhaba.profile.links.refused", "{link}")
+_refused = counter("merhaba.profile.links.refused")
 
 
 class _Stale(Exception):
@@ -129,26 +129,17 @@ class ContactStore(Reading):
         return outcomes
 
     async def _people(
-        self,
-        connection: "Connection | Pool",
-        found: Sequence[Member],
-        standing: bool = True,
-        part: Part | None = None,
+        self, connection: "Connection | Pool", rows: "Sequence[asyncpg.Record]", part: Part | None
     ) -> list[Contact]:
-        """People, with where they stand, and without what is too old to count."""
-        people = await super()._people(connection, found, standing, part)
-        known = await self._registry.current(connection)
-        if known.rules.max_ages:
-            now = milliseconds_of(self._clock.now())
-            for one in people:
-                known.freshen(one.document.attributes, now)
-        if not (standing and people):
-            return people
-        stand = await standings.load(connection, [one.contact_id for one in people])
-        return [
-            one._replace(standing=stand[one.contact_id]) if one.contact_id in stand else one
-            for one in people
-        ]
+        """People, without what is too old to count."""
+        people = await super()._people(connection, rows, part)
+        if people:
+            known = await self._registry.of_generation(rows[0]["generation"], connection)
+            if known.rules.max_ages:
+                now = milliseconds_of(self._clock.now())
+                for one in people:
+                    known.freshen(one.document.attributes, now)
+        return people
 
     async def merge(self, contact_id: str, other_id: str, cause: Happening) -> str:
         """Make one person of two; returns the one that stays. Raises `ContactNotFound`."""
@@ -309,22 +300,22 @@ class ContactStore(Reading):
             held.keys |= await self._vault.make(connection, list(made))
         sealer = Sealer(self._vault, held.keys)
         survivors = links.survivors(one.person for one in unfolded)
+        stand = await self._standings.settle(connection, unfolded, now)
         if made:
             documents = {one: held.members[one].document for one in made}
-            await writing.create(connection, documents, survivors, now, sealer)
+            await writing.create(connection, documents, survivors, stand, now, sealer)
         changed = {
             member_id: held.members[member_id].document
             for one in unfolded
             for member_id in one.changed
             if member_id not in made
         }
-        if changed:
-            await writing.change(connection, changed, now, sealer)
+        stand = {i: standing for i, standing in stand.items() if i not in made}
+        await writing.change(connection, changed, stand, now, sealer)
         if moved := {i: survivor for i, survivor in survivors.items() if i not in made}:
             await links.stand(connection, moved)
         if lines := [line for one in unfolded for line in one.lines]:
             await writing.enter(connection, lines, now, sealer)
-        await self._standings.settle(connection, unfolded, now)
         notes = [note for one in unfolded for note in one.notes]
         messages = [published(note) for note in notes]
         if notes:
@@ -369,9 +360,11 @@ class _Hold:
                 raise _Stale(several) from None
 
     async def _lock(self, which: str, waiting: str, *values: list[str]) -> None:
+        # Keys apart: joined to what is locked, their index alone would not do.
         rows = await self.connection.fetch(
-            f"SELECT {MEMBER} FROM {MEMBERS} WHERE {which}"  # noqa: S608 - constants
-            f" ORDER BY contact_id FOR NO KEY UPDATE OF contacts {waiting}",
+            f"WITH held AS (SELECT * FROM contacts WHERE {which}"  # noqa: S608 - constants
+            f"  ORDER BY contact_id FOR NO KEY UPDATE {waiting})"
+            f" SELECT {MEMBER} FROM held JOIN keys USING (contact_id)",
             *values,
         )
         keys = await keys_of(rows, self._vault)

@@ -79,7 +79,10 @@ def hold_each(tallies: Tallies, name: str, things: dict[str, Latest]) -> None:
 
 def add(tallies: Tallies, name: str, time: int, key: str, amount: int) -> None:
     """Add to a fading sum."""
-    _add(tallies.fading.setdefault(name, {}), time // PERIOD, key[:_LONGEST_KEY], amount)
+    fading = tallies.fading.get(name)
+    if fading is None:
+        fading = tallies.fading[name] = {}
+    _add(fading, time // PERIOD, key[:_LONGEST_KEY], amount)
 
 
 def _add(fading: Fading, period: int, key: str, amount: int) -> None:

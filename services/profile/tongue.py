@@ -37,4 +37,5 @@ def load() -> None:
 def _identifier() -> LanguageIdentifier:
     found = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     found.set_languages(_LANGUAGES)
+    found.nb_ptc = found.nb_ptc.astype("float32")  # which each text would be, row by row
     return found

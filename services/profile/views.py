@@ -34,12 +34,15 @@ def results(
     found: Sequence[Contact | None], mask: Mask, now: int, nobody: Failure
 ) -> BatchGetContactsResponse:
     """Contacts in the order asked for, with `nobody` where there is none."""
+    write = portrait.writer(mask)
     return BatchGetContactsResponse.FromString(
         b"".join(
-            message(_RESULTS, message(_FAILURE, failed(index, nobody).SerializeToString()))
-            if one is None
-            else message(_RESULTS, message(_CONTACT, portrait.contact(one, mask, now)))
-            for index, one in enumerate(found)
+            [
+                message(_RESULTS, message(_FAILURE, failed(index, nobody).SerializeToString()))
+                if one is None
+                else message(_RESULTS, message(_CONTACT, write(one, now)))
+                for index, one in enumerate(found)
+            ]
         )
     )
 

@@ -1,48 +1,78 @@
 """What a batch changes, written: members, the ledger, events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from chassis.ids import fingerprint
 from chassis.postgres import Connection
-from services.profile.model import Consent, Document, Note
+from services.profile.model import Consent, Document, Note, Standing
 from services.profile.rows import Sealer
 from services.profile.wire import kept, note_name
+
+_STANDING: Final = msgspec.json.Encoder()
 
 
 async def create(
     connection: Connection,
     documents: Mapping[str, Document],
     survivors: Mapping[str, str | None],
+    standings: Mapping[str, Standing],
     now: int,
     sealer: Sealer,
 ) -> None:
-    """Write new members, with whom stands for them."""
+    """Write new members, with whom stands for them and where that one stands."""
     await connection.execute(
-        "INSERT INTO contacts (contact_id, survivor_id, create_time, update_time, document)"
-        " SELECT u.contact_id, u.survivor_id, $4, $4, u.document"
-        " FROM unnest($1::uuid[], $2::uuid[], $3::bytea[])"
-        " AS u (contact_id, survivor_id, document)",
+        "INSERT INTO contacts"
+        " (contact_id, survivor_id, create_time, update_time, document, standing)"
+        " SELECT u.contact_id, u.survivor_id, $5, $5, u.document, u.standing"
+        " FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[])"
+        " AS u (contact_id, survivor_id, document, standing)",
         list(documents),
         [survivors.get(contact_id) for contact_id in documents],
         sealer.documents(documents.items()),
+        _written(documents, standings),
         now,
     )
 
 
 async def change(
-    connection: Connection, documents: Mapping[str, Document], now: int, sealer: Sealer
+    connection: Connection,
+    documents: Mapping[str, Document],
+    standings: Mapping[str, Standing],
+    now: int,
+    sealer: Sealer,
 ) -> None:
-    """Write what members' events say now."""
-    await connection.execute(
-        "UPDATE contacts c SET document = u.document, update_time = $3"
-        " FROM unnest($1::uuid[], $2::bytea[]) AS u (contact_id, document)"
-        " WHERE c.contact_id = u.contact_id",
-        list(documents),
-        sealer.documents(documents.items()),
-        now,
-    )
+    """Write what members' events say now, and where those stand who stand elsewhere now."""
+    if documents:
+        await connection.execute(
+            "UPDATE contacts c SET document = u.document, update_time = $4,"
+            "  standing = coalesce(u.standing, c.standing)"
+            " FROM unnest($1::uuid[], $2::bytea[], $3::text[])"
+            "  AS u (contact_id, document, standing)"
+            " WHERE c.contact_id = u.contact_id",
+            list(documents),
+            sealer.documents(documents.items()),
+            _written(documents, standings),
+            now,
+        )
+    others = standings.keys() - documents.keys()
+    if others:
+        await connection.execute(
+            "UPDATE contacts c SET standing = u.standing"
+            " FROM unnest($1::uuid[], $2::text[]) AS u (contact_id, standing)"
+            " WHERE c.contact_id = u.contact_id",
+            list(others),
+            _written(others, standings),
+        )
+
+
+def _written(contact_ids: Iterable[str], standings: Mapping[str, Standing]) -> list[str | None]:
+    return [
+        None if one is None else _STANDING.encode(one).decode()
+        for one in map(standings.get, contact_ids)
+    ]
 
 
 async def enter(

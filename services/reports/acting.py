@@ -11,7 +11,6 @@ import grpc
 from chassis.answers import Answers
 from chassis.app import Platform
 from chassis.outbound import outbound
-from chassis.rpc import channel
 from chassis.streams import Consumer
 from chassis.webhooks import secrets_of
 from merhaba.reports.v1 import (
@@ -36,6 +35,7 @@ from services.reports.conversions.definitions import Definitions
 from services.reports.conversions.store import ConversionStore
 from services.reports.experiments.api import ExperimentApi
 from services.reports.experiments.desk import Desk
+from services.reports.experiments.gathering import Gathering
 from services.reports.experiments.judge import Judge
 from services.reports.experiments.recipients import Recipients
 from services.reports.experiments.steering import Steering
@@ -49,7 +49,7 @@ class Acting(NamedTuple):
     """What acts on the facts."""
 
     definitions: Definitions
-    recipients: Recipients
+    recipients: Gathering
     desk: Desk
     alerts: AlertStore
     experiment_api: ExperimentServiceServicer
@@ -77,16 +77,19 @@ async def acting(
     await definitions.refresh()
     experiments, alerts = ExperimentStore(pool), AlertStore(pool)
     await alerts.add(built_in(), clock.now())
-    facts = Recipients(pool, fold_time, definitions.window)
+    recipients = Recipients(pool, fold_time, definitions.window)
+    facts = Gathering(recipients, clock)
     qualities = Qualities(pool)
-    token = settings.api_token.get_secret_value()
     async with (
-        channel(settings.sender_target, token, purpose="judging experiments") as sender,
+        base.mesh.channel(
+            "sender", settings.sender_target, purpose="judging experiments"
+        ) as sender,
         outbound(TIMEOUT, CONNECTIONS, inside=settings.webhook_inside) as calls,
     ):
         steering = Steering(sender)
         desk = Desk(experiments, facts, steering, clock)
-        looker = Looker(sums, qualities, SenderBudgets(sender), fold_time, clock)
+        budgets = SenderBudgets(sender)
+        looker = Looker(sums, qualities, budgets, fold_time, clock, settings.report_zone)
         add_ConversionServiceServicer_to_server(ConversionApi(definitions, answers), own)
         experiment_api = ExperimentApi(desk, Pace(sums, clock), answers, clock)
         add_ExperimentServiceServicer_to_server(experiment_api, own)
@@ -102,7 +105,8 @@ async def acting(
             [
                 answers.run,
                 definitions.run,
-                Judge(desk, experiments, steering, facts, clock).run,
+                facts.run,
+                Judge(desk, experiments, steering, recipients, clock).run,
                 Watcher(alerts, looker, clock).run,
                 Deliveries(pool, calls, secrets, clock).run,
                 Consumer(base.log, GROUP, ["inbound.message"], qualities.handle).run,

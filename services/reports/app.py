@@ -9,23 +9,25 @@ from pathlib import Path
 from typing import Final
 
 from chassis.app import platform, serving, serving_http, tasks
-from chassis.callers import Callers
 from chassis.clock import Clock
 from chassis.privacy import Erasures
-from chassis.rpc import channel, server
 from chassis.settings import from_env
 from chassis.streams import Consumer, EventLog
+from chassis.telemetry import gauge
 from chassis.transient import keep_at
+from merhaba.audit import v1 as audit
 from merhaba.profile.v1 import ProfileServiceStub
 from merhaba.reports.v1 import (
     add_PrivacyServiceServicer_to_server,
     add_ReportServiceServicer_to_server,
 )
+from services import POLICY
 from services.reports.acting import SERVICES, acting
 from services.reports.answers.answering import Answers
 from services.reports.answers.kept import Kept
 from services.reports.answers.lift import lifts
 from services.reports.api import ReportApi
+from services.reports.chronicle.gates import Gates
 from services.reports.config import ReportsSettings
 from services.reports.consumer import GROUP, Folding
 from services.reports.dashboard.door import dashboard
@@ -42,7 +44,6 @@ from services.reports.reconciling.asking import Asking
 from services.reports.reconciling.graph import analytics
 from services.reports.reconciling.snapshots import Snapshots
 from services.reports.retention import Retention
-from services.reports.rights import RIGHTS
 from services.reports.store import PostgresStore
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -56,15 +57,14 @@ async def main(stop: asyncio.Event) -> None:
     """Run reports until `stop`."""
     settings = from_env(ReportsSettings)
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(platform("reports", settings))
+        base = await stack.enter_async_context(platform("reports", settings, POLICY))
         freshness = Freshness(base.clock.now())
         window = timedelta(days=settings.attribution_days)
         store = PostgresStore(base.pool, base.effects, window)
         await store.adopt(settings.report_zone)
         held = Held(base.pool, base.clock, lambda: secrets.token_hex(32))
         ledger = Ledger(store, freshness, base.clock, settings.report_zone)
-        callers = Callers(settings.api_token.get_secret_value(), settings.callers, RIGHTS)
-        own = server("reports", callers)
+        own = base.mesh.server()
         answers, kept = Answers(base.pool), Kept(base.pool, base.clock)
         acts = await stack.enter_async_context(acting(base, settings, ledger.fold_time, own))
         graph = await stack.enter_async_context(
@@ -75,11 +75,7 @@ async def main(stop: asyncio.Event) -> None:
             )
         )
         sender = await stack.enter_async_context(
-            channel(
-                settings.sender_target,
-                settings.api_token.get_secret_value(),
-                purpose="reconciling with Meta",
-            )
+            base.mesh.channel("sender", settings.sender_target, purpose="reconciling with Meta")
         )
         asking = Asking(graph, Snapshots(base.pool), sender, base.clock)
         brought = partial(lifts, acts.recipients.gathered, window=window)
@@ -89,20 +85,22 @@ async def main(stop: asyncio.Event) -> None:
             exporting(base, settings, ledger, reporting, lambda: secrets.token_bytes(32), own)
         )
         profile = await stack.enter_async_context(
-            channel(
-                settings.profile_target,
-                settings.api_token.get_secret_value(),
-                purpose="dashboard: whose messages they are",
+            base.mesh.channel(
+                "profile", settings.profile_target, purpose="dashboard: whose messages they are"
             )
         )
         erasures = Erasures(base.pool, "reports", base.clock)
         add_PrivacyServiceServicer_to_server(PrivacyApi(held, erasures, base.clock), own)
+        base.audit.serve(audit, own)
         consumers = [
             Consumer(
                 base.log,
                 GROUP,
                 [topic],
-                Folding(topic, ledger, held.erase, lambda: acts.definitions.reader).handle,
+                Folding(
+                    *(topic, ledger, held.erase, lambda: acts.definitions.reader),
+                    Gates(base.pool).keep,
+                ).handle,
             )
             for topic in TOPICS
         ]
@@ -128,7 +126,7 @@ async def main(stop: asyncio.Event) -> None:
             acts.alert_api,
             acts.experiment_api,
             files.api,
-            People(ProfileServiceStub(profile)),
+            People(ProfileServiceStub(profile), settings.report_zone),
         )
         http = dashboard(sources, base.clock, settings.dashboard_tokens)
         await stack.enter_async_context(serving_http(http, settings))
@@ -136,6 +134,9 @@ async def main(stop: asyncio.Event) -> None:
             serving(own, settings, [f"merhaba.reports.v1.{name}" for name in _SERVICES])
         )
         await stop.wait()
+
+
+_age = gauge("merhaba.reports.freshness")
 
 
 class Sampler:
@@ -163,3 +164,5 @@ class Sampler:
                 else:
                     upstream |= waits
         self._freshness.sampled(now, waiting, upstream)
+        now = self._clock.now()
+        _age.set((now - self._freshness.fold_time(now, SAMPLED_EVERY)).total_seconds())

@@ -43,3 +43,34 @@ def upsert(
     """Insert rows, or merge them into those there are."""
     action = f"UPDATE SET {', '.join(merges)}" if merges else "NOTHING"
     return f"{insert(table, keys, columns)} ON CONFLICT ({', '.join(keys)}) DO {action}"
+
+
+def upsert_days(
+    table: str, keys: Sequence[str], columns: Mapping[str, str], sums: Sequence[str]
+) -> str:
+    """Add what is given by quarter of an hour (`bucket`) to the sums of days, those of the zone in
+    which days are kept."""
+    day = f"date_trunc('day', {stored('bucket', TIME)} AT TIME ZONE zone) AT TIME ZONE zone"
+    by = ", ".join(day if key == "bucket" else f"t.{key}" for key in keys)
+    places = ", ".join(str(place) for place in range(1, len(keys) + 1))
+    return (
+        f"INSERT INTO {table} AS f SELECT {by}, {', '.join(f'sum({name})' for name in sums)}"  # noqa: S608 - names are constants
+        f" FROM rollup_zone, {given(columns)} GROUP BY {places} ORDER BY {places}"
+        f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {', '.join(added(sums))}"
+    )
+
+
+def days_anew(table: str, source: str, keys: Sequence[str], sums: Sequence[str]) -> str:
+    """Sum days of a zone (`$1`) up from quarters of an hour."""
+    day = "date_trunc('day', bucket AT TIME ZONE $1) AT TIME ZONE $1"
+    by = ", ".join(day if key == "bucket" else key for key in keys)
+    places = ", ".join(str(place) for place in range(1, len(keys) + 1))
+    return (
+        f"INSERT INTO {table} SELECT {by}, {', '.join(f'sum({name})' for name in sums)}"  # noqa: S608 - names are constants
+        f" FROM {source} GROUP BY {places}"
+    )
+
+
+def added(sums: Sequence[str]) -> list[str]:
+    """That sums are added to those there are."""
+    return [f"{name} = f.{name} + excluded.{name}" for name in sums]

@@ -43,11 +43,6 @@ class ReportsSettings(HttpSettings):
     """How long it stays known what was said of people and when they wrote, in days: as far back as
     figures of consent, stages and cohorts go. What was said last stays."""
 
-    callers: str = ""
-    """Callers besides the suite's own services, as in profile: `name:role:SHA-256 of the token in
-    hex`, comma-separated. Roles are in `rights.py`: `internal`, `support`, `marketing`,
-    `analytics`."""
-
     reads_kept_days: Annotated[int, Field(ge=1)] = 730
     """How long the record of who read what happened to a person is kept, in days."""
 

@@ -14,7 +14,13 @@ from services.reports.model import Said
 
 GROUP = "reports"
 _NOTHING = partial(Reader, ())
-_age = telemetry.histogram("merhaba.event.age", "s")
+
+
+async def _nowhere(_events: Sequence[Event]) -> None:
+    """For a topic that says nothing of gates."""
+
+
+_age = telemetry.histogram("merhaba.event.age")
 
 
 class Folding:
@@ -26,13 +32,15 @@ class Folding:
         ledger: Ledger,
         erase: Callable[[Sequence[str]], Awaitable[object]],
         reader: Callable[[], Reader] = _NOTHING,
+        gates: Callable[[Sequence[Event]], Awaitable[object]] = _nowhere,
     ) -> None:
         """`erase` makes facts of a person known by these ids nobody's, for good. `reader`: by the
-        definitions of success as they are now."""
+        definitions of success as they are now. `gates` keeps what they said of messages."""
         self._topic = topic
         self._ledger = ledger
         self._erase = erase
         self._reader = reader
+        self._gates = gates
 
     async def handle(self, events: Sequence[bytes]) -> None:
         """Fold events. Raises `FieldInvalid` when one of them can never be folded."""
@@ -45,6 +53,8 @@ class Folding:
         said = [one for event in decoded if (one := wire.said(self._topic, event)) is not None]
         if self._topic == "contact":
             self._count(decoded, said)
+        elif self._topic == "message":
+            await self._gates(decoded)
         accepted = min(wire.accepted_ms(event) for event in decoded)
         traces = [event.traceparent for event in decoded]
         with telemetry.batch("reports process", GROUP, traces):

@@ -16,7 +16,7 @@ from chassis.privacy import Readers, rows
 from chassis.times import stamped
 from chassis.tombstones import bury
 from merhaba.profile.v1 import ExportedRecord
-from services.reports import messages
+from services.reports import base, messages
 
 _NAMED: Final = "'nobody_' || left(encode(sha256(convert_to($2 || {}, 'UTF8')), 'hex'), 32)"
 _CONTACT: Final = _NAMED.format("contact_id")
@@ -30,6 +30,7 @@ _TABLES: Final = {
         "counted_time",
         f"SET contact_id = {_CONTACT}, occurrence_id = ''",
     ),
+    "sample": (*("sampled_facts", "message_id", "counted_time", f"SET contact_id = {_CONTACT}"),),
     "order": (
         "order_facts",
         "contact_id || ' ' || order_id",
@@ -70,7 +71,9 @@ _TABLES: Final = {
         "change_time",
         "",
     ),
+    "consent": ("consents", "contact_id", "change_time", f"SET contact_id = {_CONTACT}"),
     "occurrence": ("occurrences", "occurrence_id", "start_time", ""),
+    "gate": (*("gate_words", "message_id || ' ' || gate || ' ' || say_time", "say_time", ""),),
     "read": (
         "reads",
         "read_time || ' ' || caller || ' ' || method",
@@ -91,7 +94,12 @@ _END: Final = (
     " AND name IN ('consent', 'stage')"
     " ON CONFLICT (contact_id, name, change_time) DO UPDATE SET value = excluded.value"
 )
-
+# Who they are as nobody, all of them one person or each by itself as before
+_NOBODY: Final = (
+    "SELECT n.contact_id, coalesce(p.person_id, n.contact_id) AS person_id"  # noqa: S608 - constants
+    f" FROM (SELECT {_CONTACT} AS contact_id FROM unnest($1::text[]) AS t (contact_id)) AS n"
+    " LEFT JOIN people p USING (contact_id)"
+)
 
 # Which files a person is in nobody knows: all that say who people are go.
 _FILES: Final = (
@@ -154,6 +162,8 @@ class Held:
                 else:
                     done = await connection.execute(f"DELETE FROM {table} {where}", ids)  # noqa: S608 - constants
                 erased[dataset] = kept + int(done.split()[-1])
+            persons = await connection.fetch(_NOBODY, ids, secret)
+            await base.recount(connection, dict(tuple(row) for row in persons))
             for statement in _FILES:
                 await connection.execute(statement)
         return erased

@@ -7,7 +7,7 @@ looks better than it is, so the more there are to choose from, the surer it has 
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, NamedTuple, Protocol
 
-from services.reports.statistics import Interval, rate_belief, rate_interval, standings
+from services.reports.statistics import Interval, above, rate_belief, rate_interval
 
 Kind = Literal[
     "best_hour",
@@ -28,6 +28,11 @@ class Share(NamedTuple):
 
     part: int
     whole: int
+
+    @property
+    def rate(self) -> float:
+        """The one by the other."""
+        return self.part / self.whole
 
 
 class Insight(NamedTuple):
@@ -84,9 +89,9 @@ def best(
     known = {name: share for name, share in shares.items() if share.whole >= _FEWEST}
     if len(known) < 2:
         return []
-    name = max(known, key=lambda one: (known[one].part / known[one].whole, one))
+    name = max(known, key=lambda one: (known[one].rate, one))
     others = _together(share for other, share in known.items() if other != name)
-    probability = above(known[name], others)
+    probability = _above(known[name], others)
     if 1 - probability > (1 - SURE) / len(known):
         return []
     return [_insight(kind, name, measure, known[name], others, probability)]
@@ -128,7 +133,7 @@ def fatigued(
         fewer = _together(share for n, share in loads.items() if n < number)
         if min(more.whole, fewer.whole) < _FEWEST:
             continue
-        probability = above(fewer, more)
+        probability = _above(fewer, more)
         if 1 - probability > (1 - SURE) / len(loads):
             continue
         concerned = sum(count for n, count in contacts.items() if n >= number)
@@ -149,7 +154,9 @@ def retiring(
         others = _together(share for other, share in recent.items() if other != name)
         if min(now.whole, then.whole, others.whole) < _FEWEST:
             continue
-        probability = min(above(then, now), above(others, now))
+        if now.rate >= min(then.rate, others.rate):
+            continue  # as most do, and then nothing has to be integrated
+        probability = min(_above(then, now), _above(others, now))
         if 1 - probability <= (1 - SURE) / len(recent):
             found.append(_insight("retiring_template", name, measure, now, then, probability))
     return found
@@ -159,17 +166,16 @@ def changed(measure: str, subject: str, now: Share, before: Share) -> list[Insig
     """What is surely another than it was."""
     if min(now.whole, before.whole) < _FEWEST:
         return []
-    rose = above(now, before)
+    rose = _above(now, before)
     probability = max(rose, 1 - rose)
     if probability < (1 + SURE) / 2:
         return []
     return [_insight("change", subject, measure, now, before, probability)]
 
 
-def above(one: Share, other: Share) -> float:
+def _above(one: Share, other: Share) -> float:
     """The probability that a rate is above another."""
-    beliefs = {"one": rate_belief(*one), "other": rate_belief(*other)}
-    return standings(beliefs)["one"].probability_best
+    return above(rate_belief(*one), rate_belief(*other))
 
 
 def _together(shares: Iterable[Share]) -> Share:

@@ -33,16 +33,21 @@ from services.reports.model import (
     Withdrawal,
     day_of,
 )
+from services.reports.rollups import QUARTER
 
 SAMPLED_EVERY: Final = timedelta(seconds=1)
 _MINUTE: Final = 60_000
 _HOUR: Final = 3_600_000
-_GROWTH: Final = {
-    "contact_created": 1,
-    "contact_split": 1,
-    "contact_merged": -1,
-    "contact_erased": -1,
+_BASE: Final = {
+    "contact_created": ("contacts", 1),
+    "contact_split": ("contacts", 1),
+    "contact_merged": ("contacts", -1),
+    "contact_erased": ("contacts", -1),
+    "message_received": ("received", 1),
 }
+"""What each event adds to the base: how many contacts there are, how often people wrote."""
+NO_MESSAGES: Final = 253_402_214_400_000
+"""Later than any message counts (epoch ms): only the person is to be looked at again."""
 
 
 class Facts(msgspec.Struct):
@@ -84,6 +89,15 @@ class Facts(msgspec.Struct):
             *(letter.contact_id for letter in self.letters),
         }
 
+    def base(self) -> dict[tuple[str, int], int]:
+        """How many more contacts there are, and messages of people, by quarter of an hour."""
+        more: Counter[tuple[str, int]] = Counter()
+        for (kind, name, minute), count in self.activity.items():
+            if kind == "contact" and name in _BASE:
+                what, added = _BASE[name]
+                more[what, minute - minute % QUARTER] += added * count
+        return {what: added for what, added in more.items() if added}
+
     def leave_out(self, erased: Collection[str]) -> None:
         """Tell no longer of those who were erased: their messages are nobody's."""
         if not erased:
@@ -105,10 +119,13 @@ class Facts(msgspec.Struct):
         self.letters = {letter for letter in self.letters if letter.contact_id not in erased}
 
     def revised(self) -> dict[str, int]:
-        """Contacts whose messages may count otherwise now, and those from when on (epoch ms)."""
+        """Contacts of whom something may count otherwise now, and of their messages those from when
+        on (epoch ms)."""
         starts: dict[str, int] = {}
         for trait in self.traits:
             if trait.name in OF_PEOPLE:
+                if trait.name == "consent":
+                    starts.setdefault(trait.contact_id, NO_MESSAGES)
                 continue
             starts[trait.contact_id] = min(trait.time, starts.get(trait.contact_id, trait.time))
         for origin in self.origins.values():
@@ -205,8 +222,8 @@ class Store(Protocol):
         """What happened, minute by minute."""
         ...
 
-    async def total(self, names: Sequence[str]) -> dict[str, int]:
-        """How often something happened to contacts, ever."""
+    async def base(self) -> int:
+        """How many contacts there are: created, less merged and erased."""
         ...
 
     async def segments(self, since: datetime) -> list[SegmentState]:
@@ -315,11 +332,10 @@ class Ledger:
     async def live(self, since: timedelta) -> Live:
         """What happened lately, what came of today's messages, how many contacts there are."""
         fold_time, now = self.fold_time(), self._clock.now()
-        growth = await self._store.total(list(_GROWTH))
         return Live(
             await self._store.activity(now - since),
             tally(await self._store.lines(Where(period=day_of(now, self.zone)), [])),
-            sum(_GROWTH[name] * count for name, count in growth.items()),
+            await self._store.base(),
             fold_time,
         )
 

@@ -7,9 +7,20 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from chassis.postgres import Connection
-from services.reports.columns import TIME, by_column, given, insert, stored, upsert
+from services.reports.columns import (
+    TIME,
+    added,
+    by_column,
+    days_anew,
+    given,
+    insert,
+    stored,
+    upsert,
+    upsert_days,
+)
 from services.reports.model import STEPS, Context, MessageFact, Progress
-from services.reports.rollups import COUNTS, Cube, Part, Sums
+from services.reports.rollups import COUNTS, Cube, Part, Summary, Sums, summaries
+from services.reports.sampling import sampled
 
 _COLUMNS: Final[dict[str, str]] = {
     **{"message_id": "text", "contact_id": "text", "campaign_id": "text"},
@@ -30,6 +41,11 @@ _UPDATE: Final = (
     + ", ".join(f"{n} = {stored(n, kind)}" for n, kind in _COLUMNS.items() if n != "message_id")
     + f" FROM {given(_COLUMNS)} WHERE f.message_id = t.message_id"
 )
+_SAMPLE: Final = {n: kind for n, kind in _COLUMNS.items() if n not in ("occurrence_id", "fact")}
+_SAMPLED: Final = upsert(
+    "sampled_facts", ["message_id"], _SAMPLE, [f"{n} = excluded.{n}" for n in _SAMPLE]
+)
+_PLACES: Final = [[*_COLUMNS].index(name) for name in _SAMPLE]
 READ: Final = "message_id, contact_id, campaign_id, occurrence_id, fact"
 """The columns of which `read` makes a message."""
 _SELECT: Final = f"SELECT {READ} FROM message_facts"  # noqa: S608 - names are constants
@@ -44,20 +60,21 @@ _CUBES: Final = upsert(
     "cubes", ["cube_id"], {"cube_id": "bigint", **dict.fromkeys(Cube._fields, "text")}, []
 )
 _ROW: Final = {"bucket": TIME, "cube_id": "bigint", **dict.fromkeys(COUNTS, "bigint")}
-_ADDED: Final = [f"{name} = f.{name} + excluded.{name}" for name in COUNTS]
+_ADDED: Final = added(COUNTS)
 _ROLLUPS: Final = upsert("rollups", ["bucket", "cube_id"], _ROW, _ADDED)
 _SEGMENTS: Final = upsert("segment_rollups", ["bucket", "cube_id"], _ROW, _ADDED)
-_DAYS: Final = (
-    f"INSERT INTO rollup_days AS f SELECT date_trunc('day', {stored('bucket', TIME)}"  # noqa: S608 - names are constants
-    " AT TIME ZONE zone) AT TIME ZONE zone, cube_id,"
-    f" {', '.join(f'sum({name})' for name in COUNTS)} FROM rollup_zone, {given(_ROW)}"
-    " GROUP BY 1, 2 ORDER BY 1, 2 ON CONFLICT (bucket, cube_id)"
-    f" DO UPDATE SET {', '.join(_ADDED)}"
-)
+_SUMMARY: Final = {
+    **{"cut": "smallint", "bucket": TIME, **dict.fromkeys(Summary._fields[2:], "text")},
+    **dict.fromkeys(COUNTS, "bigint"),
+}
+_SUMMARIES: Final = upsert("summaries", Summary._fields, _SUMMARY, _ADDED)
+_OF_CUBES: Final = ("bucket", "cube_id")
+_DAYS: Final = upsert_days("rollup_days", _OF_CUBES, _ROW, COUNTS)
+_SUMMARY_DAYS: Final = upsert_days("summary_days", Summary._fields, _SUMMARY, COUNTS)
 _ADOPTED: Final = "UPDATE rollup_zone SET zone = $1 WHERE zone <> $1 RETURNING zone"
 _ANEW: Final = (
-    "INSERT INTO rollup_days SELECT date_trunc('day', bucket AT TIME ZONE $1) AT TIME ZONE $1,"  # noqa: S608 - names are constants
-    f" cube_id, {', '.join(f'sum({name})' for name in COUNTS)} FROM rollups GROUP BY 1, 2"
+    days_anew("rollup_days", "rollups", _OF_CUBES, COUNTS),
+    days_anew("summary_days", "summaries", Summary._fields, COUNTS),
 )
 
 
@@ -118,14 +135,24 @@ async def add(connection: Connection, rows: Sequence[tuple[Known, Part]]) -> set
     """Insert messages; returns the ids of those that nobody else inserted meanwhile."""
     if not rows:
         return set()
-    found = await connection.fetch(_INSERT, *by_column([_row(*one, part) for one, part in rows]))
-    return {row[0] for row in found}
+    written = [_row(*one, part) for one, part in rows]
+    new = {row[0] for row in await connection.fetch(_INSERT, *by_column(written))}
+    await _sample(connection, [row for row in written if row[0] in new])
+    return new
 
 
 async def put(connection: Connection, rows: Sequence[tuple[Known, Part]]) -> None:
     """Write messages over what is stored of them."""
     if rows:
-        await connection.execute(_UPDATE, *by_column([_row(*one, part) for one, part in rows]))
+        written = [_row(*one, part) for one, part in rows]
+        await connection.execute(_UPDATE, *by_column(written))
+        await _sample(connection, written)
+
+
+async def _sample(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Write a second time what people are counted by where they are too many."""
+    if some := [[row[place] for place in _PLACES] for row in rows if sampled(row[1])]:
+        await connection.execute(_SAMPLED, *by_column(some))
 
 
 async def count(connection: Connection, sums: Sums, cubes: Mapping[int, object]) -> dict[int, Cube]:
@@ -148,15 +175,23 @@ async def count(connection: Connection, sums: Sums, cubes: Mapping[int, object])
         await connection.execute(_DAYS, *columns)
     if of_segments:
         await connection.execute(_SEGMENTS, *by_column(of_segments))
+    # The rows that most share come last, to be locked for the shortest time
+    if together := [(*key, *counts) for key, counts in summaries(sums).items()]:
+        columns = by_column(together)
+        await connection.execute(_SUMMARIES, *columns)
+        await connection.execute(_SUMMARY_DAYS, *columns)
     return fresh
 
 
-async def adopt(connection: Connection, zone: str) -> None:
-    """Have days be days of a zone; summed anew when they were another's."""
+async def adopt(connection: Connection, zone: str) -> bool:
+    """Have days be days of a zone; summed anew when they were another's, as the answer says."""
     await connection.execute("LOCK TABLE rollup_zone IN EXCLUSIVE MODE")
-    if await connection.fetchval(_ADOPTED, zone):
-        await connection.execute("TRUNCATE rollup_days")
-        await connection.execute(_ANEW, zone, timeout=600)
+    if not await connection.fetchval(_ADOPTED, zone):
+        return False
+    await connection.execute("TRUNCATE rollup_days, summary_days")
+    for statement in _ANEW:
+        await connection.execute(statement, zone, timeout=600)
+    return True
 
 
 def _row(m: MessageFact, context: Context, part: Part) -> tuple[Any, ...]:
@@ -166,7 +201,7 @@ def _row(m: MessageFact, context: Context, part: Part) -> tuple[Any, ...]:
         m.variant,
         m.phone_number_id,
         m.market,
-        tuple([m.times.get(step) for step in STEPS]),
+        tuple(map(m.times.get, STEPS)),
         m.gate,
         m.failure,
         m.category,
@@ -185,7 +220,7 @@ def _row(m: MessageFact, context: Context, part: Part) -> tuple[Any, ...]:
         part.counted_time,
         part.reached_time,
         part.response_ms,
-        part.progress.bits | _brought(context, part) << len(Progress._fields),
+        part.bits | _brought(context, part) << len(Progress._fields),
         part.cube.cube_id,
         _encoder.encode(document),
     )

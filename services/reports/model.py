@@ -331,6 +331,11 @@ class Progress(NamedTuple):
         """As one number, the first of them the lowest bit."""
         return sum(so << place for place, so in enumerate(self))
 
+    @classmethod
+    def of(cls, bits: int) -> "Progress":
+        """What a number tells."""
+        return cls(*(bool(bits >> place & 1) for place in range(len(cls._fields))))
+
 
 READ, REACHED, SENT, CLICKED, REPLIED = (
     1 << Progress._fields.index(name) for name in ("read", "reached", "sent", "clicked", "replied")

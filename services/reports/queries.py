@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from asyncpg import Record
 
 from chassis.postgres import Pool
+from services.reports import sampling
 from services.reports.funnel import Outcome, told_by
 from services.reports.ledger import Where
 from services.reports.model import (
@@ -19,10 +20,12 @@ from services.reports.model import (
     CampaignState,
     Counts,
     Line,
+    Period,
     Progress,
     SegmentState,
 )
-from services.reports.sampling import EACH_UP_TO, ONE_IN, SAMPLE
+from services.reports.rollups import CUTS
+from services.reports.sampling import PEOPLE_AT_ONCE, PEOPLE_IN, facts
 
 _STATES: Final = (
     "SELECT campaign_id, coalesce(name, '') AS name, coalesce(state, '') AS state,"
@@ -53,6 +56,14 @@ _MEMBER: Final = (
     " ORDER BY h.change_time DESC LIMIT 1) = '1')"
 )
 _HOURS: Final = {"send_hour": "hour", "send_weekday": "isodow"}
+
+_ASIDE: Final = frozenset({"segment_id", *_HOURS})
+_CUBES: Final = " JOIN cubes USING (cube_id)"
+OF_CAMPAIGNS: Final = (
+    "f.cube_id = ANY(ARRAY(SELECT cube_id FROM cubes WHERE campaign_id = ANY({})))"
+)
+"""SQL of sums `f` that are of campaigns: there is an index of them by cube."""
+_Of = Literal["facts", "rollups", "summaries"]
 
 _LINE: Final = ("gate", "error_code", "currency")
 _SUMS: Final = ", ".join(f"coalesce(sum({name}), 0)::bigint" for name in Counts._fields)
@@ -86,26 +97,18 @@ class Queries:
 
     async def steps(self, where: Where, steps: Sequence[str]) -> list[int]:
         """Distinct contacts with a message that came through the first step, the first two, …"""
-        one_in = await self._one_in(where)
-        chosen, values = _chosen(where, one_in)
+        many = await one_in(self._pool, where)
+        chosen, values = _chosen(where, many)
         reached = [_STEPS[step] for step in steps]
-        counts = ", ".join(
-            f"count(DISTINCT person) FILTER (WHERE {' AND '.join(reached[:n])})"
-            for n in range(1, len(reached) + 1)
-        )
+        far = " ".join(f"WHEN NOT ({test}) THEN {n}" for n, test in enumerate(reached))
+        counts = ", ".join(f"count(*) FILTER (WHERE far >= {n})" for n in range(1, len(steps) + 1))
         row = await self._pool.fetchrow(
-            f"SELECT {counts} FROM {chosen}",  # noqa: S608 - constants, values are bound
+            f"SELECT {counts} FROM (SELECT max(CASE {far} ELSE {len(steps)} END) AS far"  # noqa: S608 - constants, values are bound
+            f" FROM {chosen} GROUP BY person) AS people",
             *values,
         )
         assert row is not None
-        return [count * one_in for count in row.values()]
-
-    async def _one_in(self, where: Where) -> int:
-        """From how many contacts one is counted: people cannot be summed up."""
-        summed = [one for one in where.filters if one[0] != "segment_id" and one[0] not in _HOURS]
-        lines = await self.lines(where._replace(filters=tuple(summed)), [])
-        messages = sum(line.counts.planned for line in lines)
-        return ONE_IN if messages > EACH_UP_TO else 1
+        return [count * many for count in row.values()]
 
     async def activity(self, since: datetime) -> list[Activity]:
         """What happened, minute by minute."""
@@ -115,14 +118,12 @@ class Queries:
         )
         return [Activity(*row.values()) for row in rows]
 
-    async def total(self, names: Sequence[str]) -> dict[str, int]:
-        """How often something happened to contacts, ever."""
-        rows = await self._pool.fetch(
-            "SELECT name, sum(count)::bigint AS count FROM activity"
-            " WHERE kind = 'contact' AND name = ANY($1) GROUP BY name",
-            names,
+    async def base(self) -> int:
+        """How many contacts there are."""
+        found: int = await self._pool.fetchval(
+            "SELECT coalesce(sum(added), 0)::bigint FROM base_days WHERE name = 'contacts'"
         )
-        return {row["name"]: row["count"] for row in rows}
+        return found
 
     async def segments(self, since: datetime) -> list[SegmentState]:
         """Every segment, with who came and went since the beginning of that hour, by name.
@@ -148,39 +149,62 @@ class Queries:
         return [SegmentState(*row.values()) for row in rows]
 
 
+async def one_in(pool: Pool, where: Where) -> int:
+    """From how many contacts one is counted: people cannot be summed up."""
+    # By what messages are not summed up is left aside: without it there are no fewer of them
+    filters = tuple(one for one in where.filters if one[0] not in _ASIDE)
+    named = {column for column, _, _ in filters}
+    cut = next((n for n, by in enumerate(CUTS) if named <= {*by}), None)
+    of: _Of = "rollups" if cut is None else "summaries"
+    condition, values = _condition(where._replace(filters=filters), "bucket", of)
+    table = _sums(where.period, values, cut)
+    planned = await pool.fetchval(
+        f"SELECT coalesce(sum(f.planned), 0) FROM {table} WHERE {condition}",  # noqa: S608 - constants, values are bound
+        *values,
+    )
+    return sampling.one_in(int(planned), PEOPLE_AT_ONCE, PEOPLE_IN)
+
+
 def _lines(where: Where, by: Sequence[str]) -> tuple[str, list[Any]]:
-    condition, values = _condition(where, "bucket")
-    table = "rollups"
-    if where.period:
-        values += [*where.period.days(), where.period.zone]
-        first, last, zone = (len(values) - place for place in (2, 1, 0))
-        table = f"rollups_between($1, ${first}, ${last}, $2, ${zone}) AS f"
+    condition, values = _condition(where, "bucket", "rollups")
+    table = _sums(where.period, values)
     keys = [*by, *_LINE]
     places = ", ".join(str(n) for n in range(1, len(keys) + 1))
     return (
-        f"SELECT {', '.join(keys)}, {_SUMS} FROM {table} JOIN cubes USING (cube_id)"  # noqa: S608 - constants, values are bound
+        f"SELECT {', '.join(keys)}, {_SUMS} FROM {table}"  # noqa: S608 - constants, values are bound
         f" WHERE {condition} GROUP BY {places}",
         values,
     )
 
 
+def _sums(period: Period | None, values: list[Any], cut: int | None = None) -> str:
+    """Sums of a period, whose bounds are the first of the values, or of all time; what else it
+    needs is added to the values."""
+    if period is None:
+        days = f"(SELECT * FROM summary_days WHERE cut = {cut}) AS f"  # noqa: S608 - a number
+        return f"rollup_days AS f{_CUBES}" if cut is None else days
+    values += [*period.days(), period.zone]
+    first, last, zone = (f"${len(values) - place}" for place in (2, 1, 0))
+    bounds = f"$1, {first}, {last}, $2, {zone}"
+    if cut is None:
+        return f"rollups_between({bounds}) AS f{_CUBES}"
+    return f"summaries_between({cut}::smallint, {bounds}) AS f"
+
+
 def _chosen(where: Where, one_in: int) -> tuple[str, list[Any]]:
     """Messages with the person each was for: the one that its contact is part of now."""
-    condition, values = _condition(where, "counted_time")
-    # There is an index of the facts by campaign
-    condition = condition.replace("cubes.campaign_id", "f.campaign_id")
-    cubes = " JOIN cubes USING (cube_id)" if "cubes." in condition else ""
-    if one_in > 1:
-        condition += f" AND {SAMPLE}"
+    condition, values = _condition(where, "counted_time", "facts")
+    cubes = _CUBES if "cubes." in condition else ""
+    table, tests = facts(one_in)
     return (
         "(SELECT progress, coalesce(person_id, contact_id) AS person"  # noqa: S608 - constants, values are bound
-        f" FROM message_facts AS f{cubes} LEFT JOIN people USING (contact_id)"
-        f" WHERE {condition}) AS chosen",
+        f" FROM {table}{cubes} LEFT JOIN people USING (contact_id)"
+        f" WHERE {' AND '.join([condition, *tests])}) AS chosen",
         values,
     )
 
 
-def _condition(where: Where, time: str) -> tuple[str, list[Any]]:
+def _condition(where: Where, time: str, of: _Of) -> tuple[str, list[Any]]:
     """A WHERE clause with its values. Columns come from a fixed list, values are bound."""
     parts, values = ["true"], list[Any]()
     if where.period:
@@ -196,8 +220,12 @@ def _condition(where: Where, time: str) -> tuple[str, list[Any]]:
             values.append(where.period.zone)
             local = f"{time} AT TIME ZONE ${len(values)}"
             test = f"extract({field} FROM {local})::int::text = ANY({place}::text[])"
+        elif column == "campaign_id" and of == "rollups":
+            test = OF_CAMPAIGNS.format(f"{place}::text[]")
         else:
-            test = f"cubes.{column} = ANY({place}::text[])"
+            # Facts have the campaign beside them, and an index by it
+            table = "f" if of == "summaries" or column == "campaign_id" else "cubes"
+            test = f"{table}.{column} = ANY({place}::text[])"
         parts.append(f"NOT {test}" if exclude else test)
     return " AND ".join(parts), values
 

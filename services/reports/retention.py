@@ -24,6 +24,11 @@ _SUPERSEDED: Final = (
     " AND n.name = h.name AND n.change_time > h.change_time AND n.change_time < $1) LIMIT $2)"
 )
 
+_RESOLVED: Final = (
+    "DELETE FROM alerts WHERE alert_id IN (SELECT alert_id FROM alerts"
+    " WHERE state = 'resolved' AND open_time < $1 LIMIT $2)"
+)
+
 
 class Retention:
     """Keeps what is kept within bounds."""
@@ -47,6 +52,8 @@ class Retention:
             [
                 await self._delete(_SUPERSEDED, history),
                 await self._delete(_BY_TIME.format(table="letters", time="write_time"), history),
+                await self._delete(_BY_TIME.format(table="gate_words", time="say_time"), history),
+                await self._delete(_RESOLVED, history),
                 await self._delete(
                     _BY_TIME.format(table="occurrences", time="start_time"), history
                 ),

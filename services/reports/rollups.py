@@ -7,10 +7,22 @@ change of a message means for the sums is what it adds after less what it added 
 import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import add, sub
 from typing import Final, NamedTuple
 
 from services.reports.funnel import outcome
-from services.reports.model import Context, Counts, MessageFact, Progress
+from services.reports.model import (
+    CLICKED,
+    REACHED,
+    READ,
+    REPLIED,
+    SENT,
+    Context,
+    Counts,
+    MessageFact,
+    Progress,
+    Step,
+)
 
 QUARTER: Final = 900_000
 """All zones differ by whole quarters of an hour."""
@@ -18,8 +30,24 @@ COUNTS: Final = Counts._fields
 
 BLOCKED: Final = frozenset({131050})
 WITHHELD: Final = frozenset({131049, 130472})
+_COST: Final = COUNTS.index("cost_micros")
 _SOLD: Final = COUNTS.index("converted")
+_FAR: Final = tuple(Progress.of(bits) for bits in range(1 << len(Progress._fields)))
+_BECAME: Final = tuple(outcome(far) for far in _FAR)
+_BITS: Final[dict[Step, int]] = {
+    "sent": SENT,
+    "delivered": REACHED,
+    "read": READ | REACHED,
+    "clicked": CLICKED | REACHED,
+    "replied": REPLIED | REACHED,
+    "failed": Progress(failed=True).bits,
+    "unknown": Progress(unknown=True).bits,
+    "suppressed": Progress(suppressed=True).bits,
+    "held_out": Progress(held_out=True).bits,
+}
+"""What each thing that happened to a message says of how far it came."""
 _OWN_PRICING: Final = 3
+_NOTHING: Final = (0,) * len(COUNTS)
 _COSTING: Final = frozenset({"sent", "delivered", "read"})
 
 
@@ -60,6 +88,25 @@ def _cube_id(cube: Cube) -> int:
 Sums = dict[tuple[int, Cube], list[int]]
 """By quarter of an hour (epoch milliseconds) and cube, in the order of COUNTS."""
 
+PLANNED_BY: Final = ("campaign_id", "template", "market", "phone_number_id", "category")
+CUTS: Final[tuple[tuple[str, ...], ...]] = ((), PLANNED_BY, ("segment_id",))
+"""By what sums are summed up besides time and currency: all messages, by what is planned of them,
+and by segment, in each of which a message counts. A summary is that of the cut with its number."""
+
+
+class Summary(NamedTuple):
+    """Of what a summary is, in the order of its key."""
+
+    cut: int
+    bucket: int
+    segment_id: str = ""
+    campaign_id: str = ""
+    template: str = ""
+    market: str = ""
+    phone_number_id: str = ""
+    category: str = ""
+    currency: str = ""
+
 
 class Part(NamedTuple):
     """What one message adds to the sums, and what follows from it for its row."""
@@ -68,30 +115,29 @@ class Part(NamedTuple):
     reached_time: int | None
     response_ms: int | None
     """From delivery to the person's answer."""
-    progress: Progress
+    bits: int
+    """How far it came, as of `Progress.bits`."""
     converted: bool
     """It was the last to reach a person before an order."""
     cube: Cube
     """What it is counted by, but for the segments of its contact."""
     sums: Sums
 
+    @property
+    def progress(self) -> Progress:
+        """How far it came."""
+        return _FAR[self.bits]
+
 
 def part(fact: MessageFact, context: Context) -> Part:
     """What a message adds; nothing before it is known when it counts."""
-    times, reached = fact.times, fact.reached_time
-    far = Progress(
-        "sent" in times,
-        reached is not None,
-        "read" in times,
-        "clicked" in times,
-        "replied" in times,
-        "failed" in times,
-        "unknown" in times,
-        "suppressed" in times,
-        "held_out" in times,
-    )
-    became = outcome(far)
-    code = fact.failure[1] if became == "failed" and fact.failure else 0
+    times = fact.times
+    bits = 0
+    for step in times:
+        bits |= _BITS.get(step, 0)
+    became = _BECAME[bits]
+    failed = became == "failed"
+    code = fact.failure[1] if failed and fact.failure else 0
     costs = became in _COSTING
     priced = fact.cost if costs else None
     own = Cube(
@@ -110,44 +156,32 @@ def part(fact: MessageFact, context: Context) -> Part:
         fact.category[1] if fact.category else "",
         fact.device[1] if fact.device else context.device,
         fact.gate[1] if became == "suppressed" and fact.gate else "",
-        str(code) if became == "failed" else "",
+        str(code) if failed else "",
         fact.pricing[1] if fact.pricing else "",
         priced[2] if priced and priced[1] else "",
     )
-    time = fact.counted_time
+    time, reached = fact.counted_time, fact.reached_time
     if time is None:
-        return Part(None, reached, None, far, False, own, {})
+        return Part(None, reached, None, bits, False, own, {})
     bucket = time - time % QUARTER
     delivered, replied = times.get("delivered", times.get("read")), times.get("replied")
     response = None
     if delivered is not None and replied is not None and replied >= delivered:
         response = replied - delivered
-    counts = [
-        1,
-        int(far.sent or far.reached),
-        int(far.reached),
-        int(far.read),
-        int(far.replied),
-        int(far.clicked),
-        int(context.opted_out),
-        int(code in BLOCKED),
-        int(became == "failed"),
-        int(code in WITHHELD),
-        int(became == "suppressed"),
-        int(became == "held_out"),
-        int(became == "unknown"),
-        int(became == "pending"),
-        int(became == "failed" or far.sent or far.reached),
-        int(fact.pricing is not None and fact.pricing[2]),
-        int(costs and (priced is None or priced[0] < _OWN_PRICING)),
-        priced[1] if priced else 0,
-        int(any(sale.conversions for sale in context.sales)),
-        0,
-        0,
-        int(bool(context.sales)),
-        0,
-        0,
-    ]
+    counts = list(
+        _counts(
+            bits,
+            code,
+            context.opted_out,
+            fact.pricing is not None and fact.pricing[2],
+            costs and (priced is None or priced[0] < _OWN_PRICING),
+        )
+    )
+    if priced:
+        counts[_COST] = priced[1]
+    if context.sales:
+        counts[_SOLD] = int(any(sale.conversions for sale in context.sales))
+        counts[_SOLD + 3] = 1
     sums: Sums = {(bucket, own): counts}
     for sale in context.sales:
         sold = own if sale.currency == own.currency else own._replace(currency=sale.currency)
@@ -162,20 +196,68 @@ def part(fact: MessageFact, context: Context) -> Part:
             for (_, counted), added in together:
                 within = Cube(segment, fact.campaign_id, currency=counted.currency)
                 sums[bucket, within] = added
-    return Part(time, reached, response, far, bool(counts[_SOLD]), own, sums)
+    return Part(time, reached, response, bits, bool(counts[_SOLD]), own, sums)
+
+
+@lru_cache(maxsize=4_096)
+def _counts(
+    bits: int, code: int, opted_out: bool, billable: bool, unpriced: bool
+) -> tuple[int, ...]:
+    """What a message counts as, its cost and sales aside: few combinations, of all messages."""
+    far, became = _FAR[bits], _BECAME[bits]
+    failed, sent = became == "failed", far.sent or far.reached
+    return (
+        1,
+        int(sent),
+        int(far.reached),
+        int(far.read),
+        int(far.replied),
+        int(far.clicked),
+        int(opted_out),
+        int(code in BLOCKED),
+        int(failed),
+        int(code in WITHHELD),
+        int(became == "suppressed"),
+        int(became == "held_out"),
+        int(became == "unknown"),
+        int(became == "pending"),
+        int(failed or sent),
+        int(billable),
+        int(unpriced),
+        *[0] * (len(COUNTS) - _COST),
+    )
 
 
 def changes(before: Iterable[Sums], after: Iterable[Sums]) -> Sums:
     """What has to be added to the sums; what stays as it is is left out."""
     total: Sums = {}
-    for sign, many in ((-1, before), (1, after)):
-        for sums in many:
-            for key, counts in sums.items():
-                known = total.get(key)
-                if known is None:
-                    total[key] = [sign * count for count in counts]
-                else:
-                    for place, count in enumerate(counts):
-                        if count:
-                            known[place] += sign * count
+    for sums in after:
+        for key, counts in sums.items():
+            known = total.get(key)
+            total[key] = counts if known is None else list(map(add, known, counts))
+    for sums in before:
+        for key, counts in sums.items():
+            total[key] = list(map(sub, total.get(key, _NOTHING), counts))
     return {key: counts for key, counts in total.items() if any(counts)}
+
+
+def summaries(sums: Sums) -> dict[Summary, list[int]]:
+    """What changes of sums add up to by each cut."""
+    found: dict[Summary, list[int]] = {}
+    for (bucket, cube), counts in sums.items():
+        for cut in _cuts(bucket, cube):
+            known = found.get(cut)
+            found[cut] = counts if known is None else list(map(add, known, counts))
+    return {cut: counts for cut, counts in found.items() if any(counts)}
+
+
+def _cuts(bucket: int, cube: Cube) -> tuple[Summary, ...]:
+    if cube.segment_id:
+        return (Summary(2, bucket, cube.segment_id, currency=cube.currency),)
+    return (
+        Summary(0, bucket, currency=cube.currency),
+        Summary(
+            *(1, bucket, "", cube.campaign_id, cube.template, cube.market),
+            *(cube.phone_number_id, cube.category, cube.currency),
+        ),
+    )

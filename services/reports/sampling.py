@@ -1,10 +1,49 @@
-"""People are counted from a part of them where there are too many to find each. Pure."""
+"""People are looked at in a part of them where there are too many to find each. Pure.
 
+Which part follows from their ids, so it is always the same people, and of a smaller part all are in
+the larger.
+"""
+
+from hashlib import sha256
 from typing import Final
 
-EACH_UP_TO: Final = 50_000
-"""So many messages are gone through one by one."""
-ONE_IN: Final = 64
-"""Of more, those of one contact in so many."""
-SAMPLE: Final = f"hashtext(f.contact_id) & {ONE_IN - 1} = 0"
-"""Which they are, of facts `f`: always the same ones. There are indexes of them."""
+PEOPLE_AT_ONCE: Final = 50_000
+"""So many messages are gone through one by one for the people they were for."""
+PEOPLE_IN: Final = 64
+"""Of more, those of one contact in so many at least: they are kept a second time, in
+`sampled_facts`."""
+LETTERS_AT_ONCE: Final = 500
+"""For so many messages of people it is found how long each waited."""
+LETTERS_IN: Final = 8
+"""There is an index of those of one contact in so many."""
+
+
+def sampled(contact_id: str) -> bool:
+    """Whether a contact is the one in `PEOPLE_IN`."""
+    return sha256(contact_id.encode()).digest()[0] % PEOPLE_IN == 0
+
+
+def one_in(many: int, at_once: int, least: int = 2) -> int:
+    """Of how many contacts one is looked at: of each, or of `least` or a multiple of it by powers
+    of two, so that of `many` there are no more than `at_once`."""
+    part = 1 if many <= at_once else least
+    while many > at_once * part:
+        part *= 2
+    return part
+
+
+def facts(one_in: int) -> tuple[str, list[str]]:
+    """The table of the facts of one contact in so many, and what has to hold of them (`f`)."""
+    if one_in == 1:
+        return "message_facts AS f", []
+    return "sampled_facts AS f", _parts("f.contact_id", one_in // PEOPLE_IN)
+
+
+def letters(one_in: int) -> list[str]:
+    """What has to hold of letters `l` of one contact in so many."""
+    indexed = _parts("l.contact_id", LETTERS_IN) if one_in > LETTERS_IN else []
+    return [*indexed, *_parts("l.contact_id", one_in)]
+
+
+def _parts(contact: str, one_in: int) -> list[str]:
+    return [] if one_in == 1 else [f"hashtext({contact}) & {one_in - 1} = 0"]

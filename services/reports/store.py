@@ -8,9 +8,9 @@ from chassis.clock import moment_of
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
 from chassis.tombstones import erased
-from services.reports import contexts, messages
+from services.reports import base, contexts, messages
 from services.reports.columns import TIME, by_column, upsert
-from services.reports.ledger import Facts
+from services.reports.ledger import NO_MESSAGES, Facts
 from services.reports.live import pulses
 from services.reports.live.pulse import Pulse
 from services.reports.messages import Known
@@ -147,7 +147,8 @@ class PostgresStore(Queries):
         """Have the sums of days be those of a zone."""
         async with self._pool.acquire(timeout=10) as connection, connection.transaction():
             await connection.execute("SET LOCAL statement_timeout = '10min'")
-            await messages.adopt(connection, zone)
+            if await messages.adopt(connection, zone):
+                await base.adopt(connection, zone)
 
     async def write(
         self, event_ids: Sequence[str], facts: Callable[[Sequence[int]], Facts]
@@ -190,8 +191,8 @@ class PostgresStore(Queries):
                         reached.add(said.contact_id)
                     continue
                 fact = known[message_id].fact
-                was = (fact.counted_time, fact.occurrence_id, fact.contact_id)
-                touch = fact.reached_time
+                time, touch = parts[message_id][:2]
+                was = (time, fact.occurrence_id, fact.contact_id)
                 fact.merge(said)
                 if fact.reached_time != touch:
                     reached.add(fact.contact_id)
@@ -240,9 +241,15 @@ class PostgresStore(Queries):
             for contact, time in starts.items():
                 person = persons[contact]
                 earliest[person] = min(time, earliest.get(person, time))
-            since = {contact: moment_of(earliest[p]) for contact, p in persons.items()}
-            known = await messages.since(connection, since)
-            fresh_cubes = await self._again(connection, known, persons)
+            since = {
+                contact: moment_of(earliest[person])
+                for contact, person in persons.items()
+                if earliest[person] < NO_MESSAGES
+            }
+            if since:
+                known = await messages.since(connection, since)
+                fresh_cubes = await self._again(connection, known, persons)
+            await base.recount(connection, persons)
         self._remember(fresh_cubes)
         return len(starts)
 
@@ -318,6 +325,7 @@ async def _write(connection: Connection, facts: Facts) -> None:
 
 async def _count(connection: Connection, facts: Facts) -> None:
     """Counters last: their rows are shared by all, so they are locked for the shortest time."""
+    await base.add(connection, facts.base())
     await _put(connection, _MOVES, [(*move, count) for move, count in facts.moves.items()])
     await _put(connection, _ACTIVITY, [(*what, count) for what, count in facts.activity.items()])
 

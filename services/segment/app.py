@@ -11,12 +11,11 @@ import aiohttp
 
 from chassis.answers import Answers
 from chassis.app import Platform, platform, serving, tasks
-from chassis.callers import Callers
 from chassis.privacy import Erasures
-from chassis.rpc import channel, server
 from chassis.settings import from_env
 from chassis.streams import Consumer, Watch
 from chassis.webhooks import secrets_of
+from merhaba.audit import v1 as audit
 from merhaba.profile.v1 import ProfileServiceStub, RegistryServiceStub
 from merhaba.segment.v1 import (
     add_CatalogServiceServicer_to_server,
@@ -25,6 +24,7 @@ from merhaba.segment.v1 import (
     add_SegmentServiceServicer_to_server,
     add_TriggerServiceServicer_to_server,
 )
+from services import POLICY
 from services.segment.action_checks import Webhooks as WebhookRules
 from services.segment.api import SegmentApi
 from services.segment.attributes import Attributes
@@ -54,7 +54,6 @@ from services.segment.place_definitions import PlaceDefinitions
 from services.segment.previews import Previews
 from services.segment.privacy_api import PrivacyApi
 from services.segment.rebuild import Rebuilds
-from services.segment.roles import SIGHTS
 from services.segment.rules import Compiler
 from services.segment.segment_definitions import SegmentDefinitions
 from services.segment.stage_map import StageMap
@@ -83,14 +82,13 @@ _SERVICES: Final = (
 async def main(stop: asyncio.Event) -> None:
     """Run until told to stop."""
     settings = from_env(SegmentSettings)
-    token = settings.api_token.get_secret_value()
     names = Names(
         events_of(settings.extra_events),
         attributes_of(settings.extra_attributes),
         weather=bool(settings.weather_url),
     )
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(platform("segment", settings))
+        base = await stack.enter_async_context(platform("segment", settings, POLICY))
         compiler = Compiler(names.anything)
         store = SegmentStore(base.pool, base.effects, names)
         kept = DefinitionsStore(base.pool, base.effects)
@@ -105,7 +103,7 @@ async def main(stop: asyncio.Event) -> None:
         calls = await stack.enter_async_context(webhooks(secrets, settings.webhook_inside))
         await membership.reload()
         profile = await stack.enter_async_context(
-            channel(settings.profile_target, token, purpose="segments")
+            base.mesh.channel("profile", settings.profile_target, purpose="segments")
         )
         histories = ProfileServiceStub(profile)
         attributes = Attributes(histories)
@@ -122,8 +120,7 @@ async def main(stop: asyncio.Event) -> None:
         declarations = Declarations(kept, base.pool, base.clock, names, compiler)
         declared = Declared(declarations, RegistryServiceStub(profile), base.clock)
         consumer = Consumer(base.log, GROUP, [TOPIC], Intake(membership, held.erase).handle)
-        roles = {role: sight.methods for role, sight in SIGHTS.items()}
-        own = server("segment", Callers(token, settings.callers, roles))
+        own = base.mesh.server()
         add_SegmentServiceServicer_to_server(
             SegmentApi(
                 segments,
@@ -168,6 +165,7 @@ async def main(stop: asyncio.Event) -> None:
         add_PrivacyServiceServicer_to_server(
             PrivacyApi(held, Erasures(base.pool, "segment", base.clock), base.clock), own
         )
+        base.audit.serve(audit, own)
         weather = await _weather(stack, settings, base, membership)
         await stack.enter_async_context(
             tasks(

@@ -16,11 +16,6 @@ class SegmentSettings(ServiceSettings):
     profile_target: str
     """gRPC address of profile, from which history is read: `dns:///profile:50051`."""
 
-    callers: str = ""
-    """Callers besides the suite's own services, as in profile: `name:role:SHA-256 of the token in
-    hex`, comma-separated. Roles are in `roles.py`: `internal`, `support`, `marketing`,
-    `analytics`."""
-
     extra_events: str = ""
     """Events of the business that nobody registered, comma-separated, in snake case; others
     that are not known are an error in expressions."""

@@ -18,7 +18,7 @@ GROUP: Final = "segment"
 TOPIC: Final = "contact"
 _STILL_TRUE_MS: Final = 20
 _ATTRIBUTES: Final = {"service": "segment"}
-_age = telemetry.histogram("merhaba.event.age", "s")
+_age = telemetry.histogram("merhaba.event.age")
 
 
 class Ears:

@@ -1,8 +1,8 @@
-"""Roles of callers: what each may call here, and what it sees of a person in explanations. Pure.
+"""What callers' roles see of a person in explanations; what they may call is in the policy. Pure.
 
-The roles are those of profile, and see no more here than there: everything is denied that is not
-named. `internal`, the suite's own services, may and sees everything. Who is in a segment is told to
-whoever may ask for members, whatever the segment's rule looks at: that is what a segment is for.
+Roles see no more here than in profile. `internal`, the suite's own services, sees everything. Who
+is in a segment is told to whoever may ask for members, whatever the segment's rule looks at: that
+is what a segment is for.
 """
 
 from collections.abc import Callable
@@ -10,61 +10,27 @@ from typing import Final, NamedTuple
 
 from expressions import Expression
 
-_SEGMENTS: Final = "merhaba.segment.v1.SegmentService/"
-_TRIGGERS: Final = "merhaba.segment.v1.TriggerService/"
-_JOURNEYS: Final = "merhaba.segment.v1.JourneyService/"
-_CATALOG: Final = "merhaba.segment.v1.CatalogService/"
-
-
-def _methods(service: str, *names: str) -> frozenset[str]:
-    return frozenset(service + name for name in names)
-
-
-_READ: Final = (
-    _methods(_SEGMENTS, "GetSegment", "ListSegments", "ListSegmentDefinitions")
-    | _methods(_SEGMENTS, "GetBackfill", "ListBackfills", "CheckMembership", "ExplainMembership")
-    | _methods(_TRIGGERS, "GetTrigger", "ListTriggers")
-    | _methods(_JOURNEYS, "GetJourney", "ListJourneys", "GetJourneyPicture", "GetStageMap")
-    | _methods(_CATALOG, "GetPlace", "ListPlaces", "BatchGetCatalogItems", "ListCatalogItems")
-)
-_LISTS: Final = _methods(
-    _SEGMENTS, "CheckExpression", "ListMembers", "StreamMembers", "WatchTransitions"
-)
-
 
 class Sight(NamedTuple):
-    """What a role may call and see."""
+    """What a role sees."""
 
-    methods: frozenset[str]
     personal: bool
     """Attributes and traits that are personal."""
     events: bool
     """What a person did, and what was said in it."""
 
 
-INTERNAL: Final = Sight(frozenset(), personal=True, events=True)
+INTERNAL: Final = Sight(personal=True, events=True)
 SIGHTS: Final[dict[str, Sight]] = {
-    # People who answer a person: why somebody got what, no lists.
-    "support": Sight(
-        _READ
-        | _methods(_TRIGGERS, "GetOccurrence", "ListOccurrences")
-        | _methods(_JOURNEYS, "GetInstance", "ListInstances"),
-        personal=True,
-        events=True,
-    ),
-    # People who plan campaigns. They stop triggers and journeys, test triggers, and write none: an
-    # action can carry any value to any address.
-    "marketing": Sight(
-        _READ
-        | _LISTS
-        | _methods(_SEGMENTS, "PreviewSegment", "CreateSegment", "UpdateSegment", "ArchiveSegment")
-        | _methods(_TRIGGERS, "PauseTrigger", "ResumeTrigger", "TestTrigger")
-        | _methods(_JOURNEYS, "PauseJourney", "ResumeJourney"),
-        personal=False,
-        events=False,
-    ),
+    "operator": INTERNAL,
+    # People who answer a person: why somebody got what.
+    "support": INTERNAL,
+    # People who plan campaigns. The policy lets them stop triggers and journeys and test triggers,
+    # and write none: an action can carry any value to any address.
+    "marketing": Sight(personal=False, events=False),
     # People who count. They ask no rules of their own: one that names a person would find it.
-    "analytics": Sight(_READ | _LISTS, personal=False, events=False),
+    "analytics": Sight(personal=False, events=False),
+    "backend": Sight(personal=False, events=False),
 }
 
 

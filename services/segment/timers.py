@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 
+from chassis.telemetry import gauge, histogram
 from chassis.transient import transient
 from services.segment.membership import Membership
 
@@ -12,6 +13,8 @@ _LOOK_EVERY_S: Final = 1.0  # another replica, or a merge, may have made somethi
 _AT_ONCE: Final = 2  # batches: while one is with Postgres, the other is thought about
 _AGAIN_S: Final = 0.02  # what is due and not to be had is locked by somebody who handles it
 
+_due = gauge("merhaba.segment.due")
+_lateness = histogram("merhaba.segment.timer.lateness")
 _logger = structlog.get_logger()
 
 
@@ -40,10 +43,11 @@ class Timers:
         membership = self._membership
         membership.sooner.clear()
         due = await membership.look_ahead()
-        wait = _LOOK_EVERY_S
-        if due is not None:
-            wait = min(wait, (due - membership.now) / 1000)
+        late_s = 0.0 if due is None else (membership.now - due) / 1000
+        wait = _LOOK_EVERY_S if due is None else min(_LOOK_EVERY_S, -late_s)
+        _due.set(max(late_s, 0.0))
         if wait <= 0:
+            _lateness.record(late_s)
             passed = await asyncio.gather(*(membership.pass_time() for _ in range(_AT_ONCE)))
             if any(passed):
                 return

@@ -28,7 +28,7 @@ def template_change(event: Event) -> AccountChange | None:
                 status.waba_id,
                 template_id=status.template_id,
                 state=state,
-                state_reason="" if status.reason == "NONE" else status.reason,
+                state_reason=_reason(status.status, status.reason),
                 state_detail=status.detail,
             )
         case "template_quality_changed":
@@ -61,6 +61,12 @@ def template_change(event: Event) -> AccountChange | None:
             )
         case _:
             return None
+
+
+def _reason(status: str, reason: str) -> str:
+    """Why a template is as it is; one that is flagged stays in use, and says so."""
+    told = "" if reason == "NONE" else reason
+    return told if _TEMPLATE_STATES.get(status, status) else told or status
 
 
 def number_facts(event: Event) -> list[NumberFact]:

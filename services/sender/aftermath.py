@@ -148,19 +148,20 @@ async def turn(
     reason: str,
     time: int,
     before: int = NEVER,
+    phases: Sequence[CampaignPhase] = UNDER_WAY,
 ) -> list[Record]:
-    """Pause or stop those of these campaigns that are under way, with the reason; `before`: only
-    where the last change was before that."""
+    """Pause or stop those of these campaigns that are in one of the `phases`, with the reason;
+    `before`: only where the last change was before that."""
     await hold(connection, campaign_ids)
     rows = await connection.fetch(
         "UPDATE campaigns SET state = $2::int, state_reason = $3, version = version + 1,"
         " update_time = greatest(update_time, $4), swept = false,"
         " end_time = CASE WHEN $2::int = 8 THEN $4 ELSE end_time END"
         " WHERE campaign_id IN (SELECT campaign_id FROM campaigns WHERE campaign_id ="
-        " ANY($1::text[]) AND state IN (3, 4) AND update_time <= $5"
+        " ANY($1::text[]) AND state = ANY($6::int[]) AND update_time <= $5"
         "  ORDER BY campaign_id FOR UPDATE)"
         f" RETURNING {_STANDING}",
-        *(list(campaign_ids), int(phase), reason, time, before),
+        *(list(campaign_ids), int(phase), reason, time, before, list(map(int, phases))),
     )
     return [campaign_record(Standing(*row)) for row in rows]
 

@@ -160,8 +160,12 @@ class MessageApi(MessageServiceServicer):
         """List messages, latest planned first."""
         fields = ("contact_id", "campaign_id", "occurrence_id", "phone_number_id")
         conditions = {f: value for f in fields if (value := getattr(request, f))}
+        if request.trace_id:
+            conditions["traceparent <> '' AND substr(traceparent, 4, 32)"] = request.trace_id
         if not conditions:
-            raise FieldInvalid("contact_id", "name a contact, campaign, occurrence or number")
+            raise FieldInvalid(
+                "contact_id", "name a contact, campaign, occurrence, number or trace"
+            )
         query, n = paging.query(request), paging.size(request.page_size)
         end = (at(request, "end_time") or NEVER, "")
         after = paging.place(request.page_token, query, [int, str]) or end

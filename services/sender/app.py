@@ -5,6 +5,7 @@ import random
 import secrets
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,13 +14,12 @@ from aiohttp import ClientTimeout
 
 from chassis.answers import Answers
 from chassis.app import platform, serving, tasks
-from chassis.callers import Callers
 from chassis.outbound import outbound
 from chassis.privacy import Erasures
-from chassis.rpc import channel, server
 from chassis.settings import from_env
 from chassis.streams import Consumer, Watch
-from chassis.transient import transient
+from chassis.transient import keep_at, transient
+from merhaba.audit import v1 as audit
 from merhaba.sender.v1 import (
     add_CampaignServiceServicer_to_server,
     add_FileServiceServicer_to_server,
@@ -30,6 +30,8 @@ from merhaba.sender.v1 import (
     add_RateCardServiceServicer_to_server,
     add_TemplateServiceServicer_to_server,
 )
+from services import POLICY
+from services.sender import measuring
 from services.sender.api import MessageApi
 from services.sender.backlog import Backlog
 from services.sender.body import content_of
@@ -52,6 +54,7 @@ from services.sender.files.library import Files
 from services.sender.files.store import FileStore
 from services.sender.files.uploads import Uploads
 from services.sender.held import Held
+from services.sender.in_line import Line
 from services.sender.intents import Intents
 from services.sender.naming import Named
 from services.sender.neighbours import Neighbours
@@ -64,7 +67,6 @@ from services.sender.post import Post
 from services.sender.privacy_api import PrivacyApi
 from services.sender.rate_card_api import RateCardApi
 from services.sender.reads import Reads
-from services.sender.roles import SIGHTS
 from services.sender.rulebook.policy_store import PolicyStore
 from services.sender.rulebook.rate_card_store import RateCardStore
 from services.sender.rulebook.recalling import Recalling
@@ -82,6 +84,7 @@ from services.sender.watching import Watching
 from services.sender.wording.previewing import Previewing
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_LOOK_EVERY: Final = timedelta(seconds=10)
 _PACKAGE: Final = "merhaba.sender.v1"
 _SERVICES: Final = (
     *("Message", "Campaign", "Template", "Number", "File", "Policy", "RateCard", "Privacy"),
@@ -95,15 +98,14 @@ _logger = structlog.get_logger()
 async def main(stop: asyncio.Event) -> None:
     """Run the sender until told to stop."""
     settings = from_env(SenderSettings)
-    secret = settings.api_token.get_secret_value()
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(platform("sender", settings))
+        base = await stack.enter_async_context(platform("sender", settings, POLICY))
         channels = [
-            await stack.enter_async_context(channel(target, secret, [f"merhaba.{name}"]))
-            for target, name in (
-                (settings.profile_target, "profile.v1.ProfileService"),
-                (settings.segment_target, "segment.v1.SegmentService"),
-                (settings.ingest_target, "ingest.v1.IngestService"),
+            await stack.enter_async_context(base.mesh.channel(name, target, waits=True))
+            for name, target in (
+                ("profile", settings.profile_target),
+                ("segment", settings.segment_target),
+                ("ingest", settings.ingest_target),
             )
         ]
         neighbours = Neighbours(*channels)
@@ -141,7 +143,7 @@ async def main(stop: asyncio.Event) -> None:
         files = Files(file_store, outside, base.clock, transient)
         uploads = Uploads(file_store, graph, base.clock, settings.media_timeout_s)
         throttle = RedisThrottle(base.log)
-        stopping = Stopping(base.pool, base.clock, transient, _warn)
+        stopping = Stopping(base.pool, base.clock)
         dispatcher = Dispatcher(
             outbox,
             neighbours,
@@ -152,6 +154,7 @@ async def main(stop: asyncio.Event) -> None:
             limits,
             transient,
             stopping.stops,
+            measuring.waited,
         )
         confirming = Confirming(
             outbox,
@@ -161,7 +164,7 @@ async def main(stop: asyncio.Event) -> None:
             base.clock,
             dispatcher.wake,
         )
-        recalling = Recalling(base.pool, base.clock, dispatcher.wake, transient, _warn)
+        recalling = Recalling(base.pool, base.clock, dispatcher.wake)
         samples = Samples(files, file_store, graph, settings.media_timeout_s)
         every = timedelta(hours=settings.template_sync_hours)
         syncing = Syncing(shelf, graph, base.clock, every, _warn)
@@ -178,8 +181,6 @@ async def main(stop: asyncio.Event) -> None:
             throttle,
             base.clock,
             dispatcher.wake,
-            transient,
-            _warn,
         )
         explaining = Explaining(outbox, neighbours, campaigns.store, intents, throttle, base.clock)
         previewing = Previewing(
@@ -193,8 +194,7 @@ async def main(stop: asyncio.Event) -> None:
             base.clock,
         )
         reads = Reads(base.pool, base.clock, timedelta(days=settings.reads_kept_days))
-        roles = {role: seen.methods for role, seen in SIGHTS.items()}
-        own = server("sender", Callers(secret, settings.callers, roles))
+        own = base.mesh.server()
         add_MessageServiceServicer_to_server(
             MessageApi(
                 *(outbox, intents, explaining, numbers, graph, dispatcher),
@@ -225,7 +225,9 @@ async def main(stop: asyncio.Event) -> None:
         )
         erasures = Erasures(base.pool, "sender", base.clock)
         add_PrivacyServiceServicer_to_server(PrivacyApi(held, erasures, base.clock), own)
+        base.audit.serve(audit, own)
         account = AccountConsumer(shelf, numbers, TierStore(base.effects))
+        line = Line(base.pool, outbox.numbers, throttle, base.clock)
         heard = ContactConsumer(outbox, people, forget, confirming.confirm, dispatcher.heard)
         consumers = [
             Consumer(base.log, group, [topic], handle)
@@ -239,7 +241,7 @@ async def main(stop: asyncio.Event) -> None:
         await stack.enter_async_context(
             tasks(
                 dispatcher.run,
-                campaigns.planner.run,
+                campaigns.plan,
                 campaigns.keeper.run,
                 stopping.run,
                 recalling.run,
@@ -248,6 +250,7 @@ async def main(stop: asyncio.Event) -> None:
                 syncing.run,
                 answers.run,
                 reads.run,
+                partial(keep_at, line.look, base.clock, _LOOK_EVERY, "what waits is not looked at"),
                 *(consumer.run for consumer in consumers),
             )
         )

@@ -19,8 +19,6 @@ from services.sender.rules.volumes import market_called
 _TEMPLATE_COLUMNS: Final = ", ".join(f"t.{c}" for c in Template.__struct_fields__)
 _NUMBER_COLUMNS: Final = ", ".join(Number.__struct_fields__)
 _PURPOSE: Final = "CASE WHEN purpose <> '' THEN purpose ELSE category END"
-# What Meta says of the time of sending may lie before our attempt by as much as clocks differ.
-_CLOCKS_MS: Final = 3_600_000
 
 
 class Payer(Protocol):
@@ -213,18 +211,13 @@ async def sent(
     besides: Sequence[str] = (),
 ) -> dict[str, list[Counted]]:
     """What contacts were sent, as far back as any cap looks, but for the messages `besides`."""
-    since = now - max(cap.window_ms for cap in caps)
     rows = await connection.fetch(
         f"SELECT contact_id, {_PURPOSE} AS purpose, attempt_time FROM messages"
-        " WHERE contact_id = ANY($1::text[]) AND sent_time > $3 AND state BETWEEN 5 AND 8"
-        " AND attempt_time > $2 AND message_id <> ALL($4::text[]) AND NOT trial"
-        f" UNION ALL SELECT contact_id, {_PURPOSE}, attempt_time FROM messages"
-        " WHERE contact_id = ANY($1::text[])"
-        " AND (state IN (3, 4) OR (state = 9 AND reason = 'unconfirmed'))"
-        " AND attempt_time > $2 AND message_id <> ALL($4::text[]) AND NOT trial",
+        " WHERE contact_id = ANY($1::text[]) AND attempt_time > $2"
+        " AND (state BETWEEN 3 AND 8 OR state = 9 AND reason = 'unconfirmed')"
+        " AND message_id <> ALL($3::text[]) AND NOT trial",
         contact_ids,
-        since,
-        since - _CLOCKS_MS,
+        now - max(cap.window_ms for cap in caps),
         besides,
     )
     counted: dict[str, list[Counted]] = defaultdict(list)

@@ -30,7 +30,7 @@ _TRANSIENT: Final = frozenset({1, 2, 131000, 131016, 133004})
 _LARGEST_ANSWER: Final = 8 * 1024 * 1024
 _MANAGING: Final = 20  # calls at once that send no message
 
-_calls = counter("merhaba.sender.calls", "{call}")
+_calls = counter("merhaba.sender.calls")
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 
@@ -98,7 +98,7 @@ class CloudApi:
             return answer._replace(traceparent=traceparent())
 
     def _counted(self, answer: Answer) -> Answer:
-        _calls.add(1, {"outcome": _outcome(answer)})
+        _calls.add(1, {names.OUTCOME: _outcome(answer)})
         return answer
 
     async def _post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:

@@ -30,11 +30,6 @@ class SenderSettings(ServiceSettings):
     """Let files be fetched from addresses inside our own network, and without TLS: for laptops and
     tests, since whoever sends messages could read everything there."""
 
-    callers: str = ""
-    """Callers besides the suite's own services, as in profile: `name:role:SHA-256 of the token in
-    hex`, comma-separated. Roles are in `roles.py`: `internal`, `support`, `marketing`,
-    `analytics`."""
-
     reads_kept_days: Annotated[int, Field(ge=1)] = 730
     """How long the record of who read contents of messages is kept, in days."""
 

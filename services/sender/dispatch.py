@@ -36,7 +36,7 @@ from services.sender.pace import Claimed, Line, Pair, Throttle, Told
 _NUMBERS_EVERY: Final = timedelta(seconds=1)
 _AGAIN: Final = timedelta(seconds=1)  # after an outage
 _OUTCOMES: Final = 500
-_LINGER: Final = timedelta(milliseconds=20)  # outcomes wait for others, to be written together
+_LINGER: Final = timedelta(milliseconds=40)  # outcomes wait for others, to be written together
 _DRAIN_S: Final = 4.0  # of calls, and again of writing, within the grace of a stopping process
 _RESERVED: Final = 0.1  # of the places, kept for what goes before bulk
 _OTHERS: Final = 0.25  # of the places, kept by a number that has its share for the others
@@ -136,9 +136,12 @@ class Dispatcher:
         limits: Limits,
         passing: Callable[[BaseException], bool],
         stopped: Callable[[Message], bool] = lambda _: False,
+        waited: Callable[[Message, int], None] = lambda *_: None,
     ) -> None:
         """`passing` tells errors that pass by themselves from those that must end the process;
-        `stopped` whether the call of a message must not begin after all."""
+        `stopped` whether the call of a message must not begin after all; `waited` hears for how
+        many milliseconds a message waited for its number's turn."""
+        self._waited = waited
         self._stopped = stopped
         self._outbox = outbox
         self._claiming = Claiming(outbox, contacts, throttle, self._now, limits.lease_ms)
@@ -267,6 +270,7 @@ class Dispatcher:
         if late or self._stopped(message):
             self._give_back(one, 0.0)
             return
+        self._waited(message, now + self._limits.lease_ms - message.due_time)
         call = asyncio.create_task(self._call(one))
         self._calls.add(call)
         self._under_way[message.phone_number_id] += 1

@@ -19,10 +19,12 @@ from services.sender.reckoning import before, reckon
 from services.sender.rows import locked
 from services.sender.rows import update as write
 from services.sender.rulebook import Rulebook
+from services.sender.wamids import named, note
 from services.sender.wire import foreign_record, record_of
 
 # Meta's times are whole seconds, ours are not: a reply may seem to precede what it answers.
 _SECOND_MS: Final = 1_000
+_TRIED_MS: Final = 3_600_000  # by so much a message may have been tried before it was sent
 _ORPHANED_MS: Final = 180_000  # longer than an answer may take, and a lease
 _AT_ONCE: Final = 500
 
@@ -53,8 +55,8 @@ async def rejoin(
     """Fold in kept statuses whose message is known by now, and pass on those that nobody can be
     waiting for any more. Returns how many that were, and what to publish."""
     rows = await connection.fetch(
-        "SELECT event_id, status, onward, until FROM orphans o WHERE until <= $1 OR EXISTS"
-        " (SELECT FROM messages m WHERE m.wamid = o.wamid AND m.wamid <> '')"
+        "SELECT event_id, status, onward, until FROM orphans o WHERE until <= $1"
+        " OR EXISTS (SELECT FROM wamids w WHERE w.wamid = o.wamid)"
         " ORDER BY event_id LIMIT $2 FOR UPDATE SKIP LOCKED",
         now,
         _AT_ONCE,
@@ -101,6 +103,7 @@ async def _fold(
     ordered = list(changed.values())
     await reckon(connection, rulebook, earlier, ordered, now, slot)
     await write(connection, ordered)
+    await note(connection, [m for m in ordered if not earlier[m.message_id].wamid])
     published = [
         record
         for happenings, one in learnt
@@ -114,11 +117,7 @@ async def _named(connection: Connection, statuses: Sequence[Status]) -> list[Mes
     Meta's."""
     ids = {s.callback_data for s in statuses if s.callback_data}
     wamids = [s.fact.wamid for s in statuses if s.fact and s.fact.wamid and not s.callback_data]
-    if wamids:
-        rows = await connection.fetch(
-            "SELECT message_id FROM messages WHERE wamid = ANY($1::text[])", wamids
-        )
-        ids |= {row["message_id"] for row in rows}
+    ids.update((await named(connection, wamids)).values())
     return await locked(connection, sorted(ids))
 
 
@@ -129,8 +128,7 @@ async def _perhaps_ours(connection: Connection, strangers: Sequence[Heard]) -> l
     if not nameless:
         return []
     rows = await connection.fetch(
-        "SELECT DISTINCT phone_number_id FROM messages WHERE state IN (3, 4) AND state = 3"
-        " AND phone_number_id = ANY($1::text[])",
+        "SELECT DISTINCT phone_number_id FROM leases WHERE phone_number_id = ANY($1::text[])",
         list({one.status.phone_number_id for one in nameless}),
     )
     calling = {row["phone_number_id"] for row in rows}
@@ -219,11 +217,7 @@ async def _answered(connection: Connection, talks: Sequence[Talk]) -> dict[str, 
     answered = {one.event_id: one.message_id for one in talks if one.message_id}
     quoting = {one.event_id: one.context_wamid for one in talks if one.context_wamid}
     if quoting:
-        rows = await connection.fetch(
-            "SELECT wamid, message_id FROM messages WHERE wamid = ANY($1::text[])",
-            list(set(quoting.values())),
-        )
-        ids = {row["wamid"]: row["message_id"] for row in rows}
+        ids = await named(connection, quoting.values())
         answered |= {event: ids[wamid] for event, wamid in quoting.items() if wamid in ids}
     free = [one for one in talks if one.wamid and not one.context_wamid]
     if free:
@@ -231,13 +225,15 @@ async def _answered(connection: Connection, talks: Sequence[Talk]) -> dict[str, 
             "SELECT q.event_id, m.message_id"
             " FROM unnest($1::text[], $2::text[], $3::bigint[]) AS q(event_id, contact_id, time)"
             " CROSS JOIN LATERAL (SELECT message_id FROM messages"
-            "  WHERE contact_id = q.contact_id AND sent_time > q.time - $4::bigint"
-            "  AND sent_time <= q.time + $5::bigint ORDER BY sent_time DESC LIMIT 1) AS m",
+            "  WHERE contact_id = q.contact_id AND attempt_time > q.time - $4::bigint - $6::bigint"
+            "  AND sent_time > q.time - $4::bigint AND sent_time <= q.time + $5::bigint"
+            "  ORDER BY sent_time DESC LIMIT 1) AS m",
             [one.event_id for one in free],
             [one.contact_id for one in free],
             [one.time for one in free],
             DAY_MS,
             _SECOND_MS,
+            _TRIED_MS,
         )
         answered |= {row["event_id"]: row["message_id"] for row in rows}
     return answered

@@ -24,16 +24,16 @@ from services.sender.model import Message, State
 from services.sender.naming import Named, named, unname
 from services.sender.nobody import anonymise
 from services.sender.rows import COLUMNS, update
-from services.sender.verdict_wire import pack, unpack
+from services.sender.verdict_wire import unpack
+from services.sender.wamids import forget
 from services.sender.wire import record_of, stamp
 
 _AT_ONCE: Final = 1_000
-_NONE: Final = pack(())
 # With the condition of the index on `home_id`
 _THEIRS: Final = "(contact_id = ANY($1::text[]) OR home_id <> '' AND home_id = ANY($1::text[]))"
 _MESSAGES: Final = (
-    "SELECT messages.*, verdicts, message_id AS place"
-    f" FROM messages LEFT JOIN decisions USING (message_id) WHERE {_THEIRS}"
+    f"SELECT {COLUMNS}, decide_time, edition, verdicts, message_id AS place"
+    f" FROM messages WHERE {_THEIRS}"
 )
 _WINDOWS: Final = (
     "SELECT *, contact_id || ' ' || phone_number_id AS place FROM windows"
@@ -139,16 +139,13 @@ class Held:
             messages[:] = [Message(*row) for row in found]
             fetched = {one for message in messages for one in files_of(message.body)}
             await remove(connection, sorted(one for one in fetched if one.startswith(FETCHED)))
+            await forget(connection, [message.wamid for message in messages])
             happenings = [one for message in messages for one in anonymise(message, now)]
             await update(connection, messages)
             await connection.execute(
                 "UPDATE messages SET contact_id = '', home_id = '', occurrence_id = '',"
-                " context_wamid = '', traceparent = '', body = ''"
+                " context_wamid = '', traceparent = '', body = '', verdicts = ''"
                 " WHERE message_id = ANY($1::text[])",
-                [message.message_id for message in messages],
-            )
-            await connection.execute(
-                "DELETE FROM decisions WHERE message_id = ANY($1::text[])",
                 [message.message_id for message in messages],
             )
             return [record_of(happening) for happening in happenings]
@@ -180,7 +177,7 @@ def _message(row: asyncpg.Record) -> ExportedRecord:
     told = _columns(row)
     told["state"] = State(row["state"]).name.lower()
     told["body"] = orjson.loads(row["body"]) if row["body"] else None
-    told["verdicts"] = [msgspec.to_builtins(one) for one in unpack(row["verdicts"] or _NONE)]
+    told["verdicts"] = [msgspec.structs.asdict(one) for one in unpack(row["verdicts"])]
     told["pricing"] = None
     if row["pricing"]:
         told["pricing"] = MessageToDict(

@@ -44,7 +44,11 @@ def _own(message: Message, recorded: Recorded | None) -> Iterator[MessageEvent]:
     if message.attempts and message.attempt_time:  # a limiter may have called it back
         event = _event(MessageEvent.KIND_ATTEMPTED, message.attempt_time, State.ATTEMPTING)
         event.attempt.CopyFrom(
-            MessageAttempt(number=message.attempts, phone_number_id=message.phone_number_id)
+            MessageAttempt(
+                number=message.attempts,
+                phone_number_id=message.phone_number_id,
+                trace_id=message.traceparent[3:35],
+            )
         )
         yield event
 

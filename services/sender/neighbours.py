@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import grpc
 import msgspec
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from chassis.failures import Failure, FieldInvalid
 from chassis.ids import fingerprint
@@ -21,13 +23,19 @@ from merhaba.profile.v1 import (
 from merhaba.profile.v1 import Contact as ContactProto
 from merhaba.segment.v1 import (
     GetSegmentRequest,
+    Segment,
     SegmentServiceStub,
     StreamMembersRequest,
 )
 from services.sender.campaigns.people import Members, Person
 from services.sender.campaigns.planner import LinkWish
 from services.sender.doings import Doings, split
-from services.sender.failures import ContactNotFound, SegmentNotFound, ServiceUnavailable
+from services.sender.failures import (
+    ContactNotFound,
+    PreflightFailed,
+    SegmentNotFound,
+    ServiceUnavailable,
+)
 from services.sender.gates.now import OPEN_COMPLAINT
 from services.sender.model import Address, Contact
 from services.sender.reached import CONSENTS, reached
@@ -36,6 +44,8 @@ from services.sender.wire import at
 
 _MOST_CONTACTS = 500
 _MOST_REACHED = 2_000
+_FORGOTTEN = ("HISTORY_TOO_SHORT", "TOKEN_INVALID")
+"""Why segment goes on no more with members as of a moment: no waiting helps."""
 _PURPOSE = ("purpose", "sending messages")
 _SENDING = (
     *("addresses", "consents", "zone", "language", "state", "absorbed_contact_ids"),
@@ -155,6 +165,11 @@ class Neighbours:
             answer = await self._segment.GetSegment(GetSegmentRequest(segment_id=segment_id))
         except grpc.aio.AioRpcError as error:
             raise _of_segment(segment_id, error) from error
+        if answer.segment.state == Segment.STATE_ARCHIVED:
+            raise SegmentNotFound(
+                "the segment is archived, and nobody is in it; choose another",
+                segment_id=segment_id,
+            )
         return answer.segment.live_version
 
     async def registry(self) -> Registry:
@@ -188,7 +203,23 @@ def _path(attribute: str) -> str:
 def _of_segment(segment_id: str, error: grpc.aio.AioRpcError) -> Failure:
     if error.code() == grpc.StatusCode.NOT_FOUND:
         return SegmentNotFound("no such segment", segment_id=segment_id)
+    if _reason(error) in _FORGOTTEN:
+        return PreflightFailed(
+            "nobody knows any more who was in the segment when it was begun; make another campaign",
+            campaign_id="",
+            problem="segment_forgotten",
+            count="1",
+        )
     return _unavailable("segment", error)
+
+
+def _reason(error: grpc.aio.AioRpcError) -> str:
+    """The service's own word for it, where it has one."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it takes what has the metadata
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details if status else ():
+        detail.Unpack(info)
+    return str(info.reason)
 
 
 def _unavailable(service: str, error: grpc.aio.AioRpcError) -> ServiceUnavailable:

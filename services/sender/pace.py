@@ -2,12 +2,14 @@
 
 What was claimed stands in line, replies first, until its slot comes. Slots are booked a moment
 ahead and kept to within milliseconds; one that is missed goes back, since sending it later would
-put too many messages into that second.
+put too many messages into that second. Where the limit is far it may be used late: what is short
+then is processor, and slots that go back and come again would take more of it.
 """
 
 import asyncio
 import heapq
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import count
@@ -15,8 +17,9 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from services.sender.model import Circuit, Lane, Number
 
-_LATE_S: Final = 0.012  # of what `book.lua` allows: 2 % of a second
-_EARLY_S: Final = 0.001
+_SECOND_S: Final = 1.0
+_LATE_S: Final = 0.011  # of what `book.lua` allows: 2 % of a second
+_EARLY_S: Final = 0.002
 _AHEAD_S: Final = 0.03  # booked as long before its end: longer than Redis takes to answer
 _DEPTH_S: Final = 0.4  # of messages stand in line: longer than a claim takes
 _MOST: Final = 500
@@ -42,6 +45,8 @@ class Booked(NamedTuple):
 
     slots: Sequence[Slot]
     wait_s: float
+    spare: bool = False
+    """The limit is far: of the last second's slots many were wanted by nobody."""
 
 
 class Pair(NamedTuple):
@@ -111,6 +116,44 @@ class Claimed(NamedTuple, Generic[T]):
     """Whether as many were due as were asked for."""
 
 
+class Allowance:
+    """How late the slots of one process may be used: in no second more messages leave than it has
+    slots in that second and the moment before, whatever delays it. So what all replicas send
+    together keeps to the limit as their slots do. Times are of the monotonic clock (s)."""
+
+    def __init__(self) -> None:
+        self._ahead: deque[float] = deque()
+        self._come: deque[float] = deque()
+        self._left: deque[float] = deque()
+
+    def book(self, slot: float) -> None:
+        """A slot is ours."""
+        self._ahead.append(slot)
+
+    def give_back(self, slot: float) -> None:
+        """It is not, as nobody stands in line for it."""
+        for slots in (self._come, self._ahead):
+            if slot in slots:
+                slots.remove(slot)
+                return
+
+    def use(self, now: float) -> float | None:
+        """After how long a message may leave for a slot that has come; 0: now, and it does. None
+        when what has come is from too long ago."""
+        while self._ahead and self._ahead[0] <= now + _EARLY_S:
+            self._come.append(self._ahead.popleft())
+        while self._come and self._come[0] <= now - _SECOND_S - _LATE_S:
+            self._come.popleft()
+        while self._left and self._left[0] <= now - _SECOND_S:
+            self._left.popleft()
+        if not self._come:
+            return None
+        if len(self._left) >= len(self._come):
+            return self._left[0] + _SECOND_S - now
+        self._left.append(now)
+        return 0.0
+
+
 class Line(Generic[T]):
     """What was claimed of one number and waits for its slots; three loops, each feeding the next:
     claim, book, release."""
@@ -138,6 +181,8 @@ class Line(Generic[T]):
         self._slots: asyncio.Queue[Slot] = asyncio.Queue()
         self._last = 0.0  # the latest slot that is booked
         self._missed: list[int] = []
+        self._allowance = Allowance()
+        self._spare = False
         self._moved = time.monotonic()  # when a slot was last to be had
         self._closed_until = 0.0
         self._hungry = False  # more is due than stands in line
@@ -220,8 +265,10 @@ class Line(Generic[T]):
     async def _book(self, wanted: Sequence[int]) -> None:
         missed, self._missed = self._missed, []
         booked = await self._throttle.book(self.number, wanted, missed)
+        self._spare = booked.spare
         for slot in booked.slots:
             self._slots.put_nowait(slot)
+            self._allowance.book(slot.at)
             self._last = max(self._last, slot.at)
         now = time.monotonic()
         if booked.slots:
@@ -251,11 +298,7 @@ class Line(Generic[T]):
             early_s = slot.at - time.monotonic()
             if early_s > _EARLY_S:
                 await asyncio.sleep(early_s)
-            while self._waiting and not self._room(self._waiting[0][0]):
-                self._stir.clear()
-                await self._stir.wait()
-            if not self._waiting or time.monotonic() - slot.at > _LATE_S:
-                self._missed.append(slot.mark)
+            if not await self._may_leave(slot):
                 self._came.set()
                 continue
             lane, _, message = heapq.heappop(self._waiting)
@@ -263,6 +306,24 @@ class Line(Generic[T]):
             self._start(message)
             if self._hungry and not self._crowded:
                 self._look.set()
+
+    async def _may_leave(self, slot: Slot) -> bool:
+        """Whether the first in line leaves now that a slot has come."""
+        while self._waiting:
+            if not self._room(self._waiting[0][0]):
+                self._stir.clear()
+                await self._stir.wait()
+                continue
+            now = time.monotonic()
+            if now - slot.at > _LATE_S and not self._spare:
+                break
+            wait_s = self._allowance.use(now)
+            if not wait_s:
+                return wait_s is not None
+            await asyncio.sleep(wait_s)
+        self._allowance.give_back(slot.at)
+        self._missed.append(slot.mark)
+        return False
 
     def _empty(self, wait_s: float) -> None:
         waiting, self._waiting = self._waiting, []

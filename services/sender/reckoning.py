@@ -7,13 +7,13 @@ from typing import Final, NamedTuple
 
 from chassis.postgres import Connection
 from merhaba.event.v1 import Pricing
+from services.sender import measuring
 from services.sender.candidates import load_tariffs, pass_one_by_one
 from services.sender.model import UNCONFIRMED, Message, State
 from services.sender.moves import Decided
 from services.sender.rulebook import Rulebook
 from services.sender.rules.policy import SERVICE
 from services.sender.rules.rates import Cost, Counter, Tariff, month_of, normal
-from services.sender.verdict_wire import pack
 
 COMPLAINTS: Final = ("template", "person", "complaint")
 """Gates at which a message may be held that waits for a complaint: it is held at the first."""
@@ -34,11 +34,14 @@ class Before(NamedTuple):
     counted: bool
     cost_micros: int
     pricing: bytes
+    wamid: str
 
 
 def before(messages: Iterable[Message]) -> dict[str, Before]:
     """How messages stand now, for `reckon` to compare with."""
-    return {m.message_id: Before(is_counted(m), m.cost_micros, m.pricing) for m in messages}
+    return {
+        m.message_id: Before(is_counted(m), m.cost_micros, m.pricing, m.wamid) for m in messages
+    }
 
 
 def is_counted(message: Message) -> bool:
@@ -48,20 +51,8 @@ def is_counted(message: Message) -> bool:
     return State.ATTEMPTING <= message.state < State.FAILED
 
 
-async def record(
-    connection: Connection, decided: Sequence[Decided], edition: int, now: int
-) -> None:
-    """Keep what the gates said by an edition of the rulebook, and reserve what messages cost."""
-    await connection.execute(
-        "INSERT INTO decisions SELECT u.id, $2::bigint, $3::integer, u.verdicts"
-        " FROM unnest($1::text[], $4::bytea[]) AS u (id, verdicts)"
-        " ON CONFLICT (message_id) DO UPDATE SET decide_time = excluded.decide_time,"
-        " edition = excluded.edition, verdicts = excluded.verdicts",
-        [one.message.message_id for one in decided],
-        now,
-        edition,
-        [pack(one.verdicts) for one in decided],
-    )
+async def reserve(connection: Connection, decided: Sequence[Decided]) -> None:
+    """Take what messages that go will cost out of their campaigns' budgets."""
     await _spend(connection, [(m, m.cost_micros) for m, address, *_ in decided if address])
 
 
@@ -93,7 +84,7 @@ async def reckon(
     for campaign_id, count in sorted(cheaper.items()):
         await connection.execute(
             "UPDATE messages SET due_time = $2 WHERE message_id IN (SELECT message_id FROM messages"
-            " WHERE campaign_id = $1 AND state = 2 AND gate = 'budget' AND due_time > $2"
+            " WHERE campaign_id = $1 AND is_held AND gate = 'budget' AND due_time > $2"
             " LIMIT $3 FOR UPDATE SKIP LOCKED)",
             *(campaign_id, now, max(count, _FEWEST)),
         )
@@ -114,6 +105,8 @@ async def ask_again(
 
 
 async def _spend(connection: Connection, costs: Iterable[tuple[Message, int]]) -> None:
+    costs = list(costs)
+    measuring.reckoned(costs)
     spent: dict[str, int] = defaultdict(int)
     for message, micros in costs:
         if message.campaign_id:

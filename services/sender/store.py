@@ -5,38 +5,39 @@ for.
 """
 # ruff: noqa: S608 - what is put into SQL here are names of the model's own columns
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from secrets import randbits
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
+from services.sender import measuring
 from services.sender.aftermath import Said, follow
 from services.sender.candidates import candidates
 from services.sender.claiming import Decide, Look
+from services.sender.expiring import Find, abandoned, late, unanswered
 from services.sender.failures import ContactErased
 from services.sender.gates import Candidate
 from services.sender.hearing import Heard, hear, rejoin, talk
 from services.sender.history import Recorded
+from services.sender.leases import Leases
 from services.sender.model import Happening, Message, Number, State
-from services.sender.moves import Decided, Settled, doubt, give_up, settle, too_late
+from services.sender.moves import Decided, Settled, settle
 from services.sender.nobody import anonymise
 from services.sender.outcome import Sent, code_of
 from services.sender.progress import Status, Talk
-from services.sender.reckoning import COMPLAINTS, ask_again, before, reckon, record
-from services.sender.rows import CLAIMED, COLUMNS, due, insert, locked, update
+from services.sender.reckoning import COMPLAINTS, ask_again, before, reckon, reserve
+from services.sender.rows import COLUMNS, insert, locked, update
 from services.sender.rulebook import Rulebook
-from services.sender.rules.policy import Policy
+from services.sender.turns import due, take
 from services.sender.verdict_wire import unpack
+from services.sender.wamids import named, note
 from services.sender.wire import record_of
 
-Move: TypeAlias = Callable[[Message], list[Happening]]
-Find: TypeAlias = Callable[[Connection, Rulebook, int], Awaitable[tuple[list[Message], Move]]]
 _NUMBER_COLUMNS: Final = ", ".join(Number.__struct_fields__)
 _SWEPT: Final = 1_000
 _NAMED: Final = partial(randbits, 62)
-_LATE_MS: Final = 5_000  # whose turn comes is asked by the gates, which say more
 _PUBLISHED: Final = {
     State.SUPPRESSED: "message_suppressed",
     State.CANCELLED: "message_suppressed",
@@ -62,6 +63,7 @@ class Outbox:
         self._slot = slot
         self._name = name
         self._rulebook = Rulebook()
+        self._leases = Leases()
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -84,9 +86,13 @@ class Outbox:
 
     async def get(self, column: str, value: str) -> Message | None:
         """The message with this `message_id` or `wamid`."""
-        row = await self._pool.fetchrow(
-            f"SELECT {COLUMNS} FROM messages WHERE {column} = $1", value
-        )
+        async with self._pool.acquire(timeout=10) as connection:
+            message_id = value
+            if column == "wamid":
+                message_id = (await named(connection, [value])).get(value, "")
+            row = await connection.fetchrow(
+                f"SELECT {COLUMNS} FROM messages WHERE message_id = $1", message_id
+            )
         return None if row is None else Message(*row)
 
     async def several(self, message_ids: Sequence[str]) -> Mapping[str, Message]:
@@ -100,7 +106,7 @@ class Outbox:
     async def waiting(self, phone_number_id: str, lane: int, most: int) -> int:
         """How many messages of no campaign wait for a number in a lane, up to so many."""
         found: int = await self._pool.fetchval(
-            "SELECT count(*) FROM (SELECT FROM messages WHERE state IN (1, 2)"
+            "SELECT count(*) FROM (SELECT FROM messages WHERE is_waiting"
             " AND phone_number_id = $1 AND lane = $2 AND campaign_id = '' LIMIT $3) AS found",
             *(phone_number_id, lane, most),
         )
@@ -135,7 +141,8 @@ class Outbox:
     async def decision(self, message_id: str) -> Recorded | None:
         """What the gates said when a message last came to its turn; None when it has not."""
         row = await self._pool.fetchrow(
-            "SELECT decide_time, verdicts FROM decisions WHERE message_id = $1", message_id
+            "SELECT decide_time, verdicts FROM messages WHERE message_id = $1 AND verdicts <> ''",
+            message_id,
         )
         return None if row is None else Recorded(row["decide_time"], unpack(row["verdicts"]))
 
@@ -180,6 +187,7 @@ class Outbox:
         """Take due messages and store what `decide` makes of them; see `claiming.Claims`."""
         decided: Sequence[Decided] = []
         more = False
+        name = self._name()
 
         async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
             nonlocal decided, more
@@ -191,11 +199,8 @@ class Outbox:
                 await look(messages)
             found = await candidates(connection, self._rulebook, messages, now, lock=True)
             decided = await decide(found)
-            claim = self._name()
-            for one in decided:
-                one.message.claim = claim
-            await update(connection, [one.message for one in decided], CLAIMED)
-            await record(connection, decided, found[0].edition, now)
+            await take(connection, name, decided, found[0].edition, now)
+            await reserve(connection, decided)
             return [
                 record_of(Happening(_PUBLISHED[State(one.message.state)], one.message, now))
                 for one in decided
@@ -203,6 +208,8 @@ class Outbox:
             ]
 
         await self._effects.apply((), work)
+        self._leases.begin(name, [one.message.message_id for one in decided if one.address])
+        measuring.judged(decided)
         return decided, more
 
     async def settle(self, settled: Sequence[Settled]) -> None:
@@ -221,6 +228,8 @@ class Outbox:
         others = [one for one in settled if one.message.message_id not in plain]
         if others:
             await self._effects.apply((), lambda found, _: self._settle(found, others))
+        for one in settled:
+            self._leases.settle(one.message.claim, one.message.message_id)
 
     async def _settle(self, connection: Connection, settled: Sequence[Settled]) -> list[Record]:
         by_id = {one.message.message_id: one for one in settled}
@@ -243,11 +252,14 @@ class Outbox:
         now = max((one.time for one in settled), default=0)
         await reckon(connection, self._rulebook, earlier, messages, now, self._slot)
         await update(connection, messages)
+        await note(connection, [m for m in messages if not earlier[m.message_id].wamid])
         return [*(record_of(happening) for happening in happenings), *follows]
 
     async def expire(self, now: int) -> int:
         """What nobody answered, and what waits too long; see `dispatch.Outbox`."""
-        return await self._move(_doubted, now) + await self._move(_late, now)
+        over = self._leases.over()
+        moved = await self._move(partial(abandoned, over), now)
+        return moved + await self._move(unanswered, now) + await self._move(late, now)
 
     async def _move(self, find: Find, now: int) -> int:
         moved = 0
@@ -271,7 +283,7 @@ class Outbox:
         """Ask again what waits for these numbers; see `dispatch.Outbox`."""
         status = await self._pool.execute(
             "UPDATE messages SET due_time = $2 WHERE message_id IN (SELECT message_id FROM messages"
-            " WHERE phone_number_id = ANY($1::text[]) AND state = 2 AND gate = 'number'"
+            " WHERE phone_number_id = ANY($1::text[]) AND is_held AND gate = 'number'"
             " AND due_time > $2 LIMIT $3 FOR UPDATE SKIP LOCKED)",
             *(list(phone_number_ids), now, _SWEPT),
         )
@@ -342,6 +354,7 @@ async def _accept(connection: Connection, accepted: Sequence[Settled]) -> Mappin
         found[message_id] = Happening(
             "message_sent", message, done.time, traceparent=done.traceparent
         )
+    await note(connection, [happening.message for happening in found.values()])
     return found
 
 
@@ -356,36 +369,3 @@ def _is_news(one: Decided, stood: tuple[int, str, str]) -> bool:
     if one.verdict is None or stood == (message.state, message.gate, message.reason):
         return False
     return one.verdict.gate != "campaign" or message.state != State.HELD
-
-
-# --- what moves by itself -------------------------------------------------------------------------
-
-
-async def _doubted(
-    connection: Connection, rulebook: Rulebook, now: int
-) -> tuple[list[Message], Move]:
-    """Messages whose lease or whose time of doubt is over."""
-    rows = await connection.fetch(
-        f"SELECT {COLUMNS} FROM messages WHERE state IN (3, 4) AND due_time < $1"
-        " ORDER BY due_time LIMIT $2 FOR UPDATE SKIP LOCKED",
-        *(now, _SWEPT),
-    )
-    policy = (await rulebook.read(connection)).policy if rows else Policy()
-
-    def move(message: Message) -> list[Happening]:
-        if message.state == State.ATTEMPTING:
-            return doubt(message, "lease_ended", now, policy.unknown_ms)
-        repeat = getattr(policy.repeats_unknown, message.category, False)
-        return give_up(message, now, repeat=repeat)
-
-    return [Message(*row) for row in rows], move
-
-
-async def _late(connection: Connection, _: Rulebook, now: int) -> tuple[list[Message], Move]:
-    """Messages whose last moment passed while they waited for a turn that may never come."""
-    rows = await connection.fetch(
-        f"SELECT {COLUMNS} FROM messages WHERE state IN (1, 2) AND not_after > 0"
-        " AND not_after < $1 ORDER BY not_after LIMIT $2 FOR UPDATE SKIP LOCKED",
-        *(now - _LATE_MS, _SWEPT),
-    )
-    return [Message(*row) for row in rows], lambda message: too_late(message, now)

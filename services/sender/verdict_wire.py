@@ -11,6 +11,8 @@ from services.sender.gates import GateVerdict, Verdict
 from services.sender.sentences import explanation
 from services.sender.wire import stamp
 
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(list[GateVerdict]).decode
 _VERDICTS: Final = {
     Verdict.PASS: GateVerdictProto.VERDICT_PASS,
     Verdict.WAIT: GateVerdictProto.VERDICT_WAIT,
@@ -44,9 +46,9 @@ def _shown(name: str, value: Any) -> Any:
 
 def pack(verdicts: Sequence[GateVerdict]) -> bytes:
     """Verdicts as they are stored with a message."""
-    return msgspec.msgpack.encode(verdicts)
+    return _encode(verdicts)
 
 
 def unpack(packed: bytes) -> list[GateVerdict]:
-    """What `pack` made."""
-    return msgspec.msgpack.decode(packed, type=list[GateVerdict])
+    """What `pack` made; none of what was never decided."""
+    return _decode(packed) if packed else []

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from simulator.refusals import Refused
 from simulator.templates.buttons import Button, buttons_of
+from simulator.templates.codes import listed
 from simulator.templates.library import from_library
 from simulator.templates.texts import (
     check_bare,
@@ -79,7 +80,9 @@ class Template:
         seen: dict[str, Any] = {
             "name": self.name,
             "parameter_format": "NAMED" if self.named else "POSITIONAL",
-            "components": self.components,
+            "components": listed(self.components, self.language)
+            if self.category == "AUTHENTICATION"
+            else self.components,
             "language": self.language,
             "status": self.status,
             "category": self.category,

@@ -104,7 +104,7 @@ def _fill_header(
     if not parameters:
         raise Refused(131008, f"header: a parameter of type {expected} is required.")
     received = str(parameters[0].get("type", "")).upper()
-    accepted = {"IMAGE", "VIDEO"} if expected == "GIF" else {expected}
+    accepted = {"GIF", "IMAGE", "VIDEO"} if expected == "GIF" else {expected}
     kind = received.lower()
     value = parameters[0].get(kind)
     if received not in accepted or not isinstance(value, dict):
@@ -116,7 +116,9 @@ def _fill_header(
         location(value, f"{where}['header']['location']")
     if kind in {"location", "product"}:
         return ()
-    return (media_of(kind, f"{where}['header']['{kind}']", value),)
+    # What is shown like a GIF is a short film
+    shown = "video" if kind == "gif" else kind
+    return (media_of(shown, f"{where}['header']['{kind}']", value),)
 
 
 def _fill_texts(

@@ -112,6 +112,37 @@ def test_a_media_header_needs_an_uploaded_sample(small):
         made.account.create(WABA, definition(TEXT, header, name="other"), NOW)
 
 
+def test_what_moves_like_a_gif_is_a_film_of_an_address_or_an_id(small):
+    made = small()
+    upload = made.world.uploads.begin("1", "video/mp4", 2)
+    handle = made.world.uploads.write(upload, 0, b"xx")
+    header = {"type": "HEADER", "format": "GIF", "example": {"header_handle": [handle]}}
+    made.approved(definition(TEXT, header))
+
+    def sent(kind):
+        shown = {"type": kind, kind: {"link": "https://shop.example/a.mp4"}}
+        return _sent("made", {"type": "header", "parameters": [shown]})
+
+    made.send(sent("gif"))
+    assert made.refusal(sent("document"), NOW + 60) == 132012
+
+
+def test_what_people_see_of_a_code_is_listed_not_what_was_submitted(small):
+    made = small()
+    app = {"package_name": "com.example.shop", "signature_hash": "K8a/AINcGX7"}
+    one_tap = {"type": "OTP", "otp_type": "ONE_TAP", "supported_apps": [app]}
+    expires = {"type": "FOOTER", "code_expiration_minutes": 5}
+    given = definition(ADVICE, expires, buttons(one_tap), category="AUTHENTICATION")
+    text, footer, pressed = made.approved(given).seen_by_graph()["components"]
+    assert text["text"].startswith("*{{1}}* doğrulama kodunuzdur.")
+    assert text["add_security_recommendation"]
+    assert " 5 dakika " in footer["text"]
+    (button,) = pressed["buttons"]
+    assert (button["type"], button["text"]) == ("URL", "Kodu kopyala")
+    assert "otp_type=ONE_TAP" in button["url"]
+    assert button["url"].endswith("&code=otp{{1}}")
+
+
 def test_a_name_is_taken_once_per_language_and_rests_for_a_month_when_deleted(small):
     made = small()
     with pytest.raises(Refused) as caught:

@@ -1,21 +1,26 @@
 """One webhook's trace crosses ingest, profile, segment, sender and the Graph call."""
 
+import json
 import secrets
 from collections import defaultdict
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from chassis.ids import fresh_id
 from chassis.testing import wait_until
 from cli.doors import text_message
-from cli.play import definitions
+from cli.play import definitions, story
 from merhaba.segment.v1 import Action, CreateTriggerRequest, EventCause, SendAction, Trigger
 from merhaba.sender.v1 import (
     Audience,
     Campaign,
     CreateCampaignRequest,
     LaunchCampaignRequest,
+    ListMessagesRequest,
     TriggeredAudience,
 )
+from tests.e2e.command import merhaba
 from tests.e2e.people import introduction, phones
 
 
@@ -78,6 +83,31 @@ async def test_one_trace_shows_the_way_from_a_webhook_to_the_graph_call(
         )
 
     await wait_until(crossed, timeout_s=30, every_s=0.2)
+
+    await story.control(session, addresses, "drain", {"timeout_s": 60, "hurry": True})
+    await story.until_processed(services, 60, lambda _: None)
+    request = ListMessagesRequest(campaign_id=made.campaign.campaign_id)
+    (message,) = (await services.messages.ListMessages(request)).messages
+
+    def traced(wanted: str) -> dict[str, Any]:
+        done = merhaba("trace", wanted, "--json", data=Path(addresses.data))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def way(said: dict[str, Any]) -> list[dict[str, str]]:
+        """But for the moment up to which reports count, which goes on."""
+        return [step for step in said["steps"] if step["where"] != "reports"]
+
+    whole = traced(message.ref.message_id)
+    first = dict.fromkeys(step["where"] for step in whole["steps"])
+    assert list(first)[:4] == ["person", "ingest", "segment", "sender"], whole
+    assert {"Meta", "reports"} <= set(first), whole
+    assert way(traced(message.contact_id)) == way(whole)
+    (said,) = [step["detail"] for step in whole["steps"] if step["what"].startswith("called Meta")]
+    assert way(traced(said.rpartition(" ")[2])) == way(whole), "its trace id leads to it"
+    unknown = merhaba("trace", "nobody", data=Path(addresses.data))
+    assert unknown.returncode != 0
+    assert "nobody" in unknown.stderr
 
 
 async def test_spans_carry_nothing_personal(collector, doors, services):

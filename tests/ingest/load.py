@@ -82,6 +82,15 @@ class Load:
         if line is not None:
             line[1].close()
 
+    async def again(self, one: Sent) -> None:
+        """Post a webhook once more on a connection of its own, as Meta does without an answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await self._ask(one, reader, writer)
+        finally:
+            writer.close()
+
     async def _ask(
         self, one: Sent, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:

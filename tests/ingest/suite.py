@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.rpc import channel
 from chassis.settings import LogSettings
 from chassis.streams import Position, event_log
 from chassis.testing import wait_until
@@ -23,7 +22,6 @@ from services.ingest.tests.process import ANSWER_S
 from tests.ingest.load import Load, load
 
 TOPIC = "inbound.message"
-ADMIN = "merhaba.ingest.v1.IngestAdminService"
 
 
 @dataclass
@@ -95,7 +93,7 @@ class Suite:
         addresses = self.stack.addresses()
         found: Counter[str] = Counter()
         request = ListWebhooksRequest(page_size=1_000, filter=WebhookFilter(waba_ids=[mark]))
-        async with channel(addresses.grpc["ingest"], addresses.api_token, [ADMIN]) as rpc:
+        async with addresses.channel("ingest") as rpc:
             stub = IngestAdminServiceStub(rpc)
             while True:
                 page = await stub.ListWebhooks(request)

@@ -18,7 +18,6 @@ import asyncpg
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from chassis.rpc import channel
 from chassis.settings import LogSettings
 from chassis.streams import EventLog, Position, Record, event_log
 from chassis.testing import wait_until
@@ -90,7 +89,7 @@ class Suite:
 
     async def define(self) -> None:
         addresses = self.running.addresses()
-        async with channel(addresses.grpc["segment"], addresses.api_token) as opened:
+        async with addresses.channel("segment") as opened:
             journey = Journey(name="cart", steps=STEPS, key="parameters.cart")
             made = await JourneyServiceStub(opened).CreateJourney(
                 CreateJourneyRequest(journey=journey)

@@ -18,7 +18,6 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from chassis.rpc import channel
 from chassis.settings import LogSettings
 from chassis.streams import EventLog, Position, Record, event_log
 from chassis.testing import wait_until
@@ -103,7 +102,7 @@ class Suite:
 
     async def define(self) -> None:
         addresses = self.running.addresses()
-        async with channel(addresses.grpc["segment"], addresses.api_token) as opened:
+        async with addresses.channel("segment") as opened:
             stub = SegmentServiceStub(opened)
             for name, rule in RULES.items():
                 made = await stub.CreateSegment(
@@ -185,7 +184,7 @@ async def replica(running: stack.Stack) -> AsyncIterator[asyncio.subprocess.Proc
     """Another process of the same service."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.segment"),
-        env={**running.environment("segment"), "GRPC_PORT": "0"},
+        env={**running.environment("segment"), "GRPC_PORT": "0", "API_PORT": "0"},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )

@@ -20,7 +20,6 @@ import pytest
 from aiohttp import web
 from google.protobuf.duration_pb2 import Duration
 
-from chassis.rpc import channel
 from chassis.settings import LogSettings
 from chassis.streams import EventLog, Position, Record, event_log
 from chassis.testing import wait_until
@@ -147,7 +146,7 @@ class Suite:
     @asynccontextmanager
     async def _triggers(self) -> AsyncIterator[TriggerServiceStub]:
         addresses = self.running.addresses()
-        async with channel(addresses.grpc["segment"], addresses.api_token) as one:
+        async with addresses.channel("segment") as one:
             yield TriggerServiceStub(one)
 
     def kill(self) -> None:

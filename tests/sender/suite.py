@@ -16,7 +16,7 @@ import asyncpg
 
 import chassis.postgres
 from bench import audience
-from bench.suite import replica
+from bench.running import replica
 from chassis.testing import wait_until
 from cli import stack
 from cli.place import Place

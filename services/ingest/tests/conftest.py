@@ -97,6 +97,7 @@ def environment(
         "LOG_NAMESPACE": log_settings.log_namespace,
         "LOG_LINGER_MS": "1",
         "LOG_PACE_MS": "1",
+        "PLAINTEXT": "true",
         "API_TOKEN": API_TOKEN,
         "APP_SECRETS": f"shop:{SECRET}, shop:{OLD_SECRET}",
         "VERIFY_TOKEN": "verify me",

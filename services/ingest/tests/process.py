@@ -203,6 +203,7 @@ def new_door(database_url: str, redis_url: str, **more: str) -> Door:
         "LOG_NAMESPACE": fresh_id("test"),
         "LOG_LINGER_MS": "1",
         "LOG_PACE_MS": "1",
+        "PLAINTEXT": "true",
         "API_TOKEN": "a token for tests",
         "APP_SECRETS": f"{app}:the secret of an app",
         "VERIFY_TOKEN": "verify me",

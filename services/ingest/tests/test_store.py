@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from chassis.clock import ManualClock, SystemClock
 from chassis.ids import fresh_id
+from chassis.limits import Limits
 from chassis.postgres import Pool, database
 from chassis.streams import EventLog, Position
 from merhaba.event.v1.event_pb2 import Event
@@ -31,7 +32,6 @@ from services.ingest.webhook import WebhookDoor
 from services.ingest.wire import LogWriter
 from services.ingest.write_key_store import WriteKeyStore
 from services.ingest.write_keys import Keyring
-from services.ingest.write_limits import WriteLimits
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ async def test_a_sampled_webhook_gives_its_trace_to_its_events(
         intake,
         admission,
         Keyring("", WriteKeyStore(pool), clock),
-        WriteLimits(log, 0, 1, clock),
+        Limits(log, "write-limit", 0, 1, clock),
         clock,
         1,
         traced=True,

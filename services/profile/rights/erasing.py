@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from chassis.app import tasks
 from chassis.clock import Clock, milliseconds_of
 from chassis.transient import transient
 from services.profile.model import Identity, ServiceUnavailable
@@ -14,7 +15,7 @@ from services.profile.rights.erasures import Erasure, Erasures
 from services.profile.rights.holders import HOLDERS, Holder
 
 _LOOK_EVERY_S: Final = 1.0
-_LEASE: Final = timedelta(minutes=10)  # longer than all services together may take
+_LEASE: Final = timedelta(seconds=30)  # renewed while somebody works on it
 _MOST_WAIT: Final = timedelta(minutes=1)
 _logger = structlog.get_logger()
 
@@ -53,17 +54,28 @@ class Erasing:
     def _now(self) -> int:
         return milliseconds_of(self._clock.now())
 
+    def _leased(self) -> int:
+        return self._now() + _LEASE // timedelta(milliseconds=1)
+
+    async def _renew(self, request_id: str) -> None:
+        """Keep the erasure, until cancelled; it is taken by another when this process dies."""
+        while True:
+            await self._clock.sleep(_LEASE / 3)
+            await self._erasures.renew(request_id, self._leased())
+
     async def turn(self) -> bool:
         """Go on with one erasure; returns whether there was one."""
-        now = self._now()
-        claimed = await self._erasures.claim(now, now + _LEASE // timedelta(milliseconds=1))
+        claimed = await self._erasures.claim(self._now(), self._leased())
         if claimed is None:
             return False
         erasure, known = claimed
         try:
-            await self._erase(erasure, known)
+            async with tasks(lambda: self._renew(erasure.request_id)):
+                await self._erase(erasure, known)
         except* ServiceUnavailable as failures:
-            failure = failures.exceptions[0]
+            failure: BaseException = failures
+            while isinstance(failure, BaseExceptionGroup):
+                failure = failure.exceptions[0]
             assert isinstance(failure, ServiceUnavailable)
             wait = min(timedelta(seconds=2 ** min(erasure.attempts, 6)), _MOST_WAIT)
             until = self._now() + wait // timedelta(milliseconds=1)

@@ -246,6 +246,14 @@ class Erasures:
             receipt,
         )
 
+    async def renew(self, request_id: str, until: int) -> None:
+        """It is still being worked on: nobody takes it until then."""
+        await self._pool.execute(
+            "UPDATE erasures SET next_time = $2 WHERE request_id = $1 AND complete_time IS NULL",
+            request_id,
+            until,
+        )
+
     async def postpone(self, request_id: str, failure: str, until: int) -> None:
         """Go on later, because of a failure."""
         await self._pool.execute(

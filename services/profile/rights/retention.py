@@ -29,7 +29,7 @@ from services.profile.rights.whole import readable_people
 _BATCH: Final = 5_000
 _EVERY: Final = timedelta(hours=6)
 _LOOK_EVERY: Final = timedelta(seconds=10)
-_deleted = counter("merhaba.profile.events.deleted", "{event}")
+_deleted = counter("merhaba.profile.events.deleted")
 _logger = structlog.get_logger()
 
 

@@ -154,3 +154,16 @@ async def test_a_cursor_that_a_service_lost_begins_anew_there(
         async for place, records in rights.exporting.told(contact, Place("ingest", "lost"), 0)
     ]
     assert told == [("ingest", 0), ("ingest", 1)]
+
+
+async def test_who_dies_with_an_erasure_in_hand_leaves_it_to_another_soon(
+    rights: Rights, directory: Directory, manual_clock: ManualClock
+) -> None:
+    contact_id, _ = await person(directory, manual_clock)
+    request_id = fresh_id("era")
+    await rights.erasures.begin(request_id, contact_id, "data_subject", "tests")
+    now = milliseconds_of(manual_clock.now())
+    await rights.erasures.claim(now, now + 30_000)
+    await manual_clock.advance(timedelta(seconds=31))
+    assert await rights.erasing.turn()
+    assert (await rights.erasures.get(request_id)).pending == []

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chassis.app import serving, tasks
-from chassis.callers import Callers
 from chassis.clock import ManualClock
 from chassis.failures import FieldInvalid
 from chassis.ids import fresh_id
@@ -54,7 +53,7 @@ def handle(directory: Directory, manual_clock: ManualClock) -> Handle:
 
 @pytest.fixture
 async def profiles(profile_api: ProfileApi, reads: Reads) -> AsyncIterator[ProfileServiceStub]:
-    own = server("profile", Callers(TOKEN, ""))
+    own = server("profile", TOKEN)
     add_ProfileServiceServicer_to_server(profile_api, own)
     settings = ServiceSettings(
         redis_url="redis://unused",

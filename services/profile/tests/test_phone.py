@@ -64,6 +64,8 @@ def test_the_home_of_a_number_without_country_code_is_a_setting() -> None:
     [
         *("155", "112", "1234", "0", "0000000000", "", " ", "abc", "+", "+0", "90532"),
         *("+90 532 123 45 67 89 01 23", "+999 123 456 789"),
+        # A keypad would turn these letters into digits
+        *("322243e852aa", "0532 ALI 45 67", "+90 532 123 45 67 Ali"),
     ],
 )
 def test_what_nobody_can_be_called_by_is_refused(written: str) -> None:

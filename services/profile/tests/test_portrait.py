@@ -116,7 +116,7 @@ def test_a_part_of_a_document_shows_what_the_whole_does(
         )
     mask = Mask(sorted(asked), WireContact.DESCRIPTOR)
     assert mask.part is not None
-    read = part.decoded(msgspec.msgpack.encode(document), mask.part)
+    read = part.decoder(mask.part)(msgspec.msgpack.encode(document))
     for whole, some in ((document, read), (together([document] * 2), together([read] * 2))):
         expected = portrait.contact(Contact(ID, 1_001, 2_002, whole), mask, 10_000)
         assert portrait.contact(Contact(ID, 1_001, 2_002, some), mask, 10_000) == expected

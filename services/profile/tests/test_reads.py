@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from hashlib import sha256
 from typing import Any
 
 import grpc
@@ -18,9 +17,11 @@ from chassis.app import serving, tasks
 from chassis.callers import INTERNAL, Call, Caller, Callers
 from chassis.clock import ManualClock
 from chassis.ids import fresh_id
+from chassis.policy import Policy, read_policy
 from chassis.postgres import Pool
 from chassis.rpc import channel, server
 from chassis.settings import ServiceSettings
+from chassis.testing import KnownKeys
 from merhaba.event.v1 import Identity
 from merhaba.profile.v1 import (
     BatchGetContactsRequest,
@@ -42,6 +43,7 @@ from merhaba.profile.v1 import (
     add_PrivacyServiceServicer_to_server,
     add_ProfileServiceServicer_to_server,
 )
+from services import POLICY
 from services.profile import reads as audit
 from services.profile.api import ProfileApi
 from services.profile.directory import Directory
@@ -62,7 +64,9 @@ async def target(
     pool: Pool,
     manual_clock: ManualClock,
 ) -> AsyncIterator[str]:
-    callers = Callers(TOKEN, f"segment:internal:{sha256(OWN.encode()).hexdigest()}")
+    keys = KnownKeys({OWN: Caller("segment", INTERNAL)})
+    everything = dict.fromkeys(read_policy(POLICY).calls, frozenset({"segment"}))
+    callers = Callers(TOKEN, keys, Policy({"segment": {}}, {}, everything))
     own = server("profile", callers)
     answers = Answers(pool, manual_clock)
     add_ProfileServiceServicer_to_server(

@@ -78,7 +78,9 @@ async def spoil(pool: Pool, vault: Vault, contact_id: str) -> None:
         for member in people[0].members:
             reset(member.document)
             member.document.counts["order_count"] = 99
-            await change(connection, {member.contact_id: member.document}, 0, Sealer(vault, keys))
+            await change(
+                connection, {member.contact_id: member.document}, {}, 0, Sealer(vault, keys)
+            )
 
 
 async def done(recompute: Recompute, contact_ids: list[str], *names: str) -> runs.Run:
@@ -303,7 +305,11 @@ async def test_only_the_stage_may_be_computed_anew(
     who = external()
     await handle([tracked(who, "order_completed").SerializeToString()])
     contact_id = await id_of(directory, who)
-    await pool.execute("UPDATE standings SET stage = 'awareness' WHERE contact_id = $1", contact_id)
+    await pool.execute(
+        "UPDATE contacts SET standing = replace(standing, 'purchase', 'awareness')"
+        " WHERE contact_id = $1",
+        contact_id,
+    )
     await spoil(pool, vault, contact_id)
     await done(recompute, [contact_id], "traits.order_total")
     assert (await directory.contact(contact_id)).standing.stage == "awareness"

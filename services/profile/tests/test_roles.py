@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -14,13 +13,14 @@ from grpc_status import rpc_status
 
 from chassis.answers import Answers
 from chassis.app import serving, tasks
-from chassis.callers import Callers
+from chassis.callers import Caller, Callers
 from chassis.clock import ManualClock
-from chassis.failures import Misconfigured
 from chassis.ids import fresh_id
+from chassis.policy import read_policy
 from chassis.postgres import Pool
 from chassis.rpc import channel, server
 from chassis.settings import ServiceSettings
+from chassis.testing import KnownKeys
 from merhaba.event.v1 import AttributeChange, ConsentChanged, Identity
 from merhaba.profile.v1 import (
     BatchGetContactsRequest,
@@ -43,6 +43,7 @@ from merhaba.profile.v1 import (
     add_PrivacyServiceServicer_to_server,
     add_ProfileServiceServicer_to_server,
 )
+from services import POLICY
 from services.profile import roles
 from services.profile.api import ProfileApi
 from services.profile.directory import Directory
@@ -67,10 +68,6 @@ Connect = Callable[[str], Any]
 Person = tuple[str, Identity]
 
 
-def methods() -> dict[str, frozenset[str]]:
-    return {role: sight.methods for role, sight in roles.SIGHTS.items()}
-
-
 @pytest.fixture
 async def as_role(
     profile_api: ProfileApi,
@@ -81,8 +78,8 @@ async def as_role(
     manual_clock: ManualClock,
 ) -> AsyncIterator[Connect]:
     """Stubs of a caller with a role."""
-    named = ",".join(f"{r}-desk:{r}:{sha256(r.encode()).hexdigest()}" for r in ROLES)
-    own = server("profile", Callers(TOKEN, named, methods()))
+    keys = KnownKeys({role: Caller(f"{role}-desk", role) for role in ROLES})
+    own = server("profile", Callers(TOKEN, keys, read_policy(POLICY)))
     answers = Answers(pool, manual_clock)
     add_ProfileServiceServicer_to_server(
         profile_api,
@@ -322,19 +319,3 @@ async def test_a_token_of_nobody_is_refused(as_role: Connect) -> None:
 def test_a_field_that_nobody_decided_about_is_withheld_from_every_role() -> None:
     decided = roles.ALWAYS | roles.INTERNAL.fields | {"withheld_fields"}
     assert set(Contact.DESCRIPTOR.fields_by_name) == decided
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    ["desk:support", "desk:boss:" + "0" * 64, "desk:support:secret", "d:support:" + "0" * 63],
-)
-def test_a_wrong_caller_is_refused_at_the_start_and_its_token_not_shown(wrong: str) -> None:
-    with pytest.raises(Misconfigured, match="CALLERS") as raised:
-        Callers(TOKEN, wrong, methods())
-    assert "secret" not in str(raised.value)
-
-
-def test_two_callers_have_no_token_in_common() -> None:
-    digest = sha256(b"t").hexdigest()
-    with pytest.raises(Misconfigured, match="b has somebody else's token"):
-        Callers(TOKEN, f"a:support:{digest},b:marketing:{digest}", methods())

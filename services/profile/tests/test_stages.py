@@ -13,7 +13,6 @@ from chassis.postgres import Effects, Pool
 from chassis.streams import EventLog, Position
 from chassis.testing import wait_until
 from merhaba.event.v1 import Event, Identity
-from services.profile import standings
 from services.profile.consumer import recording
 from services.profile.directory import Directory, EventQuery
 from services.profile.due import Due
@@ -170,7 +169,8 @@ async def test_a_contact_that_does_not_open_holds_up_nobody(
     while await due.turn(now + 181 * DAY * 1000):
         pass
     assert (await standing(directory, whole)).stage == "lapsed"
-    assert (await standings.load(pool, [contact_id]))[contact_id].stage == "purchase"
+    stood = "SELECT standing FROM contacts WHERE contact_id = $1"
+    assert '"purchase"' in await pool.fetchval(stood, contact_id)
     run = await recompute.start([contact_id, await id_of(directory, whole)], ())
     while await recompute.turn():
         pass
@@ -217,7 +217,8 @@ async def test_people_that_merge_stand_together_and_where_they_stood_when_they_p
     stays = await directory.merge(*ids, cause)
     assert (await standing(directory, other)).stage == "loyalty"
     (gone,) = [i for i in ids if i != stays]
-    assert (await standings.load(pool, [gone]))[gone].due is None
+    looked_for = "SELECT score, due_time FROM standings WHERE contact_id = $1"
+    assert tuple(await pool.fetchrow(looked_for, gone)) == (None, None)
     cause = Happening(fresh_id("call"), "contacts_parted", now, now, "api")
     await directory.unmerge(gone, cause)
     assert [(await standing(directory, who)).stage for who in (one, other)] == ["purchase"] * 2

@@ -73,6 +73,7 @@ TRAITS: Final[dict[str, Trait[Any]]] = {
 PUBLISHED: Final = frozenset(one.name for one in TRAITS.values() if one.published)
 """Names of traits whose changes are told."""
 
+_TIMESTAMP: Final = ValueType.TIMESTAMP
 _VIEWS: Final = {trait.name: sort.view for sort in _SORTS for trait in sort.traits}
 EVENTS: Final = frozenset(name for sort in _SORTS for name in sort.events)
 """The events that traits follow from."""
@@ -140,12 +141,7 @@ def count(document: Document, happening: Happening) -> dict[str, bytes]:
 
 
 def _read(reads: Iterable[tuple[Any, Any]], document: Document) -> list[Any]:
-    found: list[Any] = []
-    for view, some in reads:
-        seen = view(document)
-        for read in some:
-            found.append(read(seen))
-    return found
+    return [read(seen) for view, some in reads for seen in (view(document),) for read in some]
 
 
 def affected(event: str) -> list[str]:
@@ -202,7 +198,7 @@ def values_json(document: Document, names: Collection[str] | None = None) -> dic
 def _json(trait: Trait[Any], value: Any) -> bytes:
     if value is None:
         return b""
-    return rfc3339(value) if trait.type == ValueType.TIMESTAMP else orjson.dumps(value)
+    return rfc3339(value) if trait.type == _TIMESTAMP else orjson.dumps(value)
 
 
 def rfc3339(time: int) -> bytes:

@@ -60,20 +60,21 @@ def identified(product: Mapping[str, Any]) -> str:
 def _ranked(sums: Mapping[str, float]) -> list[tuple[str, float]]:
     """What is liked best first; of the same weight in the order of their names."""
     ranked = sorted(sums.items())
-    ranked.sort(key=_WEIGHT, reverse=True)
+    if len(ranked) > 1:
+        ranked.sort(key=_WEIGHT, reverse=True)
     return ranked
 
 
 def _shares(ranked: Sequence[tuple[str, float]]) -> dict[str, float] | None:
-    if not ranked:
-        return None
-    total = sum(map(_WEIGHT, ranked))
+    if len(ranked) <= 1:
+        return {key: 1.0 for key, _ in ranked} or None
+    total = sum([weight for _, weight in ranked])
     return {key: round(weight / total, 4) for key, weight in ranked[:_SHOWN]}
 
 
 def _top(sums: Mapping[str, float]) -> str | None:
-    if not sums:
-        return None
+    if len(sums) <= 1:
+        return next(iter(sums), None)
     most = max(sums.values())
     return min([key for key, weight in sums.items() if weight == most])
 

@@ -27,7 +27,7 @@ def fold(document: Document, happening: Happening) -> None:
                 hold(tallies, name, happening.latest(value))
     if happening.name in _PLACED and (place := _place(properties)) is not None:
         hold(tallies, "location", happening.latest(place))
-    if tongue := _text(properties.get("tongue")):
+    if "tongue" in properties and (tongue := _text(properties["tongue"])):
         add(tallies, "tongues", happening.time, tongue, 1)
         hold(tallies, "tongue", happening.latest())
 

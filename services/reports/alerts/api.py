@@ -42,6 +42,8 @@ from services.reports.failures import (
 from services.reports.masks import edited
 
 _LONGEST_NOTE: Final = 1_000
+MOST_RULES: Final = 500
+"""Each is looked at every minute to every quarter of an hour."""
 
 
 class AlertApi(AlertServiceServicer):
@@ -73,6 +75,10 @@ class AlertApi(AlertServiceServicer):
             made = nouns.rule(request.alert_rule, self._check)
             now = self._clock.now()
             made.alert_rule_id = derived_id("rule", request.request_id)
+            if await self._store.others(made.alert_rule_id) >= MOST_RULES:
+                raise FieldInvalid(
+                    "alert_rule", "too many; delete one first", limit=str(MOST_RULES)
+                )
             made.update_time = milliseconds_of(now)
             await self._store.add([made], now)
             return CreateAlertRuleResponse(alert_rule=nouns.rule_proto(made))

@@ -27,25 +27,32 @@ class SenderBudgets:
         self._campaigns: CampaignServiceStub = CampaignServiceStub(sender)
 
     async def spending(self) -> list[Spending]:
-        """Of campaigns that run and have a budget, the latest first."""
+        """Of campaigns that run and have a budget, latest first. Raises `ServiceUnavailable`."""
+        budgeted: list[Campaign] = []
+        request = ListCampaignsRequest(states=[Campaign.STATE_RUNNING], page_size=1_000)
         try:
-            page = await self._campaigns.ListCampaigns(
-                ListCampaignsRequest(states=[Campaign.STATE_RUNNING], page_size=1_000)
-            )
-            budgeted = [one for one in page.campaigns if one.budget.amount_micros > 0]
+            while len(budgeted) < _MOST:
+                page = await self._campaigns.ListCampaigns(request)
+                budgeted += [one for one in page.campaigns if one.budget.amount_micros > 0]
+                request.page_token = page.next_page_token
+                if not request.page_token:
+                    break
             return [
-                _spending(
-                    one,
-                    (
-                        await self._campaigns.GetCampaign(
-                            GetCampaignRequest(campaign_id=one.campaign_id)
-                        )
-                    ).progress,
-                )
+                _spending(one, progress)
                 for one in budgeted[:_MOST]
+                if (progress := await self._progress(one.campaign_id)) is not None
             ]
         except grpc.aio.AioRpcError as error:
             raise ServiceUnavailable("sender") from error
+
+    async def _progress(self, campaign_id: str) -> CampaignProgress | None:
+        try:
+            found = await self._campaigns.GetCampaign(GetCampaignRequest(campaign_id=campaign_id))
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.NOT_FOUND:  # deleted since it was listed
+                return None
+            raise
+        return found.progress
 
 
 def _spending(one: Campaign, progress: CampaignProgress) -> Spending:

@@ -37,6 +37,19 @@ def built_in() -> list[Rule]:
             built_in=True,
         ),
         Rule(
+            alert_rule_id="failures_many",
+            name="Half of what is sent fails",
+            # Needs no past: a first campaign that goes wrong is told, too
+            kind="threshold",
+            measure=Measure.MEASURE_FAILURE_RATE,
+            direction="above",
+            threshold=0.5,
+            window_ms=_HOUR,
+            minimum_sample_size=50,
+            silence_ms=6 * _HOUR,
+            built_in=True,
+        ),
+        Rule(
             alert_rule_id="opt_outs_rise",
             name="Opt-outs above normal",
             kind="anomaly",

@@ -1,5 +1,6 @@
 """Tells routes what alerts say: signed, over TLS, again and again for a day."""
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -21,6 +22,15 @@ _LEASE: Final = timedelta(minutes=1)
 _FIRST_WAIT: Final = timedelta(seconds=30)
 _LONGEST_WAIT: Final = timedelta(hours=1)
 _DOUBLINGS: Final = 8
+# That an alert is over is told behind that it began: else it would stand for ever where only the
+# later call came through
+_TAKE: Final = (
+    "UPDATE alert_deliveries SET due_time = $2, attempts = attempts + 1 WHERE delivery_id IN ("
+    "SELECT delivery_id FROM alert_deliveries d WHERE due_time <= $1 AND NOT EXISTS ("
+    "SELECT FROM alert_deliveries e WHERE e.alert_id = d.alert_id AND e.url = d.url"
+    " AND e.end_time < d.end_time) ORDER BY due_time LIMIT $3 FOR UPDATE SKIP LOCKED)"
+    " RETURNING delivery_id, alert_id, url, secret_name, body, attempts, end_time"
+)
 
 _logger = structlog.get_logger()
 
@@ -50,31 +60,31 @@ class Deliveries:
         await keep_at(self.deliver, self._clock, _LOOK, "alerts not delivered")
 
     async def deliver(self) -> bool:
-        """Tell one route; returns whether there was one to be told."""
+        """Tell some routes, all at once; returns whether there was one to be told."""
         now = self._clock.now()
-        row = await self._pool.fetchrow(
-            "UPDATE alert_deliveries SET due_time = $2, attempts = attempts + 1"
-            " WHERE delivery_id = (SELECT delivery_id FROM alert_deliveries WHERE due_time <= $1"
-            " ORDER BY due_time LIMIT 1 FOR UPDATE SKIP LOCKED)"
-            " RETURNING delivery_id, alert_id, url, secret_name, body, attempts, end_time",
-            now,
-            now + _LEASE,
-        )
-        if row is None:
-            return False
-        one = _Delivery(*row.values())
+        rows = await self._pool.fetch(_TAKE, now, now + _LEASE, CONNECTIONS)
+        calls = (self._tell(_Delivery(*row.values()), now) for row in rows)
+        for failed in await asyncio.gather(*calls, return_exceptions=True):
+            if failed is not None:
+                raise failed
+        return bool(rows)
+
+    async def _tell(self, one: _Delivery, now: datetime) -> None:
         problem = await self._call(one)
         if not problem:
             await self._forget(one)
-            return True
-        # Of an address only what kind of failure it was, as it may carry a token.
-        _logger.warning("alert not delivered", alert_id=one.alert_id, problem=problem)
+            return
         await self._pool.execute(
             "UPDATE alerts SET failed_deliveries = failed_deliveries + 1 WHERE alert_id = $1",
             one.alert_id,
         )
         again = now + min(_FIRST_WAIT * 2 ** min(one.attempts - 1, _DOUBLINGS), _LONGEST_WAIT)
-        if again > one.end_time:
+        given_up = again > one.end_time
+        # Of an address only what kind of failure it was, as it may carry a token.
+        _logger.warning(
+            "alert not delivered", alert_id=one.alert_id, problem=problem, given_up=given_up
+        )
+        if given_up:
             await self._forget(one)
         else:
             await self._pool.execute(
@@ -82,7 +92,6 @@ class Deliveries:
                 one.delivery_id,
                 again,
             )
-        return True
 
     async def _call(self, one: _Delivery) -> str:
         """Call once; what went wrong, or nothing. Any answer but 2xx is none."""

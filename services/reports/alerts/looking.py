@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from math import prod
 from typing import Final, NamedTuple, Protocol
 
 from chassis.clock import Clock, moment_of
@@ -22,6 +23,9 @@ _DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
 _WEEKS: Final = 8
 _DAYS: Final = 14
+_WHOLE_DAYS: Final = 56
+_MOST_DAYS: Final = 50_000
+"""Rows of days that are looked up at most; of more subjects the days are not looked at."""
 _OUTCOMES: Final = frozenset({Dimension.DIMENSION_GATE, Dimension.DIMENSION_ERROR_CODE})
 """Dimensions that say how a message ended: of what did not end so they say nothing, so that what
 it is a share of is counted without them."""
@@ -62,6 +66,27 @@ class _Stretch(NamedTuple):
     """What it is a share of, without dimensions that say how messages ended."""
 
 
+_Wholes = dict[tuple[datetime | None, tuple[str, ...]], int]
+"""By bucket and dimensions, without those that say how messages ended."""
+
+
+class _Pasts:
+    """Stretches of the past, each kind looked up once, when it is first needed."""
+
+    def __init__(self, *kinds: Callable[[], Awaitable[list[_Stretch]]]) -> None:
+        self._kinds = kinds
+        self._known: dict[int, list[_Stretch]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    async def get(self, kind: int) -> list[_Stretch]:
+        """One kind."""
+        if kind not in self._known:
+            self._known[kind] = await self._kinds[kind]()
+        return self._known[kind]
+
+
 class Qualities(Protocol):
     """What Meta said of templates and numbers."""
 
@@ -88,12 +113,15 @@ class Looker:
         budgets: Budgets,
         fold_time: Callable[[], datetime],
         clock: Clock,
+        zone: str,
     ) -> None:
+        """`zone`: in which days are kept."""
         self._sums = sums
         self._qualities = qualities
         self._budgets = budgets
         self._fold_time = fold_time
         self._clock = clock
+        self._zone = zone
 
     async def look(self, rule: Rule) -> list[Look]:
         """Subjects that are beyond the rule's limit, or nearly; no others."""
@@ -127,11 +155,10 @@ class Looker:
 
     async def _threshold(self, rule: Rule) -> list[Look]:
         measure = _made(rule)
-        period = self._period(rule, timedelta())
-        question = _question(rule, measure, rule.dimensions, period)
-        wholes = await self._wholes(rule, measure, period)
+        question = _question(rule, measure, rule.dimensions, self._period(rule, timedelta()))
+        rows, wholes = await self._rows(rule, measure, question)
         found: list[Look] = []
-        for row in await self._sums(question):
+        for row in rows:
             sums = _completed(rule, measure, row, wholes)
             number, size = value(measure, sums, question.seconds)
             if number is None or size < rule.minimum_sample_size or _untold(rule, row):
@@ -159,17 +186,21 @@ class Looker:
         }
         if not now:
             return []
-        weeks = [await self._stretch(rule, n * _WEEK) for n in range(1, _WEEKS + 1)]
-        days: list[_Stretch] = []
         found: list[Look] = []
+        pasts = _Pasts(
+            lambda: self._stretches(rule, _WEEK, _WEEKS),
+            # Too young for weeks, or not every week: the same hours of the days before
+            lambda: self._stretches(rule, _DAY, _DAYS),
+            # Nor at the same hour: whole days
+            lambda: self._days(rule, list(now)),
+        )
         for key, share in now.items():
-            past = _past(weeks, key, rule)
-            finding = unlike(share, past, rule.direction, rule.sensitivity)
-            if finding is None:
-                # Too young for weeks: the same hours of the days before
-                days = days or [await self._stretch(rule, n * _DAY) for n in range(1, _DAYS + 1)]
-                past = _past(days, key, rule)
-                finding = unlike(share, past, rule.direction, rule.sensitivity)
+            finding = None
+            for past in range(len(pasts)):
+                known = _past(await pasts.get(past), key, rule)
+                finding = unlike(share, known, rule.direction, rule.sensitivity)
+                if finding is not None:
+                    break
             if finding is None or finding.deviations < rule.sensitivity * _NEAR:
                 continue
             seen = rate_interval(share.part, share.whole)
@@ -184,30 +215,58 @@ class Looker:
             )
         return found
 
+    async def _stretches(self, rule: Rule, apart: timedelta, count: int) -> list[_Stretch]:
+        return [await self._stretch(rule, n * apart) for n in range(1, count + 1)]
+
     async def _stretch(self, rule: Rule, ago: timedelta) -> _Stretch:
         """A rate by subject, in the rule's window so long ago."""
         measure = _made(rule)
-        assert measure.whole is not None
-        period = self._period(rule, ago)
-        wholes = await self._wholes(rule, measure, period)
-        shares: dict[tuple[str, ...], Share] = {}
-        for row in await self._sums(_question(rule, measure, rule.dimensions, period)):
-            if not _untold(rule, row):
-                sums = _completed(rule, measure, row, wholes)
-                part, whole = sums.get(measure.part, 0), sums.get(measure.whole, 0)
-                shares[row.values] = Share(int(part), int(whole))
-        return _Stretch(shares, wholes)
+        question = _question(rule, measure, rule.dimensions, self._period(rule, ago))
+        return _shares(rule, measure, *await self._rows(rule, measure, question))
 
-    async def _wholes(
-        self, rule: Rule, measure: Made, period: Period
-    ) -> dict[tuple[str, ...], int] | None:
-        """What a rate is a share of, without dimensions that say how messages ended; None where
-        there are none of them."""
+    async def _days(self, rule: Rule, keys: Sequence[tuple[str, ...]]) -> list[_Stretch]:
+        """A rate by subject on each day before the rule's window."""
+        each = [sorted({key[n] for key in keys}) for n in range(len(rule.dimensions))]
+        if prod(map(len, each)) * _WHOLE_DAYS > _MOST_DAYS:
+            return []
+        measure = _made(rule)
+        end = self._period(rule, timedelta()).start
+        question = _question(
+            rule, measure, rule.dimensions, Period(end - _WHOLE_DAYS * _DAY, end, self._zone)
+        )
+        among = tuple(
+            Where(COLUMNS[d], tuple(values), False)
+            for d, values in zip(rule.dimensions, each, strict=True)
+            if d not in _OUTCOMES
+        )
+        rows, wholes = await self._rows(
+            rule, measure, question._replace(grain="day", filters=question.filters + among)
+        )
+        days: dict[datetime | None, tuple[list[Row], _Wholes]] = {}
+        for row in rows:
+            days.setdefault(row.start, ([], {}))[0].append(row)
+        for (start, key), whole in (wholes or {}).items():
+            days.setdefault(start, ([], {}))[1][start, key] = whole
+        return [
+            _shares(rule, measure, own, None if wholes is None else whole)
+            for own, whole in days.values()
+        ]
+
+    async def _rows(
+        self, rule: Rule, measure: Made, question: Question
+    ) -> tuple[list[Row], _Wholes | None]:
+        """What was asked, and, with dimensions that say how messages ended, what rates are a share
+        of; None without."""
+        rows = await self._sums(question)
         coarse = tuple(d for d in rule.dimensions if d not in _OUTCOMES)
         if coarse == rule.dimensions or measure.whole is None:
-            return None
-        rows = await self._sums(_question(rule, measure, coarse, period))
-        return {row.values: int(row.sums.get(measure.whole, 0)) for row in rows}
+            return rows, None
+        # Behind the parts: what comes meanwhile makes a whole larger than its parts, not smaller
+        whole = question._replace(dimensions=tuple((d, COLUMNS[d]) for d in coarse))
+        return rows, {
+            (row.start, row.values): int(row.sums.get(measure.whole, 0))
+            for row in await self._sums(whole)
+        }
 
     def _period(self, rule: Rule, ago: timedelta) -> Period:
         """The rule's window so long ago, in whole quarters of an hour."""
@@ -235,12 +294,26 @@ def _question(rule: Rule, measure: Made, dimensions: Sequence[int], period: Peri
     )
 
 
-def _completed(
-    rule: Rule, measure: Made, row: Row, wholes: dict[tuple[str, ...], int] | None
-) -> dict[Column, float]:
+def _completed(rule: Rule, measure: Made, row: Row, wholes: _Wholes | None) -> dict[Column, float]:
     if wholes is None or measure.whole is None:
         return row.sums
-    return {**row.sums, measure.whole: wholes.get(_coarse(rule, row.values), 0)}
+    part = row.sums.get(measure.part, 0)
+    whole = wholes.get((row.start, _coarse(rule, row.values)), 0)
+    # What was counted otherwise since the parts were read must not make a share of more than all
+    return {**row.sums, measure.part: min(part, whole), measure.whole: whole}
+
+
+def _shares(rule: Rule, measure: Made, rows: Sequence[Row], wholes: _Wholes | None) -> _Stretch:
+    assert measure.whole is not None  # a rate, checked when the rule was stored
+    shares: dict[tuple[str, ...], Share] = {}
+    for row in rows:
+        if not _untold(rule, row):
+            sums = _completed(rule, measure, row, wholes)
+            part, whole = sums.get(measure.part, 0), sums.get(measure.whole, 0)
+            shares[row.values] = Share(int(part), int(whole))
+    if wholes is None:
+        return _Stretch(shares, None)
+    return _Stretch(shares, {key: whole for (_, key), whole in wholes.items()})
 
 
 def _coarse(rule: Rule, key: tuple[str, ...]) -> tuple[str, ...]:
@@ -274,7 +347,7 @@ def _dropped(one: Quality) -> Look:
         f"Meta says {one.score} of {one.kind} {one.label}: look at what people were sent with it,"
         " and send less until it is better."
     )
-    return Look((one.subject,), True, Interval(0, 0, 0), 0, None, 0.0, text)
+    return Look((one.subject, one.score), True, Interval(0, 0, 0), 0, None, 0.0, text)
 
 
 def _burnt(one: Spending) -> Look:

@@ -12,7 +12,7 @@ from merhaba.reports.v1 import Alert as AlertProto
 from merhaba.reports.v1 import AlertRoute, AlertRule, Dimension, Filter, Measure, Value
 from services.reports.alerts.model import SENSITIVITY, Direction, Kind, Route, Rule, Sieve, State
 from services.reports.alerts.store import Found
-from services.reports.answers.measures import PEOPLE, made
+from services.reports.answers.measures import BASE, PEOPLE, made
 from services.reports.answers.question import column, filters
 from services.reports.failures import QueryUnsupported
 from services.reports.naming import named
@@ -107,11 +107,24 @@ def _measured(given: AlertRule, kind: Kind) -> None:
         raise QueryUnsupported(
             f"alert_rule.measure: {only}", measure=named(Measure, given.measure), dimension=""
         )
+    if given.minimum_sample_size and found.kind in ("money", "return"):
+        raise FieldInvalid(
+            "alert_rule.minimum_sample_size", "of no effect with money; leave it unset"
+        )
     if len(given.dimensions) > _MOST_DIMENSIONS:
         raise FieldInvalid("alert_rule.dimensions", "too many", limit=str(_MOST_DIMENSIONS))
-    for n, dimension in enumerate(given.dimensions):
-        column(dimension, f"alert_rule.dimensions[{n}]")
-    filters(given.filters, "alert_rule.filters")
+    if len(set(given.dimensions)) < len(given.dimensions):
+        raise FieldInvalid("alert_rule.dimensions", "repeated; each may stand once")
+    named_columns = {
+        *(column(d, f"alert_rule.dimensions[{n}]") for n, d in enumerate(given.dimensions)),
+        *(one.column for one in filters(given.filters, "alert_rule.filters")),
+    }
+    if found.part in BASE and named_columns - BASE[found.part]:
+        raise QueryUnsupported(
+            "alert_rule.dimensions: nothing is known of the measure by them; leave them out",
+            measure=named(Measure, given.measure),
+            dimension="",
+        )
     for dimension in (*given.dimensions, *(one.dimension for one in given.filters)):
         if dimension in _UNWATCHED:
             raise QueryUnsupported(

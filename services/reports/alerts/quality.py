@@ -14,6 +14,8 @@ GROUP: Final = "reports.quality"
 _BAD_STATES: Final = frozenset({"PAUSED", "DISABLED", "FLAGGED", "LIMIT_EXCEEDED"})
 _BAD_SCORES: Final = frozenset({"YELLOW", "RED"})
 _BAD_CHANGES: Final = frozenset({"FLAGGED", "DOWNGRADE"})
+_GONE: Final = frozenset({"DELETED", "PENDING_DELETION", "ARCHIVED"})
+_OF_SPEED: Final = "THROUGHPUT_UPGRADE"
 _KEEP: Final = (
     "INSERT INTO quality_facts AS f (subject, change_time, kind, label, score, bad)"
     " SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[],"
@@ -34,29 +36,36 @@ class Quality(NamedTuple):
     bad: bool
 
 
-def said(event: Event) -> Quality | None:
-    """What an event says of quality; None of others."""
+def said(event: Event) -> list[Quality]:
+    """What an event says of quality; nothing, most of them."""
     time = milliseconds(event.event_time)
     match event.WhichOneof("body"):
         case "template_status_changed":
             status = event.template_status_changed
             label = f"{status.name} ({status.language})"
-            subject = f"template/{status.waba_id}/{status.name}/{status.language}/status"
-            bad = status.status in _BAD_STATES
-            return Quality(subject, time, "template", label, status.status, bad)
+            subject = f"template/{status.waba_id}/{status.name}/{status.language}"
+            word = status.status
+            found = [
+                Quality(f"{subject}/status", time, "template", label, word, word in _BAD_STATES)
+            ]
+            if word in _GONE:  # what was said of its quality concerns nobody any more
+                found.append(Quality(f"{subject}/quality", time, "template", label, word, False))
+            return found
         case "template_quality_changed":
             quality = event.template_quality_changed
             label = f"{quality.name} ({quality.language})"
             subject = f"template/{quality.waba_id}/{quality.name}/{quality.language}/quality"
             bad = quality.score in _BAD_SCORES
-            return Quality(subject, time, "template", label, quality.score, bad)
+            return [Quality(subject, time, "template", label, quality.score, bad)]
         case "number_quality_changed":
             number = event.number_quality_changed
+            if number.change == _OF_SPEED:  # which does not undo what was said of quality
+                return []
             subject = f"number/{number.waba_id}/{number.display_phone_number}"
             bad = number.change in _BAD_CHANGES
             label = number.display_phone_number
-            return Quality(subject, time, "number", label, number.change, bad)
-    return None
+            return [Quality(subject, time, "number", label, number.change, bad)]
+    return []
 
 
 class Qualities:
@@ -69,9 +78,9 @@ class Qualities:
         """Take what a batch of the topic `inbound.message` says. Raises `FieldInvalid`."""
         latest: dict[str, Quality] = {}
         for raw in events:
-            one = said(wire.event(raw))
-            if one is not None and (one.time, one.score) > _age(latest.get(one.subject)):
-                latest[one.subject] = one
+            for one in said(wire.event(raw)):
+                if (one.time, one.score) > _age(latest.get(one.subject)):
+                    latest[one.subject] = one
         if not latest:
             return
         rows = [(q.subject, moment_of(q.time), *q[2:]) for q in latest.values()]

@@ -6,18 +6,20 @@ from typing import Final, NamedTuple
 
 import asyncpg
 import msgspec
-import orjson
 
 from chassis.clock import milliseconds_of, moment_of
 from chassis.ids import derived_id
 from chassis.postgres import Connection, Pool
 from services.reports.alerts.model import Alert, Look, Rule, State, Watch
+from services.reports.alerts.telling import silent, tell, tell_late
 from services.reports.alerts.watching import turn
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _rules: Final = msgspec.msgpack.Decoder(Rule)
 _alerts: Final = msgspec.msgpack.Decoder(Alert)
-_TRIED_FOR: Final = timedelta(days=1)
+MOST_STANDING: Final = 200
+"""Alerts of one rule at once: nobody reads more, and each is a call to every route. What else is
+beyond the limit begins when others are over."""
 
 
 class Found(NamedTuple):
@@ -52,6 +54,14 @@ class AlertStore:
                 for r in rules
             ],
         )
+
+    async def others(self, alert_rule_id: str) -> int:
+        """How many there are besides one."""
+        found: int = await self._pool.fetchval(
+            "SELECT count(*) FROM alert_rules WHERE NOT deleted AND alert_rule_id <> $1",
+            alert_rule_id,
+        )
+        return found
 
     async def rule(self, alert_rule_id: str) -> Rule | None:
         """One of them."""
@@ -92,6 +102,13 @@ class AlertStore:
                 wanted.version,
                 now,
                 _encoder.encode(wanted),
+            )
+            # Whoever is to be told no longer is not told what is still due either
+            await connection.execute(
+                "DELETE FROM alert_deliveries d USING alerts a WHERE a.alert_id = d.alert_id"
+                " AND a.alert_rule_id = $1 AND d.url <> ALL($2::text[])",
+                alert_rule_id,
+                [route.url for route in wanted.routes],
             )
             return wanted
 
@@ -156,6 +173,7 @@ class AlertStore:
                 return []
             watches = await _watches(connection, rule.alert_rule_id)
             standing = await _standing(connection, rule.alert_rule_id)
+            stands = len(standing)
             for subjects in sorted(seen.keys() | watches.keys() | standing.keys()):
                 watch, follows = turn(
                     rule.kind,
@@ -163,11 +181,15 @@ class AlertStore:
                     seen.get(subjects),
                     subjects in standing,
                 )
-                if follows == "open":
+                if follows == "open" and stands < MOST_STANDING:
+                    stands += 1
                     moved.append(await _open(connection, rule, seen[subjects], now))
                 elif follows == "resolve":
                     moved.append(await _resolve(connection, rule, standing[subjects], now))
-                await _keep_watch(connection, rule.alert_rule_id, subjects, watch, now)
+                elif subjects in standing:
+                    await tell_late(connection, rule, standing[subjects], now)
+                if watch != watches.get(subjects):
+                    await _keep_watch(connection, rule.alert_rule_id, subjects, watch, now)
         return moved
 
     async def alert(self, alert_id: str) -> Found | None:
@@ -274,12 +296,6 @@ async def _keep_watch(
 
 
 async def _open(connection: Connection, rule: Rule, look: Look, now: datetime) -> Alert:
-    last = await connection.fetchval(
-        "SELECT max(open_time) FROM alerts WHERE alert_rule_id = $1 AND subjects = $2",
-        rule.alert_rule_id,
-        look.subjects,
-    )
-    silent = last is not None and now - last < timedelta(milliseconds=rule.silence_ms)
     time = milliseconds_of(now)
     alert = Alert(
         alert_id=derived_id("alert", rule.alert_rule_id, str(time), *look.subjects),
@@ -292,27 +308,28 @@ async def _open(connection: Connection, rule: Rule, look: Look, now: datetime) -
         expected=look.expected,
         limit=look.limit,
         explanation=look.explanation,
-        told=not silent,
+        told=not await silent(connection, rule, look.subjects, now),
         open_time=time,
     )
     await connection.execute(
-        "INSERT INTO alerts (alert_id, alert_rule_id, subjects, state, open_time, alert)"
-        " VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO alerts (alert_id, alert_rule_id, subjects, state, open_time, told_time, alert)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
         alert.alert_id,
         alert.alert_rule_id,
         alert.subjects,
         alert.state,
-        now,
+        moment_of(time),
+        now if alert.told else None,
         _encoder.encode(alert),
     )
-    await _tell(connection, rule, alert, now)
+    await tell(connection, rule, alert, now)
     return alert
 
 
 async def _resolve(connection: Connection, rule: Rule, alert: Alert, now: datetime) -> Alert:
     alert.state, alert.resolve_time = "resolved", milliseconds_of(now)
     await _put(connection, alert)
-    await _tell(connection, rule, alert, now)
+    await tell(connection, rule, alert, now)
     return alert
 
 
@@ -322,43 +339,6 @@ async def _put(connection: Connection, alert: Alert) -> None:
         alert.alert_id,
         alert.state,
         _encoder.encode(alert),
-    )
-
-
-async def _tell(connection: Connection, rule: Rule, alert: Alert, now: datetime) -> None:
-    """Have every route told, unless this is within the silence after an earlier alert."""
-    if not alert.told:
-        return
-    body = orjson.dumps(
-        {
-            "alert_id": alert.alert_id,
-            "alert_rule_id": alert.alert_rule_id,
-            "rule": alert.rule_name,
-            "state": alert.state,
-            "subjects": alert.subjects,
-            "value": alert.value.value,
-            "expected": None if alert.expected is None else alert.expected.value,
-            "limit": alert.limit,
-            "explanation": alert.explanation,
-            "open_time": moment_of(alert.open_time),
-            "resolve_time": moment_of(alert.resolve_time) if alert.resolve_time else None,
-        }
-    )
-    await connection.executemany(
-        "INSERT INTO alert_deliveries VALUES ($1, $2, $3, $4, $5, 0, $6, $7)"
-        " ON CONFLICT DO NOTHING",
-        [
-            (
-                derived_id("tell", alert.alert_id, alert.state, route.url),
-                alert.alert_id,
-                route.url,
-                route.secret_name,
-                body,
-                now,
-                now + _TRIED_FOR,
-            )
-            for route in rule.routes
-        ],
     )
 
 

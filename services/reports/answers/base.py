@@ -1,7 +1,7 @@
 """What is known of people beside their messages: how many there are, who agreed, who wrote."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from asyncpg import Record
@@ -10,57 +10,36 @@ from chassis.postgres import Pool
 from services.reports.answers.cutting import Row, buckets, key, start_of
 from services.reports.answers.measures import BASE, Column
 from services.reports.answers.question import Question
-from services.reports.model import REACHED, SENT
+from services.reports.model import REACHED, SENT, Period
+from services.reports.sampling import LETTERS_AT_ONCE, letters, one_in
 
-GROWTH: Final = {
-    "contact_created": 1,
-    "contact_split": 1,
-    "contact_merged": -1,
-    "contact_erased": -1,
+_BETWEEN: Final = "base_between('{{{}}}', $1, $4, $5, $2, $3)"
+_RECEIVED: Final = f"(SELECT bucket AS time, added FROM {_BETWEEN.format('received')}) AS f"  # noqa: S608 - constants
+_WRITTEN: Final = (
+    "(SELECT bucket AS time, added FROM base_changes WHERE name = 'received'"
+    " AND bucket >= $1 AND bucket < $2) AS f"
+)
+_LETTERS: Final = f"SELECT coalesce(sum(added), 0)::bigint FROM {_BETWEEN.format('received')}"  # noqa: S608 - constants
+_GROWTH: Final[Mapping[Column, Column]] = {
+    "contacts": "contact_growth",
+    "consented": "consent_growth",
 }
-"""What each event adds to the number of contacts."""
-_SAID: Final = (
-    "SELECT coalesce(p.person_id, h.contact_id) AS person, h.change_time, max(h.value) AS value"
-    " FROM contact_history h LEFT JOIN people p USING (contact_id)"
-    " WHERE h.name = 'consent' AND h.change_time < $2 GROUP BY 1, 2"
-)
-# A grant holds until the next word, or until it ends by itself
-_CONSENTS: Final = (
-    f"WITH said AS ({_SAID}), spans AS (SELECT change_time AS start, least("  # noqa: S608 - constants
-    "lead(change_time) OVER (PARTITION BY person ORDER BY change_time),"
-    " to_timestamp(nullif(split_part(value, ' ', 2), '')::bigint / 1000.0)) AS until,"
-    " value LIKE 'granted%' AS held FROM said)"
-    " SELECT start AS time, 1 AS added FROM spans WHERE held UNION ALL"
-    " SELECT greatest(start, until), -1 FROM spans"
-    " WHERE held AND until IS NOT NULL AND greatest(start, until) < $2"
-)
-_CONTACTS: Final = (
-    "SELECT minute AS time, count * CASE name "  # noqa: S608 - constants
-    + " ".join(f"WHEN '{name}' THEN {added}" for name, added in GROWTH.items())
-    + " END AS added FROM activity WHERE kind = 'contact' AND minute < $2 AND name IN ("
-    + ", ".join(f"'{name}'" for name in GROWTH)
-    + ")"
-)
-_RECEIVED: Final = (
-    "(SELECT minute AS time, count FROM activity"
-    " WHERE kind = 'contact' AND name = 'message_received') AS f"
-)
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PERSON: Final = "coalesce(p.person_id, l.contact_id)"
-_THEIRS: Final = (
-    f"ANY(ARRAY(SELECT {_PERSON} UNION SELECT o.contact_id FROM people o"  # noqa: S608 - constants
-    f" WHERE o.person_id = {_PERSON}))"
-)
-_WITHIN: Final = ">= l.write_time AND {0} < l.write_time + interval '24 hours'"
-# The earlier of our next message, and of what the business wrote by other means
+_WITHIN: Final = "{0} >= l.write_time AND {0} < l.write_time + interval '24 hours'"
+# The earlier of our next message, and of what the business wrote by other means. Each is looked for
+# once: that is what `OFFSET 0` is for.
 _ANSWERED: Final = (
-    "(SELECT l.write_time AS time, l.phone_number_id, extract(epoch FROM least("  # noqa: S608 - constants
-    f"(SELECT min(m.counted_time) FROM message_facts m WHERE m.contact_id = {_THEIRS}"
-    f" AND m.counted_time {_WITHIN.format('m.counted_time')}"
-    f" AND m.progress & {SENT | REACHED} <> 0),"
-    f" (SELECT min(e.write_time) FROM letters e WHERE e.contact_id = {_THEIRS} AND e.ours"
-    f" AND e.write_time {_WITHIN.format('e.write_time')})) - l.write_time) * 1000 AS waited"
+    "(SELECT l.write_time AS time, l.phone_number_id,"  # noqa: S608 - constants
+    " extract(epoch FROM least("
+    "(SELECT min(m.counted_time) FROM message_facts m WHERE m.contact_id = ANY(theirs.ids)"
+    f" AND {_WITHIN.format('m.counted_time')} AND m.progress & {SENT | REACHED} <> 0),"
+    " (SELECT min(e.write_time) FROM letters e WHERE e.contact_id = ANY(theirs.ids) AND e.ours"
+    f" AND {_WITHIN.format('e.write_time')})) - l.write_time) * 1000 AS waited"
     " FROM letters l LEFT JOIN people p USING (contact_id)"
-    " WHERE NOT l.ours AND l.write_time >= $1 AND l.write_time < $2) AS f"
+    f" CROSS JOIN LATERAL (SELECT {_PERSON} || ARRAY(SELECT o.contact_id FROM people o"
+    f" WHERE o.person_id = {_PERSON}) AS ids OFFSET 0) AS theirs"
+    " WHERE NOT l.ours AND l.write_time >= $1 AND l.write_time < $2{tests} OFFSET 0) AS f"
 )
 
 
@@ -69,21 +48,24 @@ async def rows(pool: Pool, asked: Question) -> list[Row]:
     wanted = asked.columns & BASE.keys()
     found: list[Row] = []
     if "received" in wanted:
-        found += await _cut(pool, asked, _RECEIVED, {"received": "sum(f.count)::bigint"})
+        named = {name for _, name in asked.dimensions} | {one.column for one in asked.filters}
+        fine = asked.grain == "hour" or "send_hour" in named
+        source = _WRITTEN if fine else _RECEIVED
+        found += await _cut(pool, asked, source, {"received": "sum(f.added)::bigint"})
     if "our_response" in wanted:
+        many = await pool.fetchval(_LETTERS, *_bounds(asked.period))
+        tests = letters(one_in(many, LETTERS_AT_ONCE))
         found += await _cut(
             pool,
             asked,
-            _ANSWERED,
+            _ANSWERED.format(tests="".join(f" AND {test}" for test in tests)),
             {
                 "our_response": "percentile_cont(0.5) WITHIN GROUP (ORDER BY f.waited)",
                 "answered": "count(f.waited)",
             },
         )
-    if wanted & {"contacts", "contact_growth"}:
-        found += await _grown(pool, asked, _CONTACTS, "contacts", "contact_growth")
-    if wanted & {"consented", "consent_growth"}:
-        found += await _grown(pool, asked, _CONSENTS, "consented", "consent_growth")
+    if grown := [name for name, growth in _GROWTH.items() if wanted & {name, growth}]:
+        found += await _grown(pool, asked, grown)
     return found
 
 
@@ -92,6 +74,8 @@ async def _cut(
 ) -> list[Row]:
     local = "f.time AT TIME ZONE $3"
     values: list[Any] = [asked.period.start, asked.period.end, asked.period.zone]
+    if "$4" in source:
+        values = [*_bounds(asked.period)]
     where = ["f.time >= $1 AND f.time < $2"]
     for one in asked.filters:
         values.append(list(one.values))
@@ -101,7 +85,7 @@ async def _cut(
     if asked.grain:
         keys.insert(0, f"date_trunc('{asked.grain}', {local})")
     group = f" GROUP BY {', '.join(str(n) for n in range(1, len(keys) + 1))}" if keys else ""
-    zone = "" if "$3" in "".join([*keys, *where]) else " AND $3::text <> ''"
+    zone = "" if "$3" in "".join([source, *keys, *where]) else " AND $3::text <> ''"
     records: list[Record] = await pool.fetch(
         f"SELECT {', '.join([*keys, *columns.values()])} FROM {source}"  # noqa: S608 - names are constants, values are bound
         f" WHERE {' AND '.join(where)}{zone}{group}",
@@ -118,27 +102,34 @@ def _row(asked: Question, record: Sequence[Any], columns: Sequence[Column]) -> R
     return Row(start, tuple(found[:split]), "", {c: float(v) for c, v in told if v is not None})
 
 
-async def _grown(
-    pool: Pool, asked: Question, changes: str, total: Column, growth: Column
-) -> list[Row]:
+async def _grown(pool: Pool, asked: Question, names: Sequence[Column]) -> list[Row]:
     """How many there were at the end of each bucket, and how many more than at its beginning."""
-    bucket = f"date_trunc('{asked.grain}', time AT TIME ZONE $3)" if asked.grain else "NULL"
+    period = asked.period
+    standing: dict[str, int] = {}
+    if not asked.columns.isdisjoint(names):
+        records = await pool.fetch(
+            f"SELECT name, sum(added)::bigint FROM {_BETWEEN.format(', '.join(names))} GROUP BY 1",  # noqa: S608 - constants
+            *_bounds(period._replace(start=_BEGINNING, end=period.start)),
+        )
+        standing = {row[0]: row[1] for row in records}
+    bucket = f"date_trunc('{asked.grain}', bucket AT TIME ZONE $3)" if asked.grain else "NULL"
     records = await pool.fetch(
-        f"SELECT time < $1 AS before, CASE WHEN time >= $1 THEN {bucket} END AS bucket,"  # noqa: S608 - constants
-        f" sum(added)::bigint AS added FROM ({changes}) AS changes"
-        " WHERE $3::text <> '' GROUP BY 1, 2",
-        *(asked.period.start, asked.period.end, asked.period.zone),
+        f"SELECT name, {bucket}, sum(added)::bigint FROM {_BETWEEN.format(', '.join(names))}"  # noqa: S608 - constants
+        " GROUP BY 1, 2",
+        *_bounds(period),
     )
-    added: dict[datetime | None, int] = {}
-    standing = 0
-    for before, local, count in records:
-        if before:
-            standing += count
-        else:
-            added[start_of(local, asked.period.zone)] = count
+    added = {(name, start_of(local, period.zone)): count for name, local, count in records}
     found: list[Row] = []
-    for start in buckets(asked.period, asked.grain):
-        more = added.get(start, 0)
-        standing += more
-        found.append(Row(start, (), "", {total: float(standing), growth: float(more)}))
+    for start in buckets(period, asked.grain):
+        sums: dict[Column, float] = {}
+        for name in names:
+            more = added.get((name, start), 0)
+            standing[name] = standing.get(name, 0) + more
+            sums |= {name: float(standing[name]), _GROWTH[name]: float(more)}
+        found.append(Row(start, (), "", sums))
     return found
+
+
+def _bounds(period: Period) -> tuple[Any, ...]:
+    first, last = period.days()
+    return period.start, period.end, period.zone, first, last

@@ -9,8 +9,8 @@ from chassis.postgres import Pool
 from merhaba.reports.v1 import Dimension, Filter, Grain, Insight, Measure, Query, QueryRow, Value
 from services.reports.answers.answering import Answers
 from services.reports.answers.measures import Made
-from services.reports.answers.question import question
-from services.reports.answers.standing_out import StandingOut
+from services.reports.answers.question import Question, Where, question
+from services.reports.answers.standing_out import StandingOut, changes
 from services.reports.answers.sums import rows
 from services.reports.model import Period
 
@@ -57,31 +57,47 @@ class Overviews:
 
     async def read(self, period: Period, filters: Sequence[Filter]) -> Overview:
         """All of it. What cannot be told with the filters is left out."""
-        totals, days, campaigns, amounts, insights, alerts, unpriced = await asyncio.gather(
+        totals, days, campaigns, amounts, best, worse, alerts, unpriced = await asyncio.gather(
             self._rows(period, filters, _TOTALS, previous=True),
             self._rows(period, filters, _DAYS, grain=Grain.GRAIN_DAY),
-            self._rows(period, filters, _COUNTS, dimension=Dimension.DIMENSION_CAMPAIGN),
+            self._campaigns(period, filters),
             self._rows(period, filters, _AMOUNTS, previous=True),
             self._standing_out.period(period, filters),
+            self._standing_out.templates(period, filters),
             self._pool.fetchval("SELECT count(*) FROM alerts WHERE state = 'open'"),
             self._unpriced(period, filters),
         )
-        named = [row for row in campaigns if row.dimensions[0].value]
         return Overview(
             [value for row in totals for value in row.values],
             days,
-            sorted(named, key=_most_sent)[:_CAMPAIGNS],
+            campaigns,
             [row for row in amounts if row.currency_code],
-            insights,
+            [*best, *changes(totals), *worse],
             alerts,
             not unpriced,
         )
 
     async def _unpriced(self, period: Period, filters: Sequence[Filter]) -> float:
         """Messages whose cost is not Meta's own pricing yet."""
-        asked = question(Query(measures=[M.MEASURE_SENT], filters=filters), period)
+        asked = _askable(Query(measures=[M.MEASURE_SENT], filters=filters), period)
+        if asked is None:
+            return 0
         asked = asked._replace(measures=((M.MEASURE_SENT, Made("count", "unpriced")),))
         return sum(row.sums.get("unpriced", 0) for row in await rows(self._pool, asked))
+
+    async def _campaigns(self, period: Period, filters: Sequence[Filter]) -> list[QueryRow]:
+        """Those of which most was sent."""
+        query = _askable(
+            Query(measures=_COUNTS, dimensions=[Dimension.DIMENSION_CAMPAIGN], filters=filters),
+            period,
+        )
+        if query is None:
+            return []
+        named = Where("campaign_id", ("",), exclude=True)
+        found = await self._answers.rows(
+            query._replace(filters=(*query.filters, named), most=("sent", _CAMPAIGNS))
+        )
+        return sorted(found, key=_most_sent)
 
     async def _rows(
         self,
@@ -89,33 +105,30 @@ class Overviews:
         filters: Sequence[Filter],
         measures: Sequence["Measure.ValueType"],
         *,
-        dimension: "Dimension.ValueType | None" = None,
         grain: "Grain.ValueType" = Grain.GRAIN_UNSPECIFIED,
         previous: bool = False,
     ) -> list[QueryRow]:
-        query = Query(
-            dimensions=() if dimension is None else [dimension],
-            filters=filters,
-            grain=grain,
-            compare_previous=previous,
+        asked = _askable(
+            Query(measures=measures, filters=filters, grain=grain, compare_previous=previous),
+            period,
         )
-        for measure in measures:
-            query.measures[:] = [measure]
-            if _askable(query, period):
-                continue
-            measures = [one for one in measures if one != measure]
-        if not measures:
-            return []
-        query.measures[:] = measures
-        return await self._answers.rows(question(query, period))
+        return [] if asked is None else await self._answers.rows(asked)
 
 
-def _askable(query: Query, period: Period) -> bool:
-    try:
-        question(query, period)
-    except Invalid:
-        return False
-    return True
+def _askable(query: Query, period: Period) -> Question | None:
+    """A question about the measures that can be told; None where there is none."""
+    one = Query()
+    one.CopyFrom(query)
+    told = []
+    for measure in query.measures:
+        one.measures[:] = [measure]
+        try:
+            told.append(question(one, period))
+        except Invalid:
+            continue
+    if not told:
+        return None
+    return told[0]._replace(measures=tuple(both for single in told for both in single.measures))
 
 
 def _most_sent(row: QueryRow) -> tuple[float, str]:

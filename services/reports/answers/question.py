@@ -65,6 +65,8 @@ class Question(NamedTuple):
     previous: bool
     contact_zone: bool = False
     """Hours and weekdays in each contact's own zone, where it is known."""
+    most: tuple[Column, int] | None = None
+    """Only rows with the largest sums of a column, so many."""
 
     @property
     def columns(self) -> frozenset[Column]:

@@ -19,7 +19,9 @@ from services.reports.insights import (
     fatigued,
     retiring,
 )
+from services.reports.ledger import Where
 from services.reports.model import Period
+from services.reports.queries import one_in
 from services.reports.statistics import Interval, rate_belief, rate_interval, standings
 
 M = Measure
@@ -58,26 +60,24 @@ class StandingOut:
         self._pool = pool
 
     async def period(self, period: Period, filters: Sequence[Filter]) -> list[InsightProto]:
-        """Of a period: hours, segments, what changed, templates to retire, and, of all messages
-        alone, whether people get too many."""
+        """Of a period: hours, segments, and, of all messages alone, whether people get too many."""
         found = await self._best(period, filters)
         if not filters:
-            tired = fatigued(_MAIN, await loads(self._pool, period), {})
-            found += [told(one, {}) for one in tired]
-        total = await self._rows(
-            period, filters, sorted({m for two in _CHANGES.values() for m in two})
+            weeks = await loads(self._pool, period, await one_in(self._pool, Where(period)))
+            found += [told(one, {}) for one in fatigued(_MAIN, weeks, {})]
+        return found
+
+    async def templates(self, period: Period, filters: Sequence[Filter]) -> list[InsightProto]:
+        """Those to retire."""
+        rows = await self._rows(
+            period, filters, _COUNTS, Dimension.DIMENSION_TEMPLATE, previous=True
         )
-        for row in total:
-            for name, (part, whole) in _CHANGES.items():
-                now, before = _shares(row, part, whole)
-                found += [told(one, {}) for one in changed(name, "", now, before)]
-        rows = await self._rows(period, filters, _COUNTS, Dimension.DIMENSION_TEMPLATE)
         both = {row.dimensions[0].value: _shares(row, *_COUNTS) for row in rows}
         both.pop("", None)
         worse = retiring(
             _MAIN, {n: b[0] for n, b in both.items()}, {n: b[1] for n, b in both.items()}
         )
-        return [*found, *(told(one, {}) for one in worse)]
+        return [told(one, {}) for one in worse]
 
     async def campaign(self, period: Period, campaign_id: str) -> list[InsightProto]:
         """Of a campaign, in the period in which its messages count."""
@@ -107,19 +107,31 @@ class StandingOut:
         filters: Sequence[Filter],
         measures: Sequence["Measure.ValueType"],
         dimension: "Dimension.ValueType | None" = None,
+        *,
+        previous: bool = False,
     ) -> list[QueryRow]:
         """Nothing where it cannot be told with these filters."""
         query = Query(
             measures=measures,
             dimensions=() if dimension is None else [dimension],
             filters=filters,
-            compare_previous=True,
+            compare_previous=previous,
         )
         try:
             asked = question(query, period)
         except Invalid:
             return []
         return await self._answers.rows(asked)
+
+
+def changes(totals: Iterable[QueryRow]) -> list[InsightProto]:
+    """What is surely another than in the period before, of counts told beside it."""
+    return [
+        told(one, {})
+        for row in totals
+        for name, (part, whole) in _CHANGES.items()
+        for one in changed(name, "", *_shares(row, part, whole))
+    ]
 
 
 def told(found: Insight, labels: Mapping[str, str]) -> InsightProto:

@@ -54,7 +54,11 @@ class TimelineApi:
             raise ContactNotFound(contact_id)
         items, more = found.items[:size], len(found.items) > size
         chains = {
-            item.place.key: why(*item.what, found.origins.get(item.what.fact.occurrence_id))
+            item.place.key: why(
+                *item.what,
+                found.origins.get(item.what.fact.occurrence_id),
+                found.words.get(item.what.fact.message_id, ()),
+            )
             for item in items
             if isinstance(item.what, Known)
         }

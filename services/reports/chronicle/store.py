@@ -7,6 +7,8 @@ from typing import Any, Final, NamedTuple
 from chassis.clock import milliseconds_of
 from chassis.postgres import Connection, Pool
 from services.reports import contexts, messages
+from services.reports.chronicle.gates import words
+from services.reports.chronicle.why import Word
 from services.reports.messages import Known
 from services.reports.model import Letter, OrderFact, Origin, Trait
 
@@ -32,6 +34,8 @@ class Timeline(NamedTuple):
     items: list[Item]
     origins: Mapping[str, Origin]
     """By occurrence, of the messages."""
+    words: Mapping[str, Sequence[Word]]
+    """By message, what gates said of it."""
 
 
 def _ms(moment: datetime | None) -> int | None:
@@ -111,11 +115,10 @@ class Timelines:
                 return None
             found.sort(key=lambda item: item.place, reverse=True)
             items = found[:size]
-            occurrences = {
-                item.what.fact.occurrence_id for item in items if isinstance(item.what, Known)
-            }
-            origins = await _origins(connection, occurrences - {""})
-        return Timeline(items, origins)
+            facts = [item.what.fact for item in items if isinstance(item.what, Known)]
+            origins = await _origins(connection, {fact.occurrence_id for fact in facts} - {""})
+            said = await words(connection, ids, [fact.message_id for fact in facts])
+        return Timeline(items, origins, said)
 
     async def names(
         self, campaigns: Collection[str], segments: Collection[str]

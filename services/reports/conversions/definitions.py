@@ -4,16 +4,20 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final, Protocol
 
+import structlog
+
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import EtagMismatch, FieldInvalid
 from chassis.ids import derived_id
 from chassis.transient import keep_at
 from services.reports.conversions.model import BUILT_IN, Conversion
 from services.reports.conversions.reading import Reader, check
-from services.reports.failures import ConversionNotFound
+from services.reports.failures import ConversionNotFound, ExpressionInvalid
 
 _REFRESHED_EVERY: Final = timedelta(seconds=5)
 _MOST: Final = 100
+
+_logger = structlog.get_logger()
 
 
 class Store(Protocol):
@@ -61,6 +65,7 @@ class Definitions:
         )
         self.reader = Reader([])
         """By the definitions as of a few seconds ago."""
+        self._versions: set[tuple[str, int]] = set()
 
     async def run(self) -> None:
         """Follow what other replicas change, until cancelled."""
@@ -71,8 +76,17 @@ class Definitions:
         return False
 
     async def refresh(self) -> None:
-        """Read by the present definitions from now on."""
-        self.reader = Reader(await self._store.all())
+        """Read by the present definitions from now on. One that cannot be read any more keeps no
+        other from being read."""
+        found = await self._store.all()
+        versions = {(one.conversion_id, one.version) for one in found}
+        if versions == self._versions:
+            return
+        self.reader = Reader([one for one in found if _readable(one)])
+        gone = {number for number, _ in self._versions - versions} - {n for n, _ in versions}
+        self._versions = versions
+        for conversion_id in gone:  # of what was counted here until now, too
+            await self._store.delete(conversion_id)
 
     async def create(self, draft: Conversion, request_id: str) -> Conversion:
         """Store a definition. Raises `ExpressionInvalid`, `FieldInvalid`."""
@@ -137,6 +151,19 @@ class Definitions:
         _same(await self.get(conversion_id), etag)
         await self._store.delete(conversion_id)
         await self.refresh()
+
+
+def _readable(one: Conversion) -> bool:
+    try:
+        check(one)
+    except ExpressionInvalid as error:
+        _logger.warning(
+            "a conversion cannot be read; change it",
+            conversion_id=one.conversion_id,
+            why=str(error),
+        )
+        return False
+    return True
 
 
 def _own(conversion_id: str) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
+from chassis.failures import FieldInvalid
 from chassis.postgres import Pool
 from services.reports.conversions.model import Conversion
 
@@ -48,8 +49,8 @@ class ConversionStore:
     async def change(
         self, conversion_id: str, change: Callable[[Conversion], Conversion]
     ) -> Conversion | None:
-        """Change a definition while nobody else does. Raises `asyncpg.UniqueViolationError` where
-        the new name is taken."""
+        """Change a definition while nobody else does. Raises `FieldInvalid` where the new name was
+        taken meanwhile."""
         async with self._pool.acquire(timeout=10) as connection, connection.transaction():
             one = _read(
                 await connection.fetchrow(
@@ -61,14 +62,19 @@ class ConversionStore:
                 return None
             wanted = change(one)
             wanted.version = one.version + 1
-            await connection.execute(
-                "UPDATE conversions SET name = $2, version = $3, conversion = $4"
-                " WHERE conversion_id = $1",
-                conversion_id,
-                wanted.name,
-                wanted.version,
-                _encoder.encode(wanted),
-            )
+            try:
+                await connection.execute(
+                    "UPDATE conversions SET name = $2, version = $3, conversion = $4"
+                    " WHERE conversion_id = $1",
+                    conversion_id,
+                    wanted.name,
+                    wanted.version,
+                    _encoder.encode(wanted),
+                )
+            except asyncpg.UniqueViolationError:
+                raise FieldInvalid(
+                    "conversion.name", "taken by another; choose a new one"
+                ) from None
             return wanted
 
     async def delete(self, conversion_id: str) -> None:

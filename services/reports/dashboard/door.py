@@ -1,6 +1,7 @@
 """The dashboard's HTTP door: sign-in, pages, and what keeps a browser from doing more."""
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,8 @@ from services.reports.dashboard.frame import POLICY, frame
 from services.reports.dashboard.look import look
 from services.reports.dashboard.pages import doors
 from services.reports.dashboard.pages.recipients import contact_address
+from services.reports.dashboard.pages.schedules import PATH as SCHEDULES
+from services.reports.dashboard.schedules import Schedules
 from services.reports.dashboard.views import Asked, Page, Sources, Views
 from services.reports.roles import Role
 from services.reports.words import Speech, choose
@@ -37,11 +40,14 @@ from services.reports.words import Speech, choose
 _COOKIE: Final = "merhaba_session"
 _LANGUAGE: Final = "merhaba_lang"
 _BODY_BYTES: Final = 4096
+_FORM: Final = "application/x-www-form-urlencoded"
 _YEAR_S: Final = 365 * 24 * 3600
 _STATIC: Final = Path(__file__).parent / "static"
 _TYPES: Final = {"dashboard.css": "text/css", "dashboard.js": "text/javascript"}
 _OPEN: Final = ("/sign-in", "/static/")
 _UNKEPT: Final = {"Cache-Control": "no-store"}
+_OURS: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}")
+"""Addresses that browsers take for one of this site, whatever they do to them."""
 _logger = structlog.get_logger()
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -63,6 +69,7 @@ def dashboard(sources: Sources, clock: Clock, tokens: Mapping[Role, str]) -> web
         "/alerts": views.alerts,
         "/numbers": views.numbers,
         "/exports": views.exports,
+        "/exports/schedules": views.schedules,
     }
     named: dict[str, Callable[[Asked, str], Awaitable[Page]]] = {
         "/campaigns/{id}": views.campaign,
@@ -76,6 +83,9 @@ def dashboard(sources: Sources, clock: Clock, tokens: Mapping[Role, str]) -> web
             web.post("/contacts", door.find),
             web.post("/alerts/{id}", door.acknowledge),
             web.post("/exports", door.make_file),
+            web.post("/exports/schedules", door.make_schedule),
+            web.post("/exports/schedules/{id}", door.change_schedule),
+            web.post("/exports/{id}/cancel", door.cancel_file),
             web.get("/exports/{id}", door.file),
             web.get("/sign-in", door.sign_in_form),
             web.post("/sign-in", door.sign_in),
@@ -83,7 +93,12 @@ def dashboard(sources: Sources, clock: Clock, tokens: Mapping[Role, str]) -> web
             web.get("/static/{version}/{name}", door.static),
         ]
     )
+    app.on_response_prepare.append(_named)
     return app
+
+
+async def _named(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "merhaba"  # and not the framework's name and version
 
 
 class _Door:
@@ -91,6 +106,7 @@ class _Door:
         self.views = Views(sources, clock)
         self._from = sources
         self._files = Files(sources.exports)
+        self._schedules = Schedules(sources.exports)
         self._clock = clock
         self._tokens = tokens
         self._static = {name: (_STATIC / name).read_bytes() for name in _TYPES}
@@ -104,13 +120,19 @@ class _Door:
             return self._notice(request, "denied", 403)
         role = self._role(request)
         if not request.path.startswith(_OPEN) and role is None:
-            raise web.HTTPSeeOther("/sign-in", headers=_UNKEPT)
+            wanted = request.path_qs if request.method == "GET" else "/"
+            onward = f"?{urlencode({'next': wanted})}" if _ours(wanted) else ""
+            raise web.HTTPSeeOther(f"/sign-in{onward}", headers=_UNKEPT)
         # Every request is a task of its own
         call.set(Call(request.path, Caller(f"dashboard/{role}", INTERNAL), "dashboard"))
+        if "\x00" in request.path:  # no name and no id has it, and Postgres takes none
+            return self._notice(request, "not_found", 404)
         try:
             return await handler(request)
         except (NotFound, web.HTTPNotFound):
             return self._notice(request, "not_found", 404)
+        except web.HTTPMethodNotAllowed:
+            return self._notice(request, "not_found", 405)
         except Denied:
             return self._notice(request, "denied", 403)
         except (Invalid, Refused, Unimplemented) as failure:
@@ -121,7 +143,8 @@ class _Door:
             raise
         except Exception as error:
             if not transient(error):
-                raise
+                _logger.exception("a page failed", exc_info=error)
+                return self._notice(request, "broken", 500)
             _logger.warning("a part does not answer", error=type(error).__name__)
             return self._notice(request, "unavailable", 503)
 
@@ -129,7 +152,7 @@ class _Door:
         """A handler of a page."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            return self._answer(request, await show(self._asked(request)))
+            return self._answer(request, await show(await self._asked(request)))
 
         return handle
 
@@ -137,14 +160,14 @@ class _Door:
         """A handler of a page about one thing."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            found = await show(self._asked(request), request.match_info["id"])
+            found = await show(await self._asked(request), request.match_info["id"])
             return self._answer(request, found)
 
         return handle
 
     async def find(self, request: web.Request) -> web.StreamResponse:
         """To the page of a person. What was typed stays out of addresses: they end up in logs."""
-        asked = self._asked(request)
+        asked = await self._asked(request)
         contact_id = await self.views.find(await _field(request, "who"))
         if not contact_id:
             return self._answer(request, await self.views.finder(asked, missing=True), 404)
@@ -162,10 +185,30 @@ class _Door:
     async def make_file(self, request: web.Request) -> web.StreamResponse:
         """Begin a file."""
         self._manager(request)
-        form = {k: v for k, v in (await request.post()).items() if isinstance(v, str)}
         speech = self._speech(request)
-        await self._files.begin(form, self._clock.now(), self._from.ledger.zone, speech.language)
+        await self._files.begin(
+            await _form(request), self._clock.now(), self._from.ledger.zone, speech.language
+        )
         raise web.HTTPSeeOther("/exports", headers=_UNKEPT)
+
+    async def cancel_file(self, request: web.Request) -> web.StreamResponse:
+        """End a file that waits or is being made."""
+        self._manager(request)
+        await self._files.cancel(request.match_info["id"])
+        raise web.HTTPSeeOther("/exports", headers=_UNKEPT)
+
+    async def make_schedule(self, request: web.Request) -> web.StreamResponse:
+        """Have a file made again and again."""
+        self._manager(request)
+        form, speech = await _form(request), self._speech(request)
+        await self._schedules.add(form, self._from.ledger.zone, speech.language)
+        raise web.HTTPSeeOther(SCHEDULES, headers=_UNKEPT)
+
+    async def change_schedule(self, request: web.Request) -> web.StreamResponse:
+        """Pause a schedule, go on with it, delete it."""
+        self._manager(request)
+        await self._schedules.change(request.match_info["id"], await _field(request, "action"))
+        raise web.HTTPSeeOther(SCHEDULES, headers=_UNKEPT)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """A file, streamed."""
@@ -189,23 +232,22 @@ class _Door:
 
     async def sign_in_form(self, request: web.Request) -> web.StreamResponse:
         """The form that asks for the token."""
-        say = self._speech(request)
-        return self._answer(request, Page(say("sign_in"), doors.sign_in(say, wrong=False)))
+        return self._signing_in(request, request.query.get("next", ""))
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
         """Take the token, from the form's body alone: addresses end up in logs and histories."""
-        role = session.matches(await _field(request, "token"), self._tokens)
+        form = await _form(request)
+        role, onward = session.matches(form.get("token", ""), self._tokens), form.get("next", "")
         if role is None:
             _logger.warning("sign-in refused")
-            say = self._speech(request)
-            return self._answer(request, Page(say("sign_in"), doors.sign_in(say, wrong=True)), 403)
-        response = web.HTTPSeeOther("/", headers=_UNKEPT)
+            return self._signing_in(request, onward, wrong=True)
+        response = web.HTTPSeeOther(_ours(onward) or "/", headers=_UNKEPT)
         response.set_cookie(
             _COOKIE,
             session.issue(role, self._tokens[role], self._clock.now()),
             max_age=int(session.LASTS.total_seconds()),
             httponly=True,
-            samesite="Strict",
+            samesite="Lax",  # so that a link in a chat or mail opens what it names
             secure=_encrypted(request),
         )
         raise response
@@ -213,8 +255,15 @@ class _Door:
     async def sign_out(self, _request: web.Request) -> web.StreamResponse:
         """Forget the cookie."""
         response = web.HTTPSeeOther("/sign-in", headers=_UNKEPT)
-        response.del_cookie(_COOKIE, httponly=True, samesite="Strict")
+        response.del_cookie(_COOKIE, httponly=True, samesite="Lax")
         raise response
+
+    def _signing_in(
+        self, request: web.Request, onward: str, *, wrong: bool = False
+    ) -> web.StreamResponse:
+        say = self._speech(request)
+        page = Page(say("sign_in"), doors.sign_in(say, _ours(onward), wrong=wrong))
+        return self._answer(request, page, 403 if wrong else 200)
 
     def _role(self, request: web.Request) -> Role | None:
         cookie = request.cookies.get(_COOKIE, "")
@@ -224,11 +273,11 @@ class _Door:
         if self._role(request) != "manager":
             raise Denied("only for managers")
 
-    def _asked(self, request: web.Request) -> Asked:
+    async def _asked(self, request: web.Request) -> Asked:
         role = self._role(request)
         assert role is not None  # else there is no page
         now = self._clock.now()
-        found = look(request.query, now, self._from.ledger.zone)
+        found = await self.views.named(look(request.query, now, self._from.ledger.zone))
         return Asked(self._speech(request), found, role, now)
 
     def _speech(self, request: web.Request) -> Speech:
@@ -268,7 +317,8 @@ class _Door:
                 "Content-Security-Policy": POLICY,
                 "Content-Language": say.language,
                 "Cross-Origin-Opener-Policy": "same-origin",
-                "Referrer-Policy": "no-referrer",
+                # Nothing for others; but with "no-referrer" forms would name no origin
+                "Referrer-Policy": "same-origin",
                 "X-Content-Type-Options": "nosniff",
                 "X-Frame-Options": "DENY",
                 **_UNKEPT,
@@ -280,18 +330,36 @@ class _Door:
                 say.language,
                 max_age=_YEAR_S,
                 httponly=True,
-                samesite="Strict",
+                samesite="Lax",
                 secure=_encrypted(request),
             )
         return response
 
 
+async def _form(request: web.Request) -> dict[str, str]:
+    """What was sent by a form. Raises `FieldInvalid` for what is no text, and no such form."""
+    if request.content_type != _FORM:
+        raise FieldInvalid("form", f"send it as {_FORM}, as browsers do")
+    try:
+        sent = await request.post()
+    except (LookupError, ValueError):  # a character set that nobody knows, bytes that are not of it
+        raise FieldInvalid("form", "no text") from None
+    form: dict[str, str] = {}
+    for name, given in sent.items():
+        if not isinstance(given, str) or "\x00" in given:
+            raise FieldInvalid(name, "no text")
+        form[name] = given.strip()
+    return form
+
+
 async def _field(request: web.Request, name: str) -> str:
-    """A field of a form. Raises `FieldInvalid` for a file in its place."""
-    given = (await request.post()).get(name, "")
-    if not isinstance(given, str):
-        raise FieldInvalid(name, "a file, where a text is wanted")
-    return given.strip()
+    return (await _form(request)).get(name, "")
+
+
+def _ours(address: str) -> str:
+    """An address of a page here; empty for any other, and for the form that asks for the token."""
+    fits = _OURS.fullmatch(address) and not address.startswith(_OPEN)
+    return address if fits and address != "/" else ""
 
 
 def _same_site(request: web.Request) -> bool:

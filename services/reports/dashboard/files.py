@@ -11,6 +11,7 @@ from aiohttp import web
 
 from chassis.failures import FieldInvalid
 from merhaba.reports.v1 import (
+    CancelExportRequest,
     DownloadExportRequest,
     DownloadExportResponse,
     Export,
@@ -19,6 +20,7 @@ from merhaba.reports.v1 import (
     GetExportRequest,
     Grain,
     MessageFacts,
+    Period,
     Query,
     StartExportRequest,
 )
@@ -52,26 +54,17 @@ class Files:
 
     async def begin(self, form: Mapping[str, str], now: datetime, zone: str, language: str) -> None:
         """Begin the file that a form asks for. Raises `FieldInvalid`."""
-        if form.get("format") not in _FORMATS:
-            raise FieldInvalid("format", f"unknown; there are {', '.join(_FORMATS)}")
-        spec = ExportSpec(format=_FORMATS[form["format"]], language=language)
         if campaign_id := form.get("campaign"):
-            spec.campaign_id = campaign_id
+            spec = ExportSpec(campaign_id=campaign_id)
         else:
             days = {k: v for k, v in form.items() if k in ("from", "to")}
-            period = asking.period(look(_Form(days), now, zone).period)
-            match form.get("what"):
-                case "messages":
-                    spec.messages.CopyFrom(MessageFacts(period=period))
-                case "days":
-                    spec.query.CopyFrom(_query(Query(period=period, grain=Grain.GRAIN_DAY)))
-                case "campaigns":
-                    by = [asking.dimension("campaign")]
-                    spec.query.CopyFrom(_query(Query(period=period, dimensions=by)))
-                case _:
-                    raise FieldInvalid("what", "unknown; there are days, campaigns, messages")
-        request_id = str(UUID(bytes=secrets.token_bytes(16), version=4))
-        await ask(self._exports.StartExport, StartExportRequest(request_id=request_id, spec=spec))
+            spec = spec_of(form, asking.period(look(_Form(days), now, zone).period))
+        spec.format, spec.language = format_of(form), language
+        await ask(self._exports.StartExport, StartExportRequest(request_id=fresh_id(), spec=spec))
+
+    async def cancel(self, export_id: str) -> None:
+        """End a file that waits or is being made. Raises what the contract says."""
+        await ask(self._exports.CancelExport, CancelExportRequest(export_id=export_id))
 
     async def send(self, request: web.Request, export_id: str) -> web.StreamResponse:
         """Stream a complete file. Raises what the contract says, `ExportState` too."""
@@ -101,6 +94,28 @@ class Files:
         return response
 
 
-def _query(query: Query) -> Query:
-    query.measures.extend(asking.measure(name) for name in overview.COUNTS)
-    return query
+def fresh_id() -> str:
+    """Names a request, which nobody else names so."""
+    return str(UUID(bytes=secrets.token_bytes(16), version=4))
+
+
+def format_of(form: Mapping[str, str]) -> ExportSpec.Format.ValueType:
+    """The format that a form asks for. Raises `FieldInvalid`."""
+    if form.get("format") not in _FORMATS:
+        raise FieldInvalid("format", f"unknown; there are {', '.join(_FORMATS)}")
+    return _FORMATS[form["format"]]
+
+
+def spec_of(form: Mapping[str, str], period: Period) -> ExportSpec:
+    """What a form asks for, of a period. Raises `FieldInvalid`."""
+    measures = [asking.measure(name) for name in overview.COUNTS]
+    match form.get("what"):
+        case "messages":
+            return ExportSpec(messages=MessageFacts(period=period))
+        case "days":
+            return ExportSpec(query=Query(measures=measures, period=period, grain=Grain.GRAIN_DAY))
+        case "campaigns":
+            by = [asking.dimension("campaign")]
+            return ExportSpec(query=Query(measures=measures, period=period, dimensions=by))
+        case _:
+            raise FieldInvalid("what", "unknown; there are days, campaigns, messages")

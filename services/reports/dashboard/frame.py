@@ -63,13 +63,22 @@ def frame(
                     href=f"{address}{mark}lang={code}",
                     lang=code,
                     hreflang=code,
-                    aria_current="true" if code == say.language else None,
                 ),
             )
             for code, name in LANGUAGES.items()
+            if code != say.language
         ),
         class_="languages",
         aria_label=say("language"),
+    )
+    pause = tag(
+        "button",
+        say("pause_short"),
+        type="button",
+        hidden=True,
+        aria_label=say("pause"),
+        aria_pressed="false",
+        data_pause=True,
     )
     leave = tag("form", tag("button", say("sign_out")), method="post", action="/sign-out")
     header = tag(
@@ -77,7 +86,7 @@ def frame(
         tag("a", say("skip"), href="#main", class_="skip"),
         tag("a", "Merhaba", href="/", class_="brand"),
         menu if role else "",
-        tag("div", languages, leave if role else "", class_="side"),
+        tag("div", languages, pause if refresh else "", leave if role else "", class_="side"),
     )
     head = tag(
         "head",
@@ -89,16 +98,7 @@ def frame(
         tag("link", rel="stylesheet", href=f"/static/{version}/dashboard.css"),
         tag("script", src=f"/static/{version}/dashboard.js", defer=True) if role else "",
     )
-    pause = tag(
-        "button",
-        say("pause"),
-        type="button",
-        class_="pause",
-        hidden=True,
-        aria_pressed="false",
-        data_pause=True,
-    )
     main = tag("main", body, id="main", tabindex="-1", data_refresh=refresh or None)
     status = tag("p", role="status", aria_live="polite", class_="spoken")
-    content = tag("body", header, *((pause, main, status) if refresh else (main,)))
+    content = tag("body", header, *((main, status) if refresh else (main,)))
     return "<!doctype html>\n" + tag("html", head, content, lang=say.language)

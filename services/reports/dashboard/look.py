@@ -1,7 +1,9 @@
 """What somebody wants to look at: period, comparison, filters, order, place. It lives in the
 address, so that a page can be kept, sent on and gone back to. Pure."""
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -46,6 +48,8 @@ class Look(NamedTuple):
     by: str = ""
     place: str = ""
     """Where a page of a list begins."""
+    names: Mapping[tuple[str, str], str] = MappingProxyType({})
+    """What people call values of filters, by dimension and value, so far as is known."""
 
     @property
     def days(self) -> int:
@@ -95,9 +99,12 @@ def look(given: Given, now: datetime, zone: str) -> Look:
     """What an address asks for. Raises `FieldInvalid` for what cannot be looked at."""
     preset = given.get("period", "")
     start, end = given.get("from", ""), given.get("to", "")
-    # The form sends days with every choice: they count where the choice says so, or where there
-    # is none
-    if preset == "custom" or (not preset and (start or end)):
+    # The form sends days with every choice, and with them what it showed before: they count where
+    # the choice says so, where there is none, and where they were changed
+    shown = given.get("shown", "")
+    if preset == "custom" or (
+        (start or end) and (not preset or shown not in ("", f"{start}/{end}"))
+    ):
         preset, period = "custom", _days(start, end, now, zone)
     else:
         preset = preset or USUAL
@@ -108,7 +115,7 @@ def look(given: Given, now: datetime, zone: str) -> Look:
         period = Period(first, now + timedelta(microseconds=1), zone)
     filters = [(name, _values(given, name)) for name in FILTERS]
     # A choice of a dimension with a value beside it, as the form sends it
-    by, value = given.get("filter", ""), given.get("value", "").strip()
+    by, value = given.get("filter", ""), _text(given, "value")
     if by and value:
         if by not in FILTERS:
             raise FieldInvalid("filter", f"unknown; there are {', '.join(FILTERS)}")
@@ -130,15 +137,22 @@ def look(given: Given, now: datetime, zone: str) -> Look:
 
 def _values(given: Given, name: str) -> tuple[str, ...]:
     values = tuple(dict.fromkeys(value for value in given.getall(name, []) if value))
-    if len(values) > _MOST_VALUES or any(len(value) > _LONGEST_TEXT for value in values):
-        raise FieldInvalid(name, f"too many or too long; at most {_MOST_VALUES}")
+    if len(values) > _MOST_VALUES:
+        raise FieldInvalid(name, f"too many; at most {_MOST_VALUES}")
+    for value in values:
+        _checked(name, value)
     return values
 
 
 def _text(given: Given, name: str) -> str:
-    value = given.get(name, "").strip()
-    if len(value) > _LONGEST_TEXT or "\x00" in value:
+    return _checked(name, given.get(name, "").strip())
+
+
+def _checked(name: str, value: str) -> str:
+    if len(value) > _LONGEST_TEXT:
         raise FieldInvalid(name, f"too long; at most {_LONGEST_TEXT} characters")
+    if "\x00" in value:
+        raise FieldInvalid(name, "no text")
     return value
 
 

@@ -13,6 +13,8 @@ from services.reports.funnel import rate
 from services.reports.words import Speech
 from services.reports.words.kinds import is_bad
 
+_LONG: Final = 9
+"""Characters of a figure that fit side by side on a phone."""
 _STILL: Final = 0.001
 """A change smaller than this is none."""
 
@@ -26,7 +28,10 @@ def fresh(say: Speech, fold_time: datetime, now: datetime) -> Safe:
 
 def figure(name: str, value: Child, note: Child = "") -> Safe:
     """A number with its name, and a note below."""
-    return tag("div", tag("dt", name), tag("dd", value, tag("small", note) if note else ""))
+    long = "long" if not isinstance(value, Safe) and len(str(value)) > _LONG else None
+    return tag(
+        "div", tag("dt", name), tag("dd", value, tag("small", note) if note else "", class_=long)
+    )
 
 
 def figures(*each: Safe, about: bool = False) -> Safe:
@@ -93,10 +98,11 @@ def or_nothing(
     rows: list[list[Child]],
     numbers: int = 1,
     sorts: list[str] | None = None,
+    nothing: str = "nothing",
 ) -> Safe:
-    """A table, or that there is nothing."""
+    """A table, or that there is nothing. `nothing`: the key of the words for that."""
     if not rows:
-        return tag("p", say("nothing"), class_="hint")
+        return tag("p", say(nothing), class_="hint")
     return table(caption, heads, rows, numbers, sorts)
 
 
@@ -132,10 +138,19 @@ def day_chart(say: Speech, look: Look, key: str, lines: Sequence[Line]) -> Safe:
         "figure",
         tag("figcaption", title, tag("strong", say.measure(key, total))),
         columns(f"chart-{key}", title, says, bars),
-        axis(*(say.bucket(one, look.grain) for one in (starts[:1] + starts[-1:]))),
-        tag("details", tag("summary", say("as_table")), table(title, heads, rows)),
+        axis(
+            say.bucket(starts[0], look.grain),
+            say("highest", value=say.measure(key, max(one.value for one in bars))),
+            say.bucket(starts[-1], look.grain),
+        ),
+        as_table(say, title, heads, rows),
         class_="card",
     )
+
+
+def as_table(say: Speech, caption: str, heads: list[Child], rows: list[list[Child]]) -> Safe:
+    """The numbers of a chart, to be opened."""
+    return tag("details", tag("summary", say("as_table")), table(caption, heads, rows))
 
 
 def buckets(look: Look) -> Iterable[datetime]:
@@ -162,6 +177,8 @@ def chooser(say: Speech, look: Look, path: str, *, filters: bool = True) -> Safe
     """Period, comparison and filters, as a form that works without a script."""
     last = look.period.end - timedelta(microseconds=1)
     zone = ZoneInfo(look.period.zone)
+    moments = (("from", look.period.start), ("to", last))
+    days = [(name, moment.astimezone(zone).date().isoformat()) for name, moment in moments]
     period = tag(
         "select",
         *(
@@ -172,7 +189,6 @@ def chooser(say: Speech, look: Look, path: str, *, filters: bool = True) -> Safe
         name="period",
     )
     fields = [
-        _field(say("period"), "period", period),
         *(
             _field(
                 say(name),
@@ -182,10 +198,10 @@ def chooser(say: Speech, look: Look, path: str, *, filters: bool = True) -> Safe
                     type="date",
                     id=name,
                     name=name,
-                    value=moment.astimezone(zone).date().isoformat(),
+                    value=day,
                 ),
             )
-            for name, moment in (("from", look.period.start), ("to", last))
+            for name, day in days
         ),
     ]
     if filters:
@@ -211,10 +227,20 @@ def chooser(say: Speech, look: Look, path: str, *, filters: bool = True) -> Safe
         for value in values
         if value
     ]
+    kept.append(tag("input", type="hidden", name="shown", value="/".join(day for _, day in days)))
+    unusual = look.preset == "custom" or look.filters or not look.compare
+    more = tag(
+        "details",
+        tag("summary", say("more")),
+        tag("div", *fields, _field(say("compare"), "compare", compare)),
+        class_="more",
+        open=bool(unusual),
+        data_open=bool(unusual),
+    )
     form = tag(
         "form",
-        *fields,
-        _field(say("compare"), "compare", compare),
+        _field(say("period"), "period", period),
+        more,
         *kept,
         tag("button", say("show")),
         method="get",
@@ -232,16 +258,22 @@ def _chosen(say: Speech, look: Look, path: str) -> Safe:
             "li",
             tag(
                 "a",
-                f"{say(f'by.{name}')}: {value} ",
+                f"{said} ",
                 tag("span", "×", aria_hidden="true"),
                 href=look.address(path, filters=look.without(name, value)),
-                aria_label=say("take_away", what=f"{say(f'by.{name}')}: {value}"),
+                aria_label=say("take_away", what=said),
             ),
         )
         for name, values in look.filters
         for value in values
+        for said in (f"{say(f'by.{name}')}: {_called(say, look, name, value)}",)
     ]
     return tag("ul", *chosen, class_="chips", aria_label=say("filters")) if chosen else Safe()
+
+
+def _called(say: Speech, look: Look, name: str, value: str) -> str:
+    words = {"market": say.market, "category": say.category}.get(name)
+    return words(value) if words else look.names.get((name, value), value)
 
 
 def _field(label: str, name: str, control: Safe) -> Safe:

@@ -4,6 +4,8 @@ from typing import Final, NamedTuple
 
 import grpc
 import orjson
+import phonenumbers
+from babel.core import get_global
 
 from merhaba.event.v1 import Identity
 from merhaba.profile.v1 import Contact, ContactRef, GetContactRequest, ProfileServiceStub
@@ -26,13 +28,14 @@ class Person(NamedTuple):
 class People:
     """Asks profile, which records who was looked at."""
 
-    def __init__(self, profile: ProfileServiceStub) -> None:
+    def __init__(self, profile: ProfileServiceStub, zone: str) -> None:
+        """`zone`: numbers without a country code are of the country that it lies in."""
         self._profile = profile
+        self._country: str = get_global("zone_territories").get(zone, "")
 
     async def found(self, phone: str) -> str:
         """The contact with a phone number; empty when there is none."""
-        digits = "".join(filter(str.isdecimal, phone)).removeprefix("00")
-        identity = Identity(kind=Identity.KIND_WA_ID, value=digits)
+        identity = Identity(kind=Identity.KIND_WA_ID, value=_digits(phone, self._country))
         contact = await self._get(ContactRef(identity=identity), ["contact_id"])
         return contact.contact_id if contact else ""
 
@@ -59,6 +62,18 @@ class People:
             if error.code() in _NOBODY:
                 return None
             raise
+
+
+def _digits(phone: str, country: str) -> str:
+    """The digits of a number as people write it, with those of its country."""
+    for form in (phone, f"+{phone}"):  # with what its country dials before, or as WhatsApp has it
+        try:
+            read = phonenumbers.parse(form, country or None)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(read):
+            return f"{read.country_code}{phonenumbers.national_significant_number(read)}"
+    return "".join(filter(str.isdecimal, phone))
 
 
 def masked(text: str) -> str:

@@ -30,16 +30,17 @@ def holds(cookie: str, tokens: Mapping[Role, str], now: datetime) -> Role | None
     end, _, rest = cookie.partition(".")
     named, _, signature = rest.partition(".")
     for role, token in tokens.items():
-        signed = hmac.compare_digest(signature.encode(), _sign(token, named, end).encode())
+        given = signature.encode(errors="replace")  # bytes of a header need not be text
+        signed = hmac.compare_digest(given, _sign(token, named, end).encode())
         if role == named and signed:
             return role if now.timestamp() < int(end) else None
     return None
 
 
 def _sign(token: str, role: str, end: str) -> str:
-    said = f"dashboard session {role} {end}".encode()
+    said = f"dashboard session {role} {end}".encode(errors="replace")
     return hmac.new(_digest(token), said, hashlib.sha256).hexdigest()
 
 
 def _digest(value: str) -> bytes:
-    return hashlib.sha256(value.encode()).digest()
+    return hashlib.sha256(value.encode(errors="replace")).digest()

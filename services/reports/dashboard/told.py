@@ -1,11 +1,20 @@
 """What the contracts answer, as pages show it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
+from urllib.parse import urlsplit
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from merhaba.reports.v1 import Alert, Experiment, ExperimentReport, Export, TimelineItem
+from merhaba.reports.v1 import (
+    Alert,
+    Experiment,
+    ExperimentReport,
+    Export,
+    ExportSchedule,
+    ExportSpec,
+    TimelineItem,
+)
 from merhaba.reports.v1 import Insight as InsightMessage
 from services.reports.dashboard.asking import figure, name
 from services.reports.dashboard.pages.alerts import Alarm
@@ -13,6 +22,7 @@ from services.reports.dashboard.pages.contacts import Happening, Why
 from services.reports.dashboard.pages.experiment import Arm, Judged
 from services.reports.dashboard.pages.exports import File
 from services.reports.dashboard.pages.insights import Insight
+from services.reports.dashboard.pages.schedules import Plan
 
 _UNSET: Final = Timestamp()
 
@@ -95,9 +105,14 @@ def happening(told: TimelineItem) -> Happening:
 
 def file(told: Export) -> File:
     """A file."""
+    content = told.spec.WhichOneof("content") or ""
+    period = None if content == "campaign_id" else getattr(told.spec, content).period
     return File(
         told.export_id,
         told.filename,
+        content,
+        _moment(period.start_time) if period else None,
+        _moment(period.end_time) if period else None,
         Export.State.Name(told.state).removeprefix("STATE_").lower(),
         told.failure,
         told.written_rows,
@@ -106,6 +121,32 @@ def file(told: Export) -> File:
         told.create_time.ToDatetime(UTC),
         _moment(told.expire_time),
     )
+
+
+def plan(told: ExportSchedule) -> Plan:
+    """A schedule."""
+    to = told.destination
+    kind = to.WhichOneof("destination") or ""
+    bucket = "/".join(filter(None, (to.bucket.endpoint, to.bucket.bucket, to.bucket.prefix)))
+    return Plan(
+        told.schedule_id,
+        told.name,
+        told.cron,
+        told.zone,
+        told.period_duration.ToTimedelta() / timedelta(days=1),
+        ExportSpec.Format.Name(told.spec.format).removeprefix("FORMAT_"),
+        kind,
+        # Of an address only whose it is: the rest may be a secret
+        {"folder": to.folder, "bucket": bucket, "webhook": _host(to.webhook.url)}.get(kind, ""),
+        told.disabled,
+        _moment(told.next_run_time),
+        told.last_export_id,
+        told.last_failure,
+    )
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
 
 
 def _moment(time: Timestamp) -> datetime | None:

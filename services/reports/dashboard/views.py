@@ -15,6 +15,7 @@ from merhaba.reports.v1 import (
     GetExperimentReportRequest,
     GetOverviewRequest,
     ListAlertsRequest,
+    ListExportSchedulesRequest,
     ListExportsRequest,
     QueryRow,
     ReportServiceServicer,
@@ -35,6 +36,7 @@ from services.reports.dashboard.pages import (
     numbers,
     overview,
     recipients,
+    schedules,
     segments,
 )
 from services.reports.dashboard.pages.experiment import Judged
@@ -84,12 +86,24 @@ class Page(NamedTuple):
     """Seconds after which it shows what is new; 0: never."""
 
 
+_NAMED: Final = ("campaign", "trigger", "journey", "segment")
+"""Dimensions whose values are ids, which people have names for."""
+
+
 class Views:
     """The pages."""
 
     def __init__(self, sources: Sources, clock: Clock) -> None:
         self._from = sources
         self._clock = clock
+
+    async def named(self, look: Look) -> Look:
+        """A look with what people call the ids by which it is narrowed."""
+        names: dict[tuple[str, str], str] = {}
+        for by in (name for name, _ in look.filters if name in _NAMED):
+            found = await asking.query(self._from.reports, look, ["sent"], [by], compare=False)
+            names |= {(by, one.value): one.label for line in found.lines for one in line.names}
+        return look._replace(names=names)
 
     async def overview(self, asked: Asked) -> Page:
         """A period at a glance."""
@@ -282,6 +296,25 @@ class Views:
             asked.now,
         )
         return Page(say("exports"), body, refresh=3)
+
+    async def schedules(self, asked: Asked) -> Page:
+        """Files that are made again and again."""
+        say, look = asked.say, asked.look
+        answer = await ask(
+            self._from.exports.ListExportSchedules,
+            ListExportSchedulesRequest(page_size=_PAGE, page_token=look.place),
+        )
+        token = answer.next_page_token
+        body = schedules.schedules(
+            say,
+            look,
+            [told.plan(one) for one in answer.schedules],
+            look.address(schedules.PATH, place=token) if token else "",
+            asked.manager,
+            self._from.ledger.fold_time(),
+            asked.now,
+        )
+        return Page(say("schedules"), body)
 
     async def _judged(self, campaign_id: str) -> Judged | None:
         """What the campaign's experiment says, if it has one."""

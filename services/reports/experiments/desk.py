@@ -10,11 +10,11 @@ from chassis.ids import derived_id
 from services.reports.experiments import judging
 from services.reports.experiments.judging import Report
 from services.reports.experiments.model import (
-    EXPLORATION,
     HORIZON_MS,
     SALES,
     Experiment,
     State,
+    exploration,
 )
 from services.reports.experiments.outcomes import Gathered
 from services.reports.failures import (
@@ -99,7 +99,8 @@ class Sender(Protocol):
         ...
 
     async def weigh(self, campaign_id: str, request_id: str, weights: Mapping[str, float]) -> bool:
-        """Set weights, once for each request. False: the campaign is over, and keeps its own."""
+        """Set weights, once for each request. False: the campaign keeps its own, because it is over
+        or nobody would be left to be sent."""
         ...
 
 
@@ -148,8 +149,8 @@ class Desk:
             raise FieldInvalid(
                 "experiment.exploration_share", "more than an equal share of the variants"
             )
-        if draft.kind == "bandit" and not draft.exploration_share:
-            draft.exploration_share = min(EXPLORATION, 1 / len(draft.variants))
+        if draft.kind == "bandit":
+            draft.exploration_share = exploration(draft.exploration_share, len(draft.variants))
         draft.window_ms = HORIZON_MS
         if draft.goal in SALES:
             window = await self._facts.window(draft.conversion_id)
@@ -188,12 +189,17 @@ class Desk:
 
     async def stop(self, experiment_id: str, reason: str) -> Experiment:
         """End one without a winner. Raises `ExperimentState` for one that is decided."""
+        ended = await self.end(experiment_id, reason)
+        if ended.state == "decided":
+            raise ExperimentState(ended.experiment_id, ended.state)
+        return ended
+
+    async def end(self, experiment_id: str, reason: str) -> Experiment:
+        """End without a winner what still runs; what ended otherwise meanwhile stays as it is."""
         now = milliseconds_of(self._clock.now())
 
         def apply(one: Experiment) -> bool:
-            if one.state == "decided":
-                raise ExperimentState(one.experiment_id, one.state)
-            if one.state == "stopped":
+            if one.state != "running":
                 return False
             one.state, one.state_reason, one.decide_time = "stopped", reason, now
             return True
@@ -214,9 +220,15 @@ class Desk:
     async def _told(self, experiment: Experiment) -> Judged:
         """What is known now; of very many recipients what was when a replica last looked."""
         known = await self._store.known(experiment.experiment_id)
-        if known is not None and known.recipients >= _MANY:
-            return _judged(experiment, known)
-        return await self.judged(experiment)
+        if known is None or known.recipients < _MANY or self._outdated(experiment, known):
+            return await self.judged(experiment)
+        return _judged(experiment, known)
+
+    def _outdated(self, experiment: Experiment, known: Gathered) -> bool:
+        """Whether those who waited do no longer, and no replica looks any more."""
+        if experiment.state == "running" or not known.waiting:
+            return False
+        return known.known_until + experiment.window_ms <= milliseconds_of(self._clock.now())
 
     async def report_campaign(self, campaign_id: str) -> Judged:
         """What the experiment of a campaign says; without one its variants are compared by how
@@ -244,7 +256,10 @@ class Desk:
             return one
         if one.state != "running":
             raise ExperimentState(one.experiment_id, one.state)
-        return await self.decide(one, variant, reason, request_id)
+        decided = await self.decide(one, variant, reason, request_id)
+        if decided.winner != variant:  # it ended otherwise meanwhile
+            raise ExperimentState(decided.experiment_id, decided.state)
+        return decided
 
     async def decide(
         self, one: Experiment, variant: str, reason: str, request_id: str

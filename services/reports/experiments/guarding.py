@@ -34,9 +34,11 @@ def exceeds(harmed: int, n: int, limit: float, alpha: float) -> bool:
 def worse(
     harmed: int, n: int, of_baseline: int, n_baseline: int, increase: float, alpha: float
 ) -> bool:
-    """Whether a rate is surely more than `increase` (a share) above the baseline's."""
-    if min(harmed, of_baseline) < _OUTCOMES:
+    """Whether a rate is surely more than `increase` (a share) above the baseline's. Of a baseline
+    that does next to no harm some is supposed: as much as large samples need."""
+    if harmed < _OUTCOMES:
         return False
+    of_baseline = max(of_baseline, min(_OUTCOMES, n_baseline))
     scale = 1 + increase
     limit = Sums(n_baseline, scale * of_baseline, scale * scale * of_baseline)
     found = difference(Sums.of_rate(n, harmed), limit, alpha)

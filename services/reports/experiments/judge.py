@@ -76,7 +76,7 @@ class Judge:
             await self._desk.decide(experiment, best, "sure", request_id)
             _logger.info("experiment decided", experiment_id=experiment.experiment_id)
         elif over and not found.gathered.waiting:
-            await self._desk.stop(experiment.experiment_id, "campaign_over")
+            await self._desk.end(experiment.experiment_id, "campaign_over")
         elif experiment.kind == "bandit" and not over:
             await self._steer(found)
 
@@ -86,8 +86,9 @@ class Judge:
         if set(experiment.variants) - others.keys():
             request_id = _request_id(experiment, "guard", *harmful)
             await self._sender.weigh(experiment.campaign_id, request_id, others)
-        await self._desk.stop(experiment.experiment_id, f"guard: {', '.join(harmful)}")
-        _logger.warning("experiment stopped by a guard", experiment_id=experiment.experiment_id)
+        ended = await self._desk.end(experiment.experiment_id, f"guard: {', '.join(harmful)}")
+        await self._as_decided(ended, *harmful)
+        _logger.warning("a guard is breached", experiment_id=experiment.experiment_id)
 
     async def _steer(self, found: Judged) -> None:
         """Give the variants the shares that follow from what was learned. The same knowledge is
@@ -112,10 +113,14 @@ class Judge:
             return True
 
         one = await self._store.change(experiment.experiment_id, apply)
-        if one is not None and one.state == "decided":
-            # Somebody declared a winner meanwhile, whose weights these were written over
-            request_id = _request_id(experiment, "again", *learned)
-            await self._sender.weigh(experiment.campaign_id, request_id, one.weights)
+        if one is not None:
+            await self._as_decided(one, *learned)
+
+    async def _as_decided(self, one: Experiment, *written: str) -> None:
+        """Where somebody declared a winner meanwhile, its weights hold, over which were written."""
+        if one.state == "decided":
+            request_id = _request_id(one, "again", *written)
+            await self._sender.weigh(one.campaign_id, request_id, one.weights)
 
 
 def _request_id(experiment: Experiment, *learned: str) -> str:

@@ -94,6 +94,8 @@ class Outcome(NamedTuple):
     plain: Mapping[str, Sums]
     compared: Mapping[str, Sums]
     variance_reduction: float
+    weighed: bool = False
+    """By propensities, because shares changed on the way."""
 
 
 def outcome(experiment: Experiment, gathered: Gathered) -> Outcome:
@@ -103,7 +105,7 @@ def outcome(experiment: Experiment, gathered: Gathered) -> Outcome:
         v: _sums(line for (own, _), line in gathered.lines.items() if own == v) for v in variants
     }
     if _varies(gathered):
-        return Outcome(plain, _scores(variants, gathered), 0.0)
+        return Outcome(plain, _scores(variants, gathered), 0.0, weighed=True)
     if not experiment.adjusts_history:
         return Outcome(plain, plain, 0.0)
     paired = {
@@ -122,7 +124,7 @@ def report(experiment: Experiment, gathered: Gathered) -> Report:
     found = outcome(experiment, gathered)
     base = baseline_of(experiment, variants)
     others = max(1, len(variants) - 1)
-    stands = standings(beliefs(experiment, found.plain))
+    stands = standings(beliefs(experiment, found))
     shares_now = experiment.weights or expected_shares(variants, gathered)
     arms = []
     for variant in variants:
@@ -196,8 +198,8 @@ def breached(experiment: Experiment, gathered: Gathered) -> list[str]:
 def weights(experiment: Experiment, gathered: Gathered) -> dict[str, float] | None:
     """The shares a bandit gives now; None while too little is known of a variant."""
     variants = variants_of(experiment, gathered)
-    found = outcome(experiment, gathered).plain
-    if not variants or min(found[v].n for v in variants) < LEARNING:
+    found = outcome(experiment, gathered)
+    if not variants or min(found.plain[v].n for v in variants) < LEARNING:
         return None
     learned = shares(beliefs(experiment, found), experiment.exploration_share)
     return {variant: round(share, 4) for variant, share in learned.items()}
@@ -220,11 +222,12 @@ def baseline_of(experiment: Experiment, variants: list[str]) -> str:
     return experiment.baseline or variants[0]
 
 
-def beliefs(experiment: Experiment, plain: Mapping[str, Sums]) -> dict[str, Belief]:
-    """What is believed of each variant."""
-    if experiment.goal in AMOUNTS:
-        return {v: mean_belief(sums) for v, sums in plain.items()}
-    return {v: rate_belief(round(sums.total), sums.n) for v, sums in plain.items()}
+def beliefs(experiment: Experiment, found: Outcome) -> dict[str, Belief]:
+    """What is believed of each variant. Where shares changed, of the weighed averages: by plain
+    ones a bandit would follow the hour in which each variant was mostly sent."""
+    if found.weighed or experiment.goal in AMOUNTS:
+        return {v: mean_belief(sums) for v, sums in found.compared.items()}
+    return {v: rate_belief(round(sums.total), sums.n) for v, sums in found.plain.items()}
 
 
 def compare(found: Outcome, variant: str, other: str, alpha: float) -> Difference | None:

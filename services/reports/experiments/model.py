@@ -33,6 +33,11 @@ EXPLORATION: Final = 0.05
 """The least share of a variant in a bandit that names none."""
 
 
+def exploration(wished: float, variants: int) -> float:
+    """The least share of a variant in a bandit; without a wish the usual one."""
+    return wished or min(EXPLORATION, 1 / variants)
+
+
 class Guard(msgspec.Struct, frozen=True):
     """What must not get worse."""
 

@@ -23,6 +23,7 @@ from services.reports.experiments.model import (
     Harm,
     Kind,
     State,
+    exploration,
 )
 from services.reports.insights import Insight, best_variant
 from services.reports.masks import edited
@@ -82,6 +83,8 @@ def change(one: Experiment, given: ExperimentProto, paths: Sequence[str]) -> Non
         raise FieldInvalid(
             "experiment.exploration_share", "more than an equal share of the variants"
         )
+    if one.kind == "bandit":
+        wanted["exploration_share"] = exploration(wanted["exploration_share"], len(one.variants))
     for name, value in wanted.items():
         setattr(one, name, value)
 

@@ -13,18 +13,22 @@ from services.reports.attribution import Order
 from services.reports.experiments.model import SALES, Experiment
 from services.reports.experiments.outcomes import Gathered, Recipient, gather, past
 from services.reports.messages import Known
-from services.reports.model import ENDED_STATES, MessageFact
+from services.reports.model import ENDED_STATES, REACHED, SENT, MessageFact, Progress
 
 _CHUNK: Final = 2_000
 _FORMER: Final = 20
 """Messages before that say how somebody usually behaves."""
 _BEFORE: Final = timedelta(days=180)
+_DECIDED: Final = SENT | REACHED | 1 << Progress._fields.index("failed")
+# Of several messages of a person the first on which Meta decided; without one the first
 _RECIPIENTS: Final = (
     "SELECT DISTINCT ON (person)"  # noqa: S608 - constants
     " coalesce(nullif(coalesce(p.person_id, contact_id), ''), message_id) AS person,"
     f" {messages.READ} FROM message_facts LEFT JOIN people p USING (contact_id)"
-    " WHERE campaign_id = $1 ORDER BY person, counted_time, message_id"
+    f" WHERE campaign_id = $1 ORDER BY person, progress & {_DECIDED} = 0, counted_time, message_id"
 )
+_PATIENCE_S: Final = 600
+"""Of a campaign of millions the recipients are sorted for longer than statements may take else."""
 _EARLIER: Final = (
     "SELECT t.person, m.* FROM unnest($1::text[], $2::text[], $3::timestamptz[])"  # noqa: S608 - constants
     " AS t (contact_id, person, start)"
@@ -59,6 +63,7 @@ class Recipients:
             self._pool.acquire(timeout=10) as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
+            await connection.execute(f"SET LOCAL statement_timeout = '{_PATIENCE_S}s'")
             found.currency = await _currency(connection, experiment)
             async for chunk in _recipients(connection, experiment):
                 gather(chunk, found, experiment.goal, experiment.window_ms)
@@ -80,7 +85,7 @@ async def _recipients(
     connection: Connection, experiment: Experiment
 ) -> AsyncIterator[list[Recipient]]:
     cursor = await connection.cursor(_RECIPIENTS, experiment.campaign_id)
-    while rows := await cursor.fetch(_CHUNK):
+    while rows := await cursor.fetch(_CHUNK, timeout=_PATIENCE_S):
         known = {row["person"]: messages.read(tuple(row)[1:]) for row in rows}
         sells = experiment.goal in SALES
         persons: Mapping[str, str] = {}
@@ -154,5 +159,6 @@ async def _currency(connection: Connection, experiment: Experiment) -> str:
         " GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1",
         experiment.campaign_id,
         *([experiment.conversion_id] if experiment.conversion_id else []),
+        timeout=_PATIENCE_S,
     )
     return found or ""

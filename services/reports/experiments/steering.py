@@ -1,6 +1,7 @@
 """What experiments have the sender do."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import grpc
 
@@ -11,6 +12,12 @@ from merhaba.sender.v1 import (
 )
 from services.reports.failures import ServiceUnavailable
 from services.reports.model import CampaignNotFound
+
+_KEPT: Final = (
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.INVALID_ARGUMENT,
+)
 
 
 class Steering:
@@ -32,14 +39,15 @@ class Steering:
         return {one.name: one.weight for one in answer.campaign.variants}
 
     async def weigh(self, campaign_id: str, request_id: str, weights: Mapping[str, float]) -> bool:
-        """Set weights, once for each request. False: the campaign is over, and keeps its own."""
+        """Set weights, once for each request. False: the campaign keeps its own, because it is over
+        or nobody would be left to be sent."""
         request = SetVariantWeightsRequest(
             request_id=request_id, campaign_id=campaign_id, weights=weights
         )
         try:
             await self._campaigns.SetVariantWeights(request)
         except grpc.aio.AioRpcError as error:
-            if error.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND):
+            if error.code() in _KEPT:
                 return False
             raise ServiceUnavailable("sender") from error
         return True

@@ -30,8 +30,9 @@ class Beginning:
         """Store an export; beginning it again changes nothing. Raises `FieldInvalid`,
         `QueryTooLarge`, `CampaignNotFound` and `ExportsBusy`."""
         format_ = nouns.format_of(spec)
+        campaign = ""
         if spec.campaign_id:
-            await self._contents.campaign(spec.campaign_id)
+            campaign = (await self._contents.campaign(spec.campaign_id)).state.name
         expected = await self._contents.expected(spec)
         if format_ == "xlsx" and expected > MOST_ROWS:
             raise QueryTooLarge(
@@ -46,13 +47,13 @@ class Beginning:
             spec.SerializeToString(),
             "waiting",
             "",
-            nouns.filename(spec, now),
+            nouns.filename(spec, campaign, now),
             spec.unmasked,
             now,
             self._ledger.fold_time(),
             0,
             0,
-            0,
+            expected,
             0,
             "",
             None,

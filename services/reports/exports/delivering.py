@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import os
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +36,8 @@ _LONGEST_WAIT: Final = timedelta(hours=2)
 _DOUBLINGS: Final = 7
 _TRIED_FOR: Final = timedelta(days=1)
 _AT_ONCE: Final = 4
+_LONGEST_TRY: Final = timedelta(minutes=9)
+"""Less than nobody else tries the same: whoever takes a file slowly keeps others waiting."""
 _logger = structlog.get_logger()
 
 
@@ -87,13 +90,14 @@ class Deliverer:
     async def _try(self, one: Export, wanted: ExportDestination) -> str:
         """What went wrong, or nothing."""
         try:
-            match wanted.WhichOneof("destination"):
-                case "folder":
-                    return await self._put(one, wanted.folder)
-                case "bucket":
-                    return await self._upload(one, wanted.bucket)
-                case _:
-                    return await self._post(one, wanted.webhook)
+            async with asyncio.timeout(_LONGEST_TRY.total_seconds()):
+                match wanted.WhichOneof("destination"):
+                    case "folder":
+                        return await self._put(one, wanted.folder)
+                    case "bucket":
+                        return await self._upload(one, wanted.bucket)
+                    case _:
+                        return await self._post(one, wanted.webhook)
         except OutboundRefused as refused:
             return f"not called: {refused}"
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -110,6 +114,8 @@ class Deliverer:
         try:
             async for piece in self._pieces(one):
                 await asyncio.to_thread(file.write, piece)
+            file.flush()
+            await asyncio.to_thread(os.fsync, file.fileno())  # what was delivered survives
         finally:
             await asyncio.to_thread(file.close)
         await asyncio.to_thread(unfinished.rename, target / f"{one.export_id}-{one.filename}")

@@ -23,7 +23,7 @@ from services.reports.exports.picture import picture
 from services.reports.exports.store import ExportStore
 
 _LOOK: Final = timedelta(seconds=1)
-_BEAT: Final = timedelta(seconds=10)
+_BEAT: Final = timedelta(seconds=2)
 _SWEEP: Final = timedelta(minutes=1)
 _PICTURES: Final = {ExportSpec.FORMAT_PDF: "pdf", ExportSpec.FORMAT_PNG: "png"}
 _logger = structlog.get_logger()
@@ -36,8 +36,18 @@ class Lost(Exception):
 class Maker:
     """Makes one file at a time."""
 
-    def __init__(self, store: ExportStore, contents: Contents, clock: Clock, zone: str) -> None:
-        """`zone`: in which times of spreadsheets are told where nothing else is said."""
+    def __init__(
+        self,
+        store: ExportStore,
+        contents: Contents,
+        clock: Clock,
+        zone: str,
+        most_rows: int | None = None,
+    ) -> None:
+        """`zone`: in which times of spreadsheets are told where nothing else is said. `most_rows`:
+        files of which more rows are expected are left to others, so that small ones never wait
+        behind them."""
+        self._most_rows = most_rows
         self._store = store
         self._contents = contents
         self._clock = clock
@@ -55,7 +65,7 @@ class Maker:
 
     async def make(self) -> bool:
         """Make one; returns whether there was one."""
-        one = await self._store.claim(self._clock.now())
+        one = await self._store.claim(self._clock.now(), self._most_rows)
         if one is None:
             return False
         if one.attempt > MOST_ATTEMPTS:

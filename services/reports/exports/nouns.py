@@ -1,8 +1,10 @@
 """Exports and schedules in the words of the contract, and back."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from unicodedata import normalize
 from zoneinfo import ZoneInfo
 
 from chassis import cron
@@ -29,6 +31,7 @@ _STATES: Final[Mapping[int, State]] = {
     ExportProto.STATE_EXPIRED: "expired",
 }
 _LONGEST: Final = 200
+_LONGEST_PLAIN: Final = 60
 _LONGEST_PERIOD: Final = timedelta(days=800)
 _OF_CAMPAIGNS: Final = frozenset({"pdf", "png"})
 
@@ -79,11 +82,19 @@ def format_of(spec: ExportSpec, path: str = "spec") -> Format:
     return found
 
 
-def filename(spec: ExportSpec, now: datetime) -> str:
-    """What a file is called: what is in it, and when it was begun."""
+def filename(spec: ExportSpec, campaign: str, now: datetime) -> str:
+    """What a file is called: what is in it, of which campaign, and when it was begun."""
     content = spec.WhichOneof("content") or ""
     said = {"query": "figures", "messages": "messages", "campaign_id": "campaign"}[content]
+    if content == "campaign_id":
+        said = _plain(campaign) or said
     return f"merhaba-{said}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}.{FORMATS[spec.format]}"
+
+
+def _plain(name: str) -> str:
+    """A name in letters that every system takes in names of files."""
+    bare = normalize("NFKD", name.replace("ı", "i")).encode("ascii", "ignore").decode()
+    return "-".join(re.findall(r"[a-z0-9]+", bare.lower()))[:_LONGEST_PLAIN].strip("-")
 
 
 def schedule(one: Schedule) -> ExportSchedule:

@@ -39,14 +39,15 @@ class Scheduler:
         assert one.next_run_time is not None  # else it was not due
         wanted = ExportSchedule.FromString(one.schedule)
         export_id = derived_id("exp", one.schedule_id, one.next_run_time.isoformat())
+        ran = one._replace(last_export_id=export_id)
         try:
             await self._begin(wanted, one.schedule_id, export_id, one.next_run_time)
         except Failure as failure:
             if transient(failure):
                 raise
             _logger.warning("a schedule cannot run", schedule_id=one.schedule_id)
-            export_id = one.last_export_id
-        await self._store.ran(one, nouns.next_run(wanted, now), export_id)
+            ran = one._replace(last_failure=failure.message)
+        await self._store.ran(ran, nouns.next_run(wanted, now))
         return True
 
     async def _begin(

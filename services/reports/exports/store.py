@@ -15,7 +15,8 @@ _CLAIM: Final = f"""
     UPDATE exports SET state = 'running', attempt = attempt + 1, lease_time = $2, written_rows = 0,
         size_bytes = 0
     WHERE export_id = (SELECT export_id FROM exports
-        WHERE state = 'waiting' OR state = 'running' AND lease_time < $1
+        WHERE (state = 'waiting' OR state = 'running' AND lease_time < $1)
+            AND ($3::bigint IS NULL OR total_rows <= $3)
         ORDER BY create_time LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING {_COLUMNS}
 """  # noqa: S608 - names are constants
@@ -46,10 +47,11 @@ class ExportStore:
             return False
         await self._pool.execute(
             "INSERT INTO exports (export_id, schedule_id, spec, state, filename, unmasked,"
-            " create_time, fold_time, lease_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7)"
+            " create_time, fold_time, total_rows, lease_time)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $7)"
             " ON CONFLICT DO NOTHING",
             *(one.export_id, one.schedule_id, one.spec, one.state, one.filename),
-            *(one.unmasked, one.create_time, one.fold_time),
+            *(one.unmasked, one.create_time, one.fold_time, one.total_rows),
         )
         return True
 
@@ -80,9 +82,10 @@ class ExportStore:
         )
         return [Export(*row.values()) for row in rows]
 
-    async def claim(self, now: datetime) -> Export | None:
-        """One that is to be made, or begun again, for whoever asks."""
-        return _export(await self._pool.fetchrow(_CLAIM, now, now + LEASE))
+    async def claim(self, now: datetime, most_rows: int | None) -> Export | None:
+        """One that is to be made, or begun again, for whoever asks. `most_rows`: only one of which
+        no more rows are expected."""
+        return _export(await self._pool.fetchrow(_CLAIM, now, now + LEASE, most_rows))
 
     async def forget_pieces(self, one: Export) -> None:
         """Delete what earlier attempts wrote."""
@@ -124,11 +127,13 @@ class ExportStore:
 
     async def fail(self, one: Export, now: datetime, failure: str) -> None:
         """It cannot be made."""
-        await self._pool.execute(
+        done = await self._pool.execute(
             "UPDATE exports SET state = 'failed', failure = $3, complete_time = $4"
             " WHERE export_id = $1 AND attempt = $2 AND state = 'running'",
             *(one.export_id, one.attempt, failure, now),
         )
+        if done == "UPDATE 1":
+            await self._tell(one.schedule_id, failure)
         await self._drop(one.export_id)
 
     async def cancel(self, export_id: str, now: datetime) -> None:
@@ -188,9 +193,12 @@ class ExportStore:
         await self._pool.execute(
             "UPDATE exports SET due_time = $2 WHERE export_id = $1", one.export_id, again
         )
+        await self._tell(one.schedule_id, failure)
+
+    async def _tell(self, schedule_id: str, failure: str) -> None:
         await self._pool.execute(
             "UPDATE export_schedules SET last_failure = $2 WHERE schedule_id = $1",
-            one.schedule_id,
+            schedule_id,
             failure,
         )
 
@@ -250,12 +258,12 @@ class ExportStore:
             )
         )
 
-    async def ran(self, one: Schedule, next_run: datetime | None, export_id: str) -> None:
-        """A schedule's export was begun."""
+    async def ran(self, one: Schedule, next_run: datetime | None) -> None:
+        """A schedule's export was begun, or could not be."""
         await self._pool.execute(
-            "UPDATE export_schedules SET next_run_time = $3, last_export_id = $4"
+            "UPDATE export_schedules SET next_run_time = $3, last_export_id = $4, last_failure = $5"
             " WHERE schedule_id = $1 AND next_run_time = $2",
-            *(one.schedule_id, one.next_run_time, next_run, export_id),
+            *(one.schedule_id, one.next_run_time, next_run, one.last_export_id, one.last_failure),
         )
 
 

@@ -76,7 +76,10 @@ class ReconcilingApi:
         fold_time = self._fold_time()
         metas: dict[Key, float] = {}
         for source, measures in told.items():
-            figures = await self._asking.figures(request.waba_id, source, start, end)
+            # Asked for every page, Meta would soon answer none, and pages would not fit together
+            figures = await self._asking.figures(
+                *(request.waba_id, source, start, end), anew=not place[0]
+            )
             metas |= summed(figures, names, measures, grain)
         every = [name for measures in told.values() for name in measures]
         ours = await self._ours(request, every, _whole(start, end), grain)

@@ -11,7 +11,7 @@ from chassis.clock import Clock
 from chassis.failures import FieldInvalid
 from chassis.transient import keep_at
 from merhaba.sender.v1 import BusinessNumber, ListNumbersRequest, NumberServiceStub
-from services.reports.failures import PlatformRefused, ServiceUnavailable
+from services.reports.failures import PlatformRefused, PlatformUnavailable, ServiceUnavailable
 from services.reports.reconciling.figures import Figure, Source, of_pricing, of_sent, of_templates
 from services.reports.reconciling.graph import Analytics
 from services.reports.reconciling.snapshots import Snapshots
@@ -38,6 +38,7 @@ class Asking:
         self._snapshots = snapshots
         self._numbers: NumberServiceStub = NumberServiceStub(sender)
         self._clock = clock
+        self._currencies: dict[str, str] = {}
 
     async def numbers(self, waba_id: str = "") -> list[BusinessNumber]:
         """Of an account, or of all. Raises `ServiceUnavailable`."""
@@ -54,13 +55,19 @@ class Asking:
             raise ServiceUnavailable("sender") from error
 
     async def currency(self, waba_id: str) -> str:
-        """In which Meta bills an account."""
-        return await self._analytics.currency(waba_id)
+        """In which Meta bills an account, which never changes."""
+        found = self._currencies.get(waba_id) or await self._analytics.currency(waba_id)
+        self._currencies[waba_id] = found
+        return found
 
-    async def figures(self, waba_id: str, source: Source, start: date, end: date) -> list[Figure]:
+    async def figures(
+        self, waba_id: str, source: Source, start: date, end: date, *, anew: bool = True
+    ) -> list[Figure]:
         """Of days from `start` on and before `end`: as Meta says now, and of what it tells no
-        longer as it said. Raises `PlatformRefused` and `PlatformUnavailable`."""
-        await self._ask(waba_id, source, start, end)
+        longer as it said. `anew`: Meta is asked; else as it said last. Raises `PlatformRefused` and
+        `PlatformUnavailable`."""
+        if anew:
+            await self._ask(waba_id, source, start, end)
         return await self._snapshots.read(waba_id, source, start, end)
 
     async def run(self) -> None:
@@ -68,18 +75,29 @@ class Asking:
         await keep_at(self._snapshot, self._clock, _EVERY, "no snapshot of Meta's figures")
 
     async def _snapshot(self) -> None:
+        if not self._analytics.usable:
+            return
         today = self._clock.now().astimezone(UTC).date()
         accounts = {number.waba_id for number in await self.numbers() if number.waba_id}
         for waba_id in sorted(accounts):
             for source in _BACK:
                 try:
                     await self._ask(waba_id, source, today - _SNAPSHOT, today + timedelta(days=1))
-                except PlatformRefused as error:
+                except (PlatformRefused, PlatformUnavailable) as error:
                     _logger.warning(
-                        "Meta refused its figures", source=source, code=error.facts.get("code")
+                        "Meta did not tell its figures",
+                        source=source,
+                        code=error.facts.get("code", ""),
                     )
 
     async def _ask(self, waba_id: str, source: Source, start: date, end: date) -> None:
+        try:
+            await self._keep(waba_id, source, start, end)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # An answer of another shape than Meta documents
+            raise PlatformUnavailable(source) from error
+
+    async def _keep(self, waba_id: str, source: Source, start: date, end: date) -> None:
         now = self._clock.now()
         oldest = (now - _BACK[source]).astimezone(UTC).date()
         if end <= oldest:

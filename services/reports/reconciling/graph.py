@@ -26,6 +26,11 @@ class Analytics:
         self._base = base
         self._token = token
 
+    @property
+    def usable(self) -> bool:
+        """Whether there is a token to ask with."""
+        return bool(self._token)
+
     async def currency(self, waba_id: str) -> str:
         """In which Meta bills the account."""
         found = await self._asked(waba_id, {"fields": "currency"})
@@ -91,7 +96,13 @@ class Analytics:
                 f"{self._base}/{path}?{urlencode(query)}",
                 headers={"Authorization": f"Bearer {self._token}"},
             ) as response:
-                raw = await response.content.read(_LARGEST)
+                raw = bytearray()
+                async for piece in response.content.iter_any():
+                    raw += piece
+                    if len(raw) > _LARGEST:
+                        raise PlatformRefused(
+                            0, "more than can be read at once", "ask for a shorter period"
+                        )
             found = orjson.loads(raw)
         except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
             raise PlatformUnavailable(operation) from error

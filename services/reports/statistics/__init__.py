@@ -4,7 +4,14 @@ Everything works on sums, so that one pass of a database over any number of reci
 """
 
 from services.reports.statistics.bandit import shares
-from services.reports.statistics.bayes import Belief, Standing, mean_belief, rate_belief, standings
+from services.reports.statistics.bayes import (
+    Belief,
+    Standing,
+    above,
+    mean_belief,
+    rate_belief,
+    standings,
+)
 from services.reports.statistics.intervals import Interval, mean_interval, rate_interval
 from services.reports.statistics.planning import detectable_effect, recipients_per_arm
 from services.reports.statistics.policy import Estimate, Log, evaluate
@@ -21,6 +28,7 @@ __all__ = [
     "Paired",
     "Standing",
     "Sums",
+    "above",
     "adjust",
     "detectable_effect",
     "difference",

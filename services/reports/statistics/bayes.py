@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincinv, ndtr
+from scipy.special import betainc, betaincinv, betaln, ndtr
 
 from services.reports.statistics.sums import Sums
 
@@ -16,6 +16,8 @@ _POINTS: Final = 3_001
 """Of the grid, shared by the beliefs: many arms are looked at as quickly as two."""
 _FEWEST: Final = 17
 _TAIL: Final = 1e-10
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
+"""Enough for one bell curve times what is smooth beside it."""
 
 Grid = NDArray[np.float64]
 
@@ -69,6 +71,25 @@ def mean_belief(sums: Sums) -> Belief:
     return Belief(
         sums.mean, sums.mean - 6.4 * deviation, sums.mean + 6.4 * deviation, deviation=deviation
     )
+
+
+def above(one: Belief, other: Belief) -> float:
+    """The probability that a rate is above another: what `standings` says of two, without a grid.
+
+    It is integrated where the surer of them is likely to be: there the other changes slowly.
+    """
+    if other.upper - other.lower < one.upper - one.lower:
+        return 1.0 - above(other, one)
+    half = (one.upper - one.lower) / 2
+    points = one.lower + half * (1 + _NODES)
+    density = np.exp(
+        (one.successes - 1) * np.log(points)
+        + (one.failures - 1) * np.log1p(-points)
+        - betaln(one.successes, one.failures)
+    )
+    likely = density * _WEIGHTS
+    # What lies outside its bounds is left out, so what lies inside is all
+    return float(np.sum(likely * other.below(points)) / np.sum(likely))
 
 
 def standings(beliefs: Mapping[str, Belief]) -> dict[str, Standing]:

@@ -15,6 +15,7 @@ from merhaba.event.v1 import Event
 from services.reports.answers.answering import Answers
 from services.reports.answers.kept import Kept
 from services.reports.app import MIGRATIONS
+from services.reports.chronicle.gates import Gates
 from services.reports.consumer import Folding
 from services.reports.freshness import Freshness
 from services.reports.held import Held
@@ -74,11 +75,11 @@ def held(pool: Pool, manual_clock: ManualClock) -> Held:
 
 
 @pytest.fixture
-def feed(ledger: Ledger, held: Held, settled: Callable[[], Awaitable[None]]) -> Feed:
+def feed(ledger: Ledger, held: Held, pool: Pool, settled: Callable[[], Awaitable[None]]) -> Feed:
     """Hands events to the consumer of a topic, as one batch, and waits until they count."""
 
     async def handle(topic: str, events: Sequence[Event]) -> None:
-        folding = Folding(topic, ledger, held.erase)
+        folding = Folding(topic, ledger, held.erase, gates=Gates(pool).keep)
         await folding.handle([one.SerializeToString() for one in events])
         await settled()
 

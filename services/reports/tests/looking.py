@@ -111,7 +111,7 @@ async def looking(
                 AlertApi(AlertStore(pool), calls.check, {}, firsts, clock),
                 NoExperiments(),  # type: ignore[arg-type]
                 ExportApi(store, beginning, checker(calls.check, folder, {}, {}), firsts, clock),
-                People(ProfileServiceStub(opened)),
+                People(ProfileServiceStub(opened), ledger.zone),
             ),
             Maker(store, contents, clock, ledger.zone),
         )

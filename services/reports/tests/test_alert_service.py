@@ -1,180 +1,55 @@
 """Alerts over gRPC: rules, what they find in the facts, and who is told, by a real web server."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any
 from uuid import uuid4
 
-import grpc
 import orjson
 import pytest
-from aiohttp import web
-from google.protobuf.duration_pb2 import Duration
 
-from chassis.answers import Answers
-from chassis.app import serving
 from chassis.ids import fresh_id
 from chassis.outbound import outbound
-from chassis.rpc import channel, server
+from chassis.testing import wait_until
 from chassis.webhooks import SIGNATURE, signature
-from merhaba.event.v1 import TemplateQualityChanged
 from merhaba.reports.v1 import (
     AcknowledgeAlertRequest,
     Alert,
     AlertRoute,
     AlertRule,
-    AlertServiceStub,
     CreateAlertRuleRequest,
     DeleteAlertRuleRequest,
     Dimension,
-    Filter,
     GetAlertRuleRequest,
     ListAlertRulesRequest,
     ListAlertsRequest,
     Measure,
     UpdateAlertRuleRequest,
-    add_AlertServiceServicer_to_server,
 )
-from services.reports.alerts.api import AlertApi
 from services.reports.alerts.defaults import built_in
 from services.reports.alerts.deliveries import CONNECTIONS, DELIVERY, TIMEOUT, Deliveries
-from services.reports.alerts.looking import Looker, Spending
-from services.reports.alerts.quality import Qualities
-from services.reports.alerts.store import AlertStore
-from services.reports.alerts.watcher import Watcher
-from services.reports.answers.sums import rows
-from services.reports.tests.events import DAY, HOUR, NOON, event, outcome, ref
-from services.reports.tests.test_api import TOKEN, reason
-from services.reports.tests.test_experiment_service import settings
-
-SECRET = "a secret of the pager"
-
-
-class Pager:
-    """A web server that is told of alerts, and answers as it is set."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.calls: list[tuple[dict[str, str], bytes]] = []
-
-    async def told(self, request: web.Request) -> web.Response:
-        self.calls.append((dict(request.headers), await request.read()))
-        return web.Response(status=self.status)
-
-
-class Budgets:
-    """What campaigns spend."""
-
-    def __init__(self) -> None:
-        self.campaigns: list[Spending] = []
-
-    async def spending(self) -> list[Spending]:
-        return self.campaigns
+from services.reports.alerts.model import Look
+from services.reports.statistics import Interval
+from services.reports.tests.alerting import (
+    SECRET,
+    alerting,
+    checked,
+    failures,
+    found,
+    made,
+    messages,
+    refusal,
+    settled,
+    span,
+)
+from services.reports.tests.events import DAY, HOUR, NOON
 
 
 @pytest.fixture
 async def ready(pool, manual_clock) -> AsyncIterator[SimpleNamespace]:
-    pager, budgets = Pager(), Budgets()
-    app = web.Application()
-    app.router.add_post("/told", pager.told)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/told"
-    store, qualities = AlertStore(pool), Qualities(pool)
-    fold = SimpleNamespace(time=manual_clock.now)
-
-    def fold_time() -> datetime:
-        return fold.time()
-
-    looker = Looker(partial(rows, pool), qualities, budgets, fold_time, manual_clock)
-    own = server("reports", TOKEN)
-    async with outbound(TIMEOUT, CONNECTIONS, inside=True) as calls:
-        api = AlertApi(
-            store, calls.check, {"pager": SECRET}, Answers(pool, manual_clock), manual_clock
-        )
-        add_AlertServiceServicer_to_server(api, own)
-        async with (
-            serving(own, settings(), []) as port,
-            channel(f"127.0.0.1:{port}", TOKEN) as opened,
-        ):
-            yield SimpleNamespace(
-                stub=AlertServiceStub(opened),
-                store=store,
-                watcher=Watcher(store, looker, manual_clock),
-                deliveries=Deliveries(pool, calls, {"pager": SECRET}, manual_clock),
-                qualities=qualities,
-                budgets=budgets,
-                pager=pager,
-                url=url,
-                fold=fold,
-                clock=manual_clock,
-            )
-    await runner.cleanup()
-
-
-def span(milliseconds: int) -> Duration:
-    found = Duration()
-    found.FromMilliseconds(milliseconds)
-    return found
-
-
-def failures(ready, campaign: str, **more: Any) -> AlertRule:
-    """Watches the failures of a campaign of its own."""
-    return AlertRule(
-        **{
-            "name": fresh_id("rule"),
-            "kind": AlertRule.KIND_THRESHOLD,
-            "measure": Measure.MEASURE_FAILURE_RATE,
-            "filters": [Filter(dimension=Dimension.DIMENSION_CAMPAIGN, values=[campaign])],
-            "threshold": 0.2,
-            "window_duration": span(HOUR),
-            "minimum_sample_size": 10,
-            "routes": [AlertRoute(url=ready.url, secret_name="pager")],
-            **more,
-        }
-    )
-
-
-async def made(ready, rule: AlertRule) -> AlertRule:
-    request = CreateAlertRuleRequest(request_id=str(uuid4()), alert_rule=rule)
-    return (await ready.stub.CreateAlertRule(request)).alert_rule
-
-
-async def checked(ready, rule: AlertRule, times: int = 1) -> None:
-    for _ in range(times):
-        own = await ready.store.rule(rule.alert_rule_id)
-        await ready.watcher.check(own)
-
-
-async def found(ready, rule: AlertRule) -> list[Alert]:
-    request = ListAlertsRequest(alert_rule_id=rule.alert_rule_id)
-    return list((await ready.stub.ListAlerts(request)).alerts)
-
-
-async def refusal(call) -> str:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return reason(caught.value)[0]
-
-
-async def messages(feed, campaign: str, n: int, failed: int, at: int, code: int = 131026) -> None:
-    events = []
-    for number in range(n):
-        about = ref(fresh_id("m"), campaign)
-        kind = "failed" if number < failed else "delivered"
-        events += [
-            outcome("sent", at, fresh_id("p"), about),
-            outcome(kind, at + 1, fresh_id("p"), about, code=code),
-        ]
-    await feed("message", events)
-
-
-async def settled(ready) -> None:
-    while await ready.deliveries.deliver():
-        pass
+    async with alerting(pool, manual_clock) as made_ready:
+        yield made_ready
 
 
 # --- rules ------------------------------------------------------------------------------------
@@ -210,6 +85,17 @@ async def test_a_rule_is_kept_changed_and_deleted(ready) -> None:
             "QUERY_UNSUPPORTED",
         ),
         ({"dimensions": [Dimension.DIMENSION_SEGMENT]}, "QUERY_UNSUPPORTED"),
+        ({"measure": Measure.MEASURE_RECEIVED}, "QUERY_UNSUPPORTED"),
+        (
+            {
+                "measure": Measure.MEASURE_CONTACTS,
+                "filters": [],
+                "dimensions": [Dimension.DIMENSION_TEMPLATE],
+            },
+            "QUERY_UNSUPPORTED",
+        ),
+        ({"dimensions": [Dimension.DIMENSION_MARKET] * 2}, "FIELD_INVALID"),
+        ({"measure": Measure.MEASURE_COST, "minimum_sample_size": 10}, "FIELD_INVALID"),
         ({"threshold": float("nan")}, "FIELD_INVALID"),
         ({"window_duration": span(1_000)}, "FIELD_INVALID"),
         ({"routes": [AlertRoute(url="ftp://x", secret_name="pager")]}, "URL_REFUSED"),
@@ -232,6 +118,14 @@ async def test_built_in_rules_do_not_come_back_once_deleted(ready) -> None:
     await ready.stub.DeleteAlertRule(DeleteAlertRuleRequest(alert_rule_id="opt_outs_rise"))
     await ready.store.add(built_in(), ready.clock.now())
     assert await ready.store.rule("opt_outs_rise") is None
+
+
+async def test_there_is_an_end_to_how_many_rules_there_are(ready, monkeypatch) -> None:
+    request = CreateAlertRuleRequest(request_id=str(uuid4()), alert_rule=failures(ready, "c"))
+    await ready.stub.CreateAlertRule(request)
+    monkeypatch.setattr("services.reports.alerts.api.MOST_RULES", 1)
+    await ready.stub.CreateAlertRule(request)  # a repeat is no further one
+    assert await refusal(made(ready, failures(ready, "c"))) == "FIELD_INVALID"
 
 
 # --- finding ----------------------------------------------------------------------------------
@@ -301,108 +195,78 @@ async def test_within_the_silence_an_alert_stands_and_nobody_is_told(ready, feed
     assert [orjson.loads(b)["state"] for _, b in ready.pager.calls] == ["open", "resolved"]
 
 
-async def test_failures_of_a_code_are_compared_with_the_weeks_before(ready, feed) -> None:
+async def test_what_begins_and_ends_again_and_again_is_told_once_in_each_silence(
+    ready, feed
+) -> None:
     campaign = fresh_id("c")
-    for week in range(1, 5):
-        await messages(feed, campaign, 100, 5, NOON - week * 7 * DAY - HOUR // 2, 131026)
-    await messages(feed, campaign, 100, 5, NOON - HOUR // 2, 131026)
-    await messages(feed, campaign, 100, 40, NOON - HOUR // 2, 131049)
-    rule = await made(
-        ready,
-        failures(
-            ready,
-            campaign,
-            kind=AlertRule.KIND_ANOMALY,
-            direction=AlertRule.DIRECTION_ABOVE,
-            dimensions=[Dimension.DIMENSION_ERROR_CODE],
-            minimum_sample_size=50,
-            threshold=0,
-        ),
-    )
-    await checked(ready, rule, 2)
-    (alert,) = await found(ready, rule)
-    assert list(alert.subjects) == ["131049"]
-    assert (alert.value.value, alert.value.sample_size) == (0.2, 200)
-    assert alert.expected.value < alert.threshold < 0.2
+    rule = await made(ready, failures(ready, campaign, silence_duration=span(DAY)))
+    own = await ready.store.rule(rule.alert_rule_id)
+    look = Look((), True, Interval(0.4, 0.3, 0.5), 20, None, 0.2, "too many")
+    told = []
+    for _ in range(6):  # every 20 hours
+        for looks in ([look], [look], [], [], []):
+            await ready.store.settle(own, looks, ready.clock.now())
+            await ready.clock.advance(timedelta(minutes=1))
+        await settled(ready)
+        told.append(len(ready.pager.calls))
+        await ready.clock.advance(timedelta(hours=20))
+    # Begun and over: of the first, of none within a day of it, of the third, …
+    assert told == [2, 2, 4, 4, 6, 6]
 
 
-async def test_a_fall_is_looked_for_when_nearly_all_has_come(ready, feed) -> None:
+async def test_what_began_in_the_silence_and_still_stands_after_it_is_told(ready, feed) -> None:
     campaign = fresh_id("c")
-
-    async def reads(at: int, n: int, read: int) -> None:
-        events = []
-        for number in range(n):
-            about = ref(fresh_id("m"), campaign, template=campaign)
-            events.append(outcome("delivered", at, fresh_id("p"), about))
-            if number < read:
-                events.append(outcome("read", at, fresh_id("p"), about))
-        await feed("message", events)
-
-    for week in range(5):
-        await reads(NOON - DAY - week * 7 * DAY - HOUR // 2, 100, 60)
-    await reads(NOON - HOUR // 2, 100, 5)  # just sent: nobody had time
-    rule = await made(
-        ready,
-        failures(
-            ready,
-            campaign,
-            kind=AlertRule.KIND_ANOMALY,
-            measure=Measure.MEASURE_READ_RATE,
-            direction=AlertRule.DIRECTION_BELOW,
-            threshold=0,
-        ),
-    )
-    await checked(ready, rule, 2)
-    assert await found(ready, rule) == []
+    rule = await made(ready, failures(ready, campaign, silence_duration=span(DAY)))
+    own = await ready.store.rule(rule.alert_rule_id)
+    look = Look((), True, Interval(0.4, 0.3, 0.5), 20, None, 0.2, "too many")
+    for looks in ([look], [look], [], [], [], [look], [look]):
+        await ready.clock.advance(timedelta(minutes=1))
+        await ready.store.settle(own, looks, ready.clock.now())
+    await settled(ready)
+    assert len(ready.pager.calls) == 2
     await ready.clock.advance(timedelta(days=1))
-    rule_of_weekdays = await ready.store.rule(rule.alert_rule_id)
-    for week in range(1, 5):
-        await reads(NOON - week * 7 * DAY - HOUR // 2, 100, 60)
-    for _ in range(2):
-        await ready.watcher.check(rule_of_weekdays)
-    (alert,) = await found(ready, rule)
-    assert alert.value.value == 0.05
+    for _ in range(3):
+        await ready.store.settle(own, [look], ready.clock.now())
+    await settled(ready)
+    states = [orjson.loads(body)["state"] for _, body in ready.pager.calls]
+    assert states == ["open", "resolved", "open"]
 
 
-async def test_quality_is_what_meta_said_last_whatever_came_first(ready) -> None:
-    name = fresh_id("t")
-
-    def scored(at: int, score: str) -> bytes:
-        body = TemplateQualityChanged(waba_id="w", name=name, language="tr", score=score)
-        return event(at, "", template_quality_changed=body).SerializeToString()
-
-    rule = await made(ready, AlertRule(name=fresh_id("r"), kind=AlertRule.KIND_QUALITY))
-    await ready.qualities.handle([scored(NOON, "RED"), scored(NOON - HOUR, "GREEN")])
-    await ready.qualities.handle([scored(NOON - 2 * HOUR, "GREEN")])
-    await checked(ready, rule)
-    mine = [a for a in await found(ready, rule) if name in a.subjects[0]]
-    assert [a.state for a in mine] == [Alert.STATE_OPEN]
-    assert f"{name} (tr)" in mine[0].explanation
-    await ready.qualities.handle([scored(NOON + 1, "GREEN")])
-    await checked(ready, rule)
-    mine = [a for a in await found(ready, rule) if name in a.subjects[0]]
-    assert [a.state for a in mine] == [Alert.STATE_RESOLVED]
-
-
-async def test_a_budget_that_will_not_last_and_facts_that_are_old_are_told(ready) -> None:
-    rule = await made(ready, AlertRule(name=fresh_id("r"), kind=AlertRule.KIND_BUDGET_BURN))
-    money = 1_000_000
-    ready.budgets.campaigns = [
-        Spending("c1", "Summer", "USD", 10 * money, 5 * money, 100, 200),
-        Spending("c2", "Winter", "USD", 20 * money, 5 * money, 100, 200),
-        Spending("c3", "Spring", "USD", 20 * money, 0, 0, 200),
+async def test_alerts_that_began_together_are_all_listed_page_by_page(ready) -> None:
+    await ready.clock.advance(timedelta(microseconds=437))
+    rule = await made(ready, failures(ready, fresh_id("c")))
+    own = await ready.store.rule(rule.alert_rule_id)
+    looks = [
+        Look((str(n),), True, Interval(0.4, 0.3, 0.5), 20, None, 0.2, "too many") for n in range(5)
     ]
-    await checked(ready, rule, 2)
-    (alert,) = await found(ready, rule)
-    assert (list(alert.subjects), alert.value.value, alert.threshold) == (["c1"], 15, 10)
-    lag = await made(ready, AlertRule(name=fresh_id("r"), kind=AlertRule.KIND_LAG, threshold=120))
-    await checked(ready, lag, 2)
-    assert await found(ready, lag) == []
-    now = ready.clock.now()
-    ready.fold.time = lambda: now - timedelta(minutes=5)
-    await checked(ready, lag, 2)
-    (alert,) = await found(ready, lag)
-    assert alert.value.value == 300
+    for _ in range(2):
+        await ready.store.settle(own, looks, ready.clock.now())
+    request = ListAlertsRequest(alert_rule_id=rule.alert_rule_id, page_size=2)
+    subjects: list[str] = []
+    while page := await ready.stub.ListAlerts(request):
+        subjects += [one.subjects[0] for one in page.alerts]
+        request.page_token = page.next_page_token
+        if not request.page_token:
+            break
+    assert sorted(subjects) == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_rule_with_very_many_subjects_floods_nobody(ready, monkeypatch) -> None:
+    monkeypatch.setattr("services.reports.alerts.store.MOST_STANDING", 2)
+    rule = await made(ready, failures(ready, fresh_id("c")))
+    own = await ready.store.rule(rule.alert_rule_id)
+    looks = [
+        Look((str(n),), True, Interval(0.4, 0.3, 0.5), 20, None, 0.2, "too many") for n in range(5)
+    ]
+    for _ in range(3):
+        await ready.store.settle(own, looks, ready.clock.now())
+    assert {alert.subjects[0] for alert in await found(ready, rule)} == {"0", "1"}
+    for _ in range(3):
+        await ready.clock.advance(timedelta(minutes=1))
+        await ready.store.settle(own, looks[2:], ready.clock.now())
+    await ready.store.settle(own, looks[2:], ready.clock.now())
+    open_now = [a for a in await found(ready, rule) if a.state == Alert.STATE_OPEN]
+    assert {alert.subjects[0] for alert in open_now} == {"2", "3"}
 
 
 # --- telling ----------------------------------------------------------------------------------
@@ -432,6 +296,54 @@ async def test_whoever_does_not_answer_is_told_again_for_a_day(ready, feed) -> N
     await ready.clock.advance(timedelta(hours=5))
     await settled(ready)
     assert len(ready.pager.calls) == tried
+
+
+async def test_that_it_is_over_is_told_only_behind_that_it_began(ready, feed) -> None:
+    campaign = fresh_id("c")
+    rule = await made(ready, failures(ready, campaign))
+    await messages(feed, campaign, 20, 8, NOON - HOUR // 2)
+    await checked(ready, rule, 2)
+    ready.pager.status = 503
+    await settled(ready)
+    await ready.clock.advance(timedelta(seconds=1))
+    own = await ready.store.rule(rule.alert_rule_id)
+    for _ in range(3):
+        await ready.store.settle(own, [], ready.clock.now())
+    ready.pager.status = 200
+    ready.pager.calls.clear()
+    await settled(ready)
+    await ready.clock.advance(timedelta(seconds=31))
+    await settled(ready)
+    states = [orjson.loads(body)["state"] for _, body in ready.pager.calls]
+    assert states == ["open", "resolved"]
+
+
+async def test_whoever_is_to_be_told_no_longer_is_not_told_what_was_still_due(ready, feed) -> None:
+    campaign = fresh_id("c")
+    rule = await made(ready, failures(ready, campaign))
+    await messages(feed, campaign, 20, 8, NOON - HOUR // 2)
+    await checked(ready, rule, 2)
+    request = UpdateAlertRuleRequest(alert_rule=AlertRule(alert_rule_id=rule.alert_rule_id))
+    request.update_mask.paths.append("routes")
+    await ready.stub.UpdateAlertRule(request)
+    await settled(ready)
+    assert ready.pager.calls == []
+
+
+async def test_who_does_not_answer_keeps_nobody_else_waiting(ready, feed) -> None:
+    campaign = fresh_id("c")
+    routes = [
+        AlertRoute(url=f"{ready.url}/never", secret_name="pager"),
+        AlertRoute(url=ready.url, secret_name="pager"),
+    ]
+    rule = await made(ready, failures(ready, campaign, routes=routes))
+    await messages(feed, campaign, 20, 8, NOON - HOUR // 2)
+    await checked(ready, rule, 2)
+    telling = asyncio.create_task(ready.deliveries.deliver())
+    await wait_until(lambda: bool(ready.pager.calls))
+    assert not telling.done()
+    ready.pager.answers.set()
+    await telling
 
 
 async def test_every_rule_has_its_turn(ready) -> None:

@@ -138,7 +138,7 @@ def test_a_rule_is_looked_at_as_often_as_its_window_asks() -> None:
 def test_what_meta_says_of_quality_is_bad_or_good() -> None:
     def score(**body) -> tuple[str, bool] | None:
         found = said(event(NOON, "", **body))
-        return None if found is None else (found.score, found.bad)
+        return (found[0].score, found[0].bad) if found else None
 
     def template(status: str) -> dict:
         return {"template_status_changed": TemplateStatusChanged(name="t", status=status)}
@@ -155,4 +155,5 @@ def test_what_meta_says_of_quality_is_bad_or_good() -> None:
     assert score(**quality("GREEN")) == ("GREEN", False)
     assert score(**number("FLAGGED")) == ("FLAGGED", True)
     assert score(**number("UPGRADE")) == ("UPGRADE", False)
+    assert score(**number("THROUGHPUT_UPGRADE")) is None
     assert score(message_received=MessageReceived()) is None

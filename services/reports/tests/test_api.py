@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from hashlib import sha256
 
 import grpc
 import pytest
@@ -11,10 +10,12 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from chassis.app import serving
-from chassis.callers import Callers
+from chassis.callers import Caller, Callers
 from chassis.failures import FieldInvalid
 from chassis.ids import fresh_id
+from chassis.policy import read_policy
 from chassis.rpc import channel, server
+from chassis.testing import KnownKeys
 from merhaba.reports.v1 import (
     Attribution,
     Dimension,
@@ -30,6 +31,7 @@ from merhaba.reports.v1 import (
     ReportServiceStub,
     add_ReportServiceServicer_to_server,
 )
+from services import POLICY
 from services.reports import model
 from services.reports.answers.lift import lifts
 from services.reports.api import ReportApi
@@ -38,7 +40,6 @@ from services.reports.experiments.recipients import Recipients
 from services.reports.reconciling.asking import Asking
 from services.reports.reconciling.graph import analytics
 from services.reports.reconciling.snapshots import Snapshots
-from services.reports.rights import RIGHTS
 from services.reports.tests.events import (
     DAY,
     HOUR,
@@ -301,8 +302,9 @@ async def test_a_role_calls_what_is_its_own(
     ledger, answers, kept, pool, manual_clock, asking
 ) -> None:
     """Marketing sees figures and nobody's life."""
-    token, digest = "of marketing", sha256(b"of marketing").hexdigest()
-    own = server("reports", Callers(TOKEN, f"desk:marketing:{digest}", RIGHTS))
+    token = "of marketing"
+    keys = KnownKeys({token: Caller("desk", "marketing")})
+    own = server("reports", Callers(TOKEN, keys, read_policy(POLICY)))
     brought = partial(lifts, None, window=timedelta(days=7))
     reporting = ReportApi(ledger, answers, kept, pool, manual_clock, asking, brought)
     add_ReportServiceServicer_to_server(reporting, own)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from chassis.answers import Answers
 from chassis.app import serving
+from chassis.failures import FieldInvalid
 from chassis.ids import fresh_id
 from chassis.rpc import channel, server
 from merhaba.event.v1 import Event
@@ -166,6 +167,46 @@ async def test_a_definition_is_kept_listed_changed_and_deleted(ready) -> None:
     delete = DeleteConversionRequest(conversion_id=one.conversion_id)
     await ready.stub.DeleteConversion(delete)
     assert await refusal(ready.stub.DeleteConversion(delete)) == "CONVERSION_NOT_FOUND"
+
+
+async def test_a_name_that_was_taken_meanwhile_is_refused(ready) -> None:
+    first, second = await made(ready, trial()), await made(ready, trial())
+
+    def rename(one: model.Conversion) -> model.Conversion:
+        one.name = second.name
+        return one
+
+    with pytest.raises(FieldInvalid):
+        await ConversionStore(ready.pool).change(first.conversion_id, rename)
+
+
+async def test_what_another_replica_still_counted_after_a_deletion_goes_as_well(
+    ready, ledger, held
+) -> None:
+    one = await made(ready, trial())
+    other = Definitions(ConversionStore(ready.pool), ready.clock, timedelta(days=7))
+    await other.refresh()
+    await ready.stub.DeleteConversion(DeleteConversionRequest(conversion_id=one.conversion_id))
+    ann = fresh_id("ann")
+    folding = Folding("contact", ledger, held.erase, lambda: other.reader)
+    await folding.handle([started(NOON, ann, "k").SerializeToString()])
+    assert await ready.counted(one.conversion_id, ann)
+    await other.refresh()
+    assert not await ready.counted(one.conversion_id, ann)
+
+
+async def test_a_definition_that_cannot_be_read_any_more_costs_no_other(ready) -> None:
+    store, own = ConversionStore(ready.pool), fresh_id("c")
+    broken = model.Conversion(
+        conversion_id=own, name=own, event_name=own, condition="event.plan ==="
+    )
+    await store.add(broken)
+    await ready.definitions.refresh()
+    one = await made(ready, trial(key_expression="", reversal_event_name=""))
+    ann = fresh_id("ann")
+    await ready.feed("contact", [started(NOON, ann, "k")])
+    assert list(await ready.counted(one.conversion_id, ann)) == [ann]
+    await store.delete(own)
 
 
 async def test_the_built_in_one_is_looked_at_and_stays(ready) -> None:

@@ -1,19 +1,14 @@
 """The dashboard, over HTTP."""
 
 import re
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, CookieJar
-from aiohttp.test_utils import TestServer
 
-from chassis.clock import ManualClock
 from chassis.ids import fresh_id
-from services.reports.dashboard.door import dashboard
+from services.reports import dashboard
 from services.reports.dashboard.markup import tag, text
-from services.reports.dashboard.session import LASTS, holds, issue
-from services.reports.ledger import Ledger
+from services.reports.tests import visiting
 from services.reports.tests.auditing import audit
 from services.reports.tests.events import (
     HOUR,
@@ -27,114 +22,17 @@ from services.reports.tests.events import (
     ref,
     segment_changed,
 )
-from services.reports.tests.looking import NAME, PHONE, looking
+from services.reports.tests.looking import NAME, PHONE
+from services.reports.tests.visiting import page, pages
 from services.reports.words import WORDS, Speech, choose
 
-TOKEN = "a token of the dashboard"
-MANAGER = "a token of its managers"
-TOKENS = {"viewer": TOKEN, "manager": MANAGER}
+door, stranger, manager, browser = (
+    visiting.door,
+    visiting.stranger,
+    visiting.manager,
+    visiting.browser,
+)
 NASTY = "<script>alert(1)</script>\"'&"
-
-
-@pytest.fixture
-async def door(pool, ledger: Ledger, manual_clock: ManualClock) -> AsyncIterator[TestServer]:
-    async with (
-        looking(pool, ledger, manual_clock) as (sources, maker),
-        TestServer(dashboard(sources, manual_clock, TOKENS)) as server,
-    ):
-        server.maker = maker
-        yield server
-
-
-@pytest.fixture
-async def stranger(door: TestServer) -> AsyncIterator[ClientSession]:
-    async with ClientSession(door.make_url("/"), cookie_jar=CookieJar(unsafe=True)) as session:
-        yield session
-
-
-@pytest.fixture
-async def manager(door: TestServer) -> AsyncIterator[ClientSession]:
-    async with ClientSession(door.make_url("/"), cookie_jar=CookieJar(unsafe=True)) as session:
-        await session.post("/sign-in", data={"token": MANAGER})
-        yield session
-
-
-@pytest.fixture
-async def browser(stranger: ClientSession) -> ClientSession:
-    answer = await stranger.post("/sign-in", data={"token": TOKEN}, allow_redirects=False)
-    assert answer.status == 303
-    return stranger
-
-
-async def page(browser: ClientSession, path: str, language: str = "en") -> str:
-    async with browser.get(path, headers={"Accept-Language": language}) as answer:
-        assert answer.status == 200, path
-        assert answer.headers["Content-Language"] == language
-        return await answer.text()
-
-
-def pages(own: str) -> list[str]:
-    return [
-        *("/", "/live", "/campaigns", f"/campaigns/{own}", f"/campaigns/{own}/recipients"),
-        *("/segments", "/journeys", "/journeys?by=template", "/contacts", f"/contacts/{own}/0"),
-        *("/alerts", "/alerts?by=all", "/numbers", "/exports"),
-    ]
-
-
-@pytest.mark.parametrize("path", [*pages("x"), "/exports/x", "/nowhere"])
-async def test_who_has_not_signed_in_sees_only_the_form(stranger, path) -> None:
-    for address in (path, f"{path}?token={TOKEN}"):
-        answer = await stranger.get(address, allow_redirects=False)
-        assert (answer.status, answer.headers["Location"]) == (303, "/sign-in")
-
-
-async def test_a_wrong_token_opens_nothing(stranger) -> None:
-    for wrong in ("", "wrong", TOKEN[:-1], TOKEN + "x", "ı" * 20):
-        answer = await stranger.post("/sign-in", data={"token": wrong}, allow_redirects=False)
-        assert answer.status == 403
-        assert "Set-Cookie" not in answer.headers
-    assert (await stranger.get("/", allow_redirects=False)).status == 303
-
-
-async def test_the_cookie_does_not_hold_the_token_and_scripts_cannot_read_it(stranger) -> None:
-    answer = await stranger.post("/sign-in", data={"token": TOKEN}, allow_redirects=False)
-    (cookie,) = answer.headers.getall("Set-Cookie")
-    assert TOKEN not in cookie
-    assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
-    assert "Secure" not in cookie
-    behind = {"X-Forwarded-Proto": "https"}
-    answer = await stranger.post(
-        "/sign-in", data={"token": TOKEN}, headers=behind, allow_redirects=False
-    )
-    assert "Secure" in answer.headers["Set-Cookie"]
-
-
-async def test_a_session_ends(browser, manual_clock) -> None:
-    assert (await browser.get("/", allow_redirects=False)).status == 200
-    await manual_clock.advance(LASTS)
-    assert (await browser.get("/", allow_redirects=False)).status == 303
-
-
-async def test_signing_out_forgets_the_session(browser) -> None:
-    await browser.post("/sign-out")
-    assert (await browser.get("/", allow_redirects=False)).status == 303
-
-
-@pytest.mark.parametrize("forged", ["", ".", "9999999999.", "9999999999.00", "x.y", "-1.0", "ı.ı"])
-def test_a_forged_cookie_is_none(forged, manual_clock) -> None:
-    assert holds(forged, TOKENS, manual_clock.now()) is None
-
-
-def test_a_cookie_of_another_token_or_role_is_none(manual_clock) -> None:
-    now = manual_clock.now()
-    cookie = issue("viewer", TOKEN, now)
-    assert holds(cookie, TOKENS, now) == "viewer"
-    assert holds(issue("manager", MANAGER, now), TOKENS, now) == "manager"
-    assert holds(cookie, {"viewer": TOKEN + "2", "manager": MANAGER}, now) is None
-    later, role, signature = cookie.split(".")
-    assert holds(f"{int(later) + 1}.{role}.{signature}", TOKENS, now) is None
-    assert holds(f"{later}.manager.{signature}", TOKENS, now) is None
 
 
 async def played(feed) -> str:
@@ -178,6 +76,7 @@ async def test_pages_are_there_in_both_languages(browser, feed, language) -> Non
         "/alerts": ["alerts", "alerts_now"],
         "/numbers": ["numbers", "measure.failure_rate", "quality"],
         "/exports": ["exports", "exports_viewer"],
+        "/exports/schedules": ["schedules", "exports_viewer"],
     }.items():
         shown = await page(browser, path, language)
         assert f'<html lang="{language}">' in shown
@@ -240,17 +139,6 @@ async def test_pages_ask_nobody_outside_and_run_only_what_is_theirs(browser, fee
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-async def test_style_and_script_are_kept_by_browsers_until_they_change(stranger) -> None:
-    shown = await (await stranger.get("/sign-in")).text()
-    (address,) = re.findall(r'href="(/static/[^"]+\.css)"', shown)
-    answer = await stranger.get(address)
-    assert (answer.status, answer.content_type) == (200, "text/css")
-    assert "immutable" in answer.headers["Cache-Control"]
-    assert not re.search(r"https?://|@import|url\(", await answer.text())
-    for other in ("/static/x/dashboard.css", address.replace("dashboard.css", "door.py")):
-        assert (await stranger.get(other)).status == 404
-
-
 async def test_pages_can_be_used_by_keyboard_and_screen_reader(browser, feed) -> None:
     own = await played(feed)
     for path in pages(own):
@@ -275,7 +163,20 @@ async def test_a_period_a_comparison_and_filters_live_in_the_address(browser, fe
         browser, f"/?filter=campaign&value={own}&period=custom&from=2026-11-21&to=2026-11-21"
     )
     assert re.search(r"<dt>Sent</dt><dd>(0|–)<", added)
-    assert f"Campaign: {own}" in added
+    assert f"Campaign: {own}" in added  # nothing of it is in the period, so its name neither
+    named = await page(browser, f"/?campaign={own}")
+    assert f"Campaign: {text(NASTY)}" in named
+
+
+async def test_days_that_somebody_chose_count_whatever_the_period_said(browser) -> None:
+    shown = await page(browser, "/")
+    (before,) = re.findall(r'name="shown" value="([^"]+)"', shown)
+    first, last = before.split("/")
+    form = f"/?period=28d&shown={before}&to={last}"
+    assert '<option value="28d" selected>' in await page(browser, f"{form}&from={first}")
+    chosen = await page(browser, f"{form}&from=2026-11-20")
+    assert '<option value="custom" selected>' in chosen
+    assert 'value="2026-11-20/' in chosen
 
 
 async def test_what_cannot_be_looked_at_is_said(browser) -> None:
@@ -347,89 +248,22 @@ async def test_people_are_masked_unless_a_manager_looks(browser, manager, feed) 
 
 
 async def test_a_person_is_found_by_number_which_stays_out_of_the_address(manager) -> None:
-    answer = await manager.post(
-        "/contacts", data={"who": "+90 532 123 45 67"}, allow_redirects=False
-    )
-    assert (answer.status, answer.headers["Location"]) == (303, "/contacts/con_of_the_number")
+    for written in (
+        *("+90 532 123 45 67", "0090 532 123 45 67", "905321234567", "+90 (0532) 123-45-67"),
+        *("0532 123 45 67", "5321234567"),
+    ):
+        answer = await manager.post("/contacts", data={"who": written}, allow_redirects=False)
+        assert answer.status == 303, written
+        assert answer.headers["Location"] == "/contacts/con_of_the_number"
     answer = await manager.post("/contacts", data={"who": "+90 555"})
     assert answer.status == 404
     assert text(WORDS["en"]["nobody"]) in await answer.text()
-
-
-async def test_only_managers_act(browser, manager) -> None:
-    for path, form in (
-        ("/exports", {"what": "days", "format": "csv"}),
-        ("/alerts/x", {"note": "mine"}),
-    ):
-        assert (await browser.post(path, data=form)).status == 403
-    assert (await browser.get("/exports/x")).status == 403
-    assert (await manager.post("/alerts/x", data={"note": "mine"})).status == 404
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "same-site"},
-        {"Origin": "https://elsewhere.example"},
-        {"Origin": "null"},
-    ],
-)
-async def test_forms_of_other_sites_do_nothing(manager, headers) -> None:
-    answer = await manager.post("/exports", data={"what": "days", "format": "csv"}, headers=headers)
-    assert answer.status == 403
-    assert (await manager.post("/sign-out", headers=headers)).status == 403
-    assert (await manager.get("/", allow_redirects=False)).status == 200
-
-
-async def test_a_file_is_made_and_fetched(manager, door, feed) -> None:
-    own = await played(feed)
-    form = {"campaign": own, "format": "csv"}
-    answer = await manager.post("/exports", data=form)
-    assert answer.status == 200
-    assert "Waiting" in await answer.text()
-    while await door.maker.make():
-        pass
-    shown = await page(manager, "/exports")
-    files = {}
-    for path in re.findall(r'href="(/exports/exp_[^"]+)"', shown):
-        async with manager.get(path) as answer:
-            assert answer.status == 200
-            assert "attachment" in answer.headers["Content-Disposition"]
-            files[answer.content_type] = files.get(answer.content_type, b"") + await answer.read()
-    assert own.encode() in files["text/csv"]
 
 
 async def test_a_chosen_language_stays(browser) -> None:
     await page(browser, "/?lang=tr", "tr")
     async with browser.get("/", headers={"Accept-Language": "en"}) as answer:
         assert answer.headers["Content-Language"] == "tr"
-
-
-async def test_a_page_that_is_not_there_says_so(browser) -> None:
-    for path in ("/campaigns/nowhere", "/contacts/nobody", "/nowhere"):
-        async with browser.get(path) as answer:
-            assert answer.status == 404
-            assert "There is no such page" in await answer.text()
-
-
-async def test_an_outage_is_told_as_one(pool, ledger, manual_clock) -> None:
-    class Away(Ledger):
-        def __init__(self) -> None:
-            self.zone = "Europe/Istanbul"
-
-        async def live(self, since: timedelta):
-            raise OSError("secret address")
-
-    async with (
-        looking(pool, ledger, manual_clock) as (sources, _),
-        TestServer(dashboard(sources._replace(ledger=Away()), manual_clock, TOKENS)) as server,
-        ClientSession(server.make_url("/"), cookie_jar=CookieJar(unsafe=True)) as session,
-    ):
-        await session.post("/sign-in", data={"token": TOKEN}, allow_redirects=False)
-        answer = await session.get("/live")
-        assert answer.status == 503
-        assert "secret" not in await answer.text()
 
 
 def test_both_languages_say_the_same_things() -> None:
@@ -466,3 +300,20 @@ def test_elements_escape_what_is_not_markup() -> None:
         '<p title="&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;&amp;">'
         "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;&amp;</p>"
     )
+
+
+def test_what_has_the_focus_is_seen_on_every_ground() -> None:
+    css = (Path(dashboard.__file__).parent / "static" / "dashboard.css").read_text()
+    assert "outline: 3px solid var(--main)" in css
+    for scheme in re.findall(r":root {([^}]*--main[^}]*)}", css):
+        colours = dict(re.findall(r"--(\w+): #(\w{6});", scheme))
+        for ground in ("ground", "card", "mark"):
+            lights = sorted(_light(colours[one]) for one in ("main", ground))
+            assert (lights[1] + 0.05) / (lights[0] + 0.05) >= 3, (ground, colours)
+
+
+def _light(colour: str) -> float:
+    """Relative luminance, as WCAG has it."""
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+    linear = [one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    return sum(one * weight for one, weight in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))

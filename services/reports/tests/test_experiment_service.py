@@ -1,6 +1,6 @@
 """Experiments over gRPC, with a sender that does as it is told, on a real Postgres."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -74,6 +74,7 @@ class Sender(CampaignServiceServicer):
         self.requests: list[str] = []
         self.ended: set[str] = set()
         self.down = False
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def GetCampaign(self, request, context):  # noqa: N802 - the contract's name
         if request.campaign_id not in self.weights:
@@ -87,6 +88,10 @@ class Sender(CampaignServiceServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "down")
         if request.campaign_id in self.ended:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "over")
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        if not any((self.weights[request.campaign_id] | dict(request.weights)).values()):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "nobody could be drawn")
         self.requests.append(request.request_id)
         self.weights[request.campaign_id] |= dict(request.weights)
         return SetVariantWeightsResponse()
@@ -332,6 +337,65 @@ async def test_a_breached_guard_stops_the_experiment_and_the_variant(ready, feed
     assert ready.sender.weights[campaign_id] == {"a": 1, "b": 0}
 
 
+async def test_a_guard_stops_the_experiment_also_where_no_other_variant_is_sent(
+    ready, feed
+) -> None:
+    campaign_id = planned(ready)
+    guard = Guard(measure=Measure.MEASURE_OPT_OUT_RATE, maximum=0.02)
+    made = await begun(ready, campaign_id, guards=[guard])
+    ready.sender.weights[campaign_id]["a"] = 0  # by somebody's hand
+    angry = await sent(feed, campaign_id, "b", 200, 180, at=NOON - HOUR)
+    await feed("contact", [withdrew(NOON, contact) for contact in angry[:30]])
+    assert (await judged(ready, made.experiment_id)).state == Experiment.STATE_STOPPED
+    assert ready.sender.weights[campaign_id] == {"a": 0, "b": 1}
+
+
+async def test_a_winner_declared_while_a_replica_looks_stays_and_stops_nobody(ready, feed) -> None:
+    campaign_id = planned(ready)
+    guard = Guard(measure=Measure.MEASURE_OPT_OUT_RATE, maximum=0.02)
+    made = await begun(ready, campaign_id, guards=[guard])
+    await sent(feed, campaign_id, "a", 200, 100, at=NOON - HOUR)
+    angry = await sent(feed, campaign_id, "b", 200, 180, at=NOON - HOUR)
+    await feed("contact", [withdrew(NOON, contact) for contact in angry[:30]])
+    seen = await ready.desk.get(made.experiment_id)
+    await ready.stub.DeclareWinner(
+        DeclareWinnerRequest(request_id=str(uuid4()), experiment_id=made.experiment_id, variant="b")
+    )
+    await ready.judge.judge(seen)
+    found = await ready.desk.get(made.experiment_id)
+    assert (found.state, found.winner) == ("decided", "b")
+    assert ready.sender.weights[campaign_id] == {"a": 0, "b": 1}
+    over = planned(ready)
+    other = await begun(ready, over)
+    seen = await ready.desk.get(other.experiment_id)
+    await feed("message", [campaign(NOON, over, "completed")])
+    await ready.stub.DeclareWinner(
+        DeclareWinnerRequest(
+            request_id=str(uuid4()), experiment_id=other.experiment_id, variant="a"
+        )
+    )
+    await ready.judge.judge(seen)
+    assert (await ready.desk.get(other.experiment_id)).winner == "a"
+
+
+async def test_whoever_declares_what_was_stopped_meanwhile_is_told(ready) -> None:
+    made = await begun(ready, planned(ready))
+    ready.sender.meanwhile = lambda: ready.desk.stop(made.experiment_id, "somebody else")
+    declared = ready.stub.DeclareWinner(
+        DeclareWinnerRequest(request_id=str(uuid4()), experiment_id=made.experiment_id, variant="b")
+    )
+    assert await refusal(declared) == "EXPERIMENT_STATE"
+
+
+async def test_a_bandit_tries_every_variant_whatever_is_changed(ready) -> None:
+    made = await begun(ready, planned(ready), kind=Experiment.KIND_BANDIT, exploration_share=0.2)
+    wanted = Experiment(experiment_id=made.experiment_id, exploration_share=0)
+    request = UpdateExperimentRequest(experiment=wanted)
+    request.update_mask.paths.append("exploration_share")
+    changed = (await ready.stub.UpdateExperiment(request)).experiment
+    assert changed.exploration_share == 0.05
+
+
 async def test_a_bandit_follows_what_was_learned_and_says_the_same_only_once(ready, feed) -> None:
     campaign_id = planned(ready)
     made = await begun(ready, campaign_id, kind=Experiment.KIND_BANDIT)
@@ -380,6 +444,35 @@ async def test_of_very_many_what_was_known_at_the_last_look_is_told(
     assert second.freshness.fold_time == first.freshness.fold_time
     await judged(ready, made.experiment_id)
     assert (await told(ready, made.experiment_id)).arms[1].recipients == 6
+
+
+async def test_of_very_many_the_last_are_counted_though_the_experiment_ended(
+    ready, feed, monkeypatch, manual_clock
+) -> None:
+    monkeypatch.setattr("services.reports.experiments.desk._MANY", 4)
+    campaign_id = planned(ready)
+    made = await begun(ready, campaign_id)
+    await sent(feed, campaign_id, "a", 3, 1)
+    await sent(feed, campaign_id, "b", 3, 1, at=NOON - HOUR)
+    await judged(ready, made.experiment_id)
+    await ready.desk.stop(made.experiment_id, "enough")
+    assert (await told(ready, made.experiment_id)).waiting_recipients == 3
+    await manual_clock.advance(timedelta(hours=4))
+    report = await told(ready, made.experiment_id)
+    assert (report.waiting_recipients, report.arms[1].recipients) == (0, 3)
+
+
+async def test_whom_a_gate_held_back_first_counts_from_the_message_that_went(ready, feed) -> None:
+    campaign_id = planned(ready)
+    made = await begun(ready, campaign_id)
+    contacts = await sent(feed, campaign_id, "a", 4, 1)
+    early = [
+        outcome("suppressed", NOON - 2 * DAY, contact, ref(fresh_id("m"), campaign_id, "b"))
+        for contact in contacts
+    ]
+    await feed("message", early)
+    report = await told(ready, made.experiment_id)
+    assert {arm.variant: arm.recipients for arm in report.arms} == {"a": 4, "b": 0}
 
 
 async def test_a_campaign_without_experiment_is_compared_by_what_was_read(ready, feed) -> None:

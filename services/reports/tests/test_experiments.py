@@ -228,6 +228,25 @@ def test_a_rate_far_above_its_limit_is_found_soon() -> None:
     assert not worse(9, 100, 9, 1_000, 0.0, 0.05)
 
 
+def test_a_baseline_that_harms_nobody_hides_no_harm() -> None:
+    assert worse(300, 10_000, 0, 10_000, 0.5, 0.05)
+    assert worse(300, 10_000, 3, 10_000, 0.5, 0.05)
+    assert not worse(18, 10_000, 3, 10_000, 0.5, 0.05)
+    assert not worse(18, 10_000, 0, 0, 0.5, 0.05)
+
+
+def test_rare_harm_that_is_no_worse_is_called_so_by_at_most_one_of_twenty_at_all_looks() -> None:
+    generator = np.random.default_rng(13)
+    false = 0
+    for _ in range(300):
+        bad, base = (np.cumsum(generator.binomial(200, 0.001, 50)) for _ in range(2))
+        false += any(
+            worse(int(one), n, int(other), n, 0.0, 0.05)
+            for n, one, other in zip(range(200, 10_001, 200), bad, base, strict=True)
+        )
+    assert false / 300 <= 0.05
+
+
 # --- looking often ----------------------------------------------------------------------------
 
 
@@ -281,6 +300,24 @@ def test_a_bandit_sends_most_to_the_better_one_and_keeps_trying_the_other() -> N
     assert learned is not None
     assert learned["b"] == pytest.approx(0.9, abs=0.001)
     assert sum(learned.values()) == pytest.approx(1)
+
+
+def test_a_bandit_follows_what_variants_bring_and_not_the_hour_they_were_sent_in() -> None:
+    """b is better by a tenth at any hour, but was sent mostly when few read."""
+    lines = {
+        ("a", 0.5): Line(5_000, 2_500, 2_500),
+        ("b", 0.5): Line(5_000, 2_750, 2_750),
+        ("a", 0.1): Line(1_000, 100, 100),
+        ("b", 0.9): Line(9_000, 990, 990),
+    }
+    found = Gathered(lines=lines, assigned={key: line.n for key, line in lines.items()})
+    one = experiment(kind="bandit", exploration_share=0.1)
+    learned = judging.weights(one, found)
+    assert learned is not None
+    assert learned["b"] > 0.85
+    arms = {arm.variant: arm for arm in judging.report(one, found).arms}
+    assert arms["b"].probability_best > 0.95
+    assert arms["a"].expected_loss > arms["b"].expected_loss
 
 
 def test_other_shares_are_judged_by_what_was_logged() -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -93,8 +94,9 @@ orders = st.lists(
 withdrawals = st.lists(st.tuples(st.sampled_from(["ann", "bob", "cem"]), moments), max_size=2)
 
 
+@pytest.mark.timeout(600)
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -6,7 +6,6 @@ from services.reports.experiments import judging
 from services.reports.experiments.model import Experiment
 from services.reports.insights import (
     Share,
-    above,
     best,
     best_variant,
     changed,
@@ -71,7 +70,3 @@ def test_a_change_is_told_in_both_directions() -> None:
     (fell,) = changed("read_rate", "", Share(300, 1_000), Share(400, 1_000))
     assert rose.probability == fell.probability > 0.999
     assert changed("read_rate", "", Share(305, 1_000), Share(300, 1_000)) == []
-
-
-def test_the_probability_of_being_above_is_even_for_equals() -> None:
-    assert abs(above(Share(30, 100), Share(30, 100)) - 0.5) < 0.01

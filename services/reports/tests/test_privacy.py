@@ -79,7 +79,8 @@ async def lived(feed, pool, contact: str, also: str, run: str) -> None:
     a withdrawal, an answer, a conversion and a read."""
     about = ref(fresh_id("m"), run)
     about.occurrence_id = f"occ/{contact}"
-    await feed("message", [outcome(kind, NOON, contact, about) for kind in ("sent", "delivered")])
+    kinds = ("held", "sent", "delivered")
+    await feed("message", [outcome(kind, NOON, contact, about) for kind in kinds])
     orders = [ordered(NOON + MINUTE, one, f"order/{contact}", 5) for one in (contact, also)]
     await feed("contact", [merged(NOON, contact, also), *orders, withdrew(NOON + 1, contact)])
     await feed("contact", [split(NOON - 2, contact, also)])
@@ -90,6 +91,12 @@ async def lived(feed, pool, contact: str, also: str, run: str) -> None:
         "INSERT INTO conversion_facts (contact_id, conversion_id, order_id, order_time)"
         " VALUES ($1, 'trial', $2, now())",
         *(contact, f"trial/{contact}"),
+    )
+    await pool.execute(
+        "INSERT INTO sampled_facts SELECT message_id, contact_id, campaign_id, counted_time,"
+        " reached_time, response_ms, progress, cube_id FROM message_facts WHERE contact_id = $1"
+        " ON CONFLICT DO NOTHING",
+        contact,
     )
     await pool.execute("INSERT INTO reads VALUES (now(), 'desk', 'why', 'method', $1)", contact)
 
@@ -118,7 +125,7 @@ async def test_every_table_of_contacts_is_told_and_erased_and_figures_stay(
     assert bob.encode() not in text
     assert {one.dataset for one in told} == {
         *("message", "order", "withdrawal", "person", "membership", "conversion", "history"),
-        *("letter", "occurrence", "read", "revision"),
+        *("letter", "occurrence", "gate", "read", "revision", "consent", "sample"),
     }
     assert sum(one.dataset == "order" for one in told) == 2, "one was told of the other id"
 
@@ -127,7 +134,8 @@ async def test_every_table_of_contacts_is_told_and_erased_and_figures_stay(
     receipt = await erase(privacy, anne)
     assert dict(receipt.records) == {
         **{"message": 1, "order": 2, "withdrawal": 1, "person": 2, "membership": 1},
-        **{"conversion": 1, "history": 2, "letter": 1, "occurrence": 1, "read": 1, "revision": 1},
+        **{"conversion": 1, "history": 2, "letter": 1, "occurrence": 1, "gate": 1, "read": 1},
+        **{"revision": 1, "consent": 2, "sample": 1},
     }
     assert await figures(ledger, run) == before
     assert await exported(privacy, anne) == []

@@ -1,10 +1,14 @@
 """Our figures beside Meta's, as a simulated Meta tells them."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 
 import grpc
+import orjson
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,9 +27,10 @@ from merhaba.sender.v1 import (
     NumberServiceServicer,
     add_NumberServiceServicer_to_server,
 )
+from services.reports.failures import PlatformUnavailable
 from services.reports.reconciling.asking import Asking
 from services.reports.reconciling.figures import Beside, Figure, sources, summed
-from services.reports.reconciling.graph import analytics
+from services.reports.reconciling.graph import Analytics, analytics
 from services.reports.reconciling.snapshots import Snapshots
 from services.reports.tests.events import outcome, ref
 from services.reports.tests.test_api import TOKEN, reason, stub, stub_port
@@ -145,6 +150,17 @@ async def test_cost_stands_in_the_accounts_currency(stub, meta, feed, numbers) -
     assert by_measure["MEASURE_BILLABLE"].our_value == 2
 
 
+async def test_meta_is_asked_once_for_all_pages(stub, meta, feed, numbers) -> None:
+    await sent(meta, feed, numbers, many=2, known=2)
+    asked = today()
+    asked.page_size = 1
+    first = await stub.ReconcileWithMeta(asked)
+    await meta.control("POST", "faults", json={"expired_token": True})
+    asked.page_token = first.next_page_token
+    second = await stub.ReconcileWithMeta(asked)
+    assert second.lines[0].measure != first.lines[0].measure
+
+
 async def test_what_meta_told_is_kept(asking, meta, pool) -> None:
     await meta.send()
     await meta.drained()
@@ -231,3 +247,52 @@ def test_a_difference_has_its_reason() -> None:
     assert why("sent", 999, 1000) == "approximate"
     assert why("read", 9, 3) == "read_window"
     assert why("cost", 9, 3) == "rate_card"
+
+
+# --- what Meta answers ------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def answering(data: list) -> AsyncIterator[Analytics]:
+    """Meta with one template, whose figures are these, sent in pieces."""
+
+    async def names(_request: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "1", "name": "offer"}]})
+
+    async def figures(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        raw = orjson.dumps({"data": data})
+        for at in range(0, len(raw), 50_000):
+            await response.write(raw[at : at + 50_000])
+            await asyncio.sleep(0)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/v26.0/w/message_templates", names)
+    app.router.add_get("/v26.0/w/template_analytics", figures)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with analytics(f"http://127.0.0.1:{runner.addresses[0][1]}", "v26.0", "t") as graph:
+            yield graph
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_long_answer_is_read_to_its_end() -> None:
+    points = [{"template_id": "1", "start": n * 86_400, "sent": n} for n in range(20_000)]
+    async with answering([{"data_points": points}]) as graph:
+        assert await graph.templates("w", ["1"], 0, 1) == points
+
+
+async def test_an_answer_of_another_shape_is_an_error_of_its_own(pool) -> None:
+    async with (
+        answering([{"data_points": [{"sent": 1}]}]) as graph,
+        channel("127.0.0.1:1", TOKEN) as sender,
+    ):
+        asking = Asking(graph, Snapshots(pool), sender, SystemClock())
+        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        with pytest.raises(PlatformUnavailable):
+            await asking.figures("w", "template", yesterday, yesterday + timedelta(days=1))

@@ -9,7 +9,17 @@ from chassis.ids import fresh_id
 from services.reports.answers.flows import Flows
 from services.reports.answers.question import Where
 from services.reports.retention import Retention
-from services.reports.tests.events import DAY, NOON, entered, fired, left, received, staged
+from services.reports.tests.events import (
+    DAY,
+    NOON,
+    entered,
+    fired,
+    left,
+    outcome,
+    received,
+    ref,
+    staged,
+)
 from services.reports.tests.test_base import stretch
 
 
@@ -55,8 +65,9 @@ async def test_letters_and_what_started_messages_go(retention, feed, pool) -> No
         at = NOON - days * DAY
         await feed("contact", [received(at, own)])
         await feed("signal", [fired(at, own, "t", f"{own}/{days}", "c")])
+        await feed("message", [outcome("held", at, own, ref(f"{own}/{days}"))])
     await swept(retention)
-    for table in ("letters", "occurrences"):
+    for table in ("letters", "occurrences", "gate_words"):
         kept = await pool.fetchval(f"SELECT count(*) FROM {table} WHERE contact_id = $1", own)
         assert kept == 1, table
 
@@ -84,3 +95,15 @@ async def test_reads_pulses_and_pages_go(retention, pool, manual_clock) -> None:
         ("SELECT count(*) FROM answers WHERE answer_id LIKE $1 || '%'", 0),
     ):
         assert await pool.fetchval(statement, own) == left_over, statement
+
+
+async def test_alerts_that_are_over_go_and_what_stands_stays(retention, pool) -> None:
+    own = fresh_id("rule")
+    for days, state in ((200, "resolved"), (200, "open"), (50, "resolved")):
+        await pool.execute(
+            "INSERT INTO alerts VALUES ($1, $2, '{}', $3, $4, 0, '')",
+            *(fresh_id("alert"), own, state, moment_of(NOON - days * DAY)),
+        )
+    await swept(retention)
+    rows = await pool.fetch("DELETE FROM alerts WHERE alert_rule_id = $1 RETURNING state", own)
+    assert sorted(row[0] for row in rows) == ["open", "resolved"]

@@ -14,6 +14,7 @@ from services.reports.statistics import (
     Log,
     Paired,
     Sums,
+    above,
     adjust,
     detectable_effect,
     difference,
@@ -221,6 +222,21 @@ def test_the_probability_of_being_best_is_that_of_the_closed_form(n1, n2, r1, r2
     found = standings({"a": rate_belief(*first), "b": rate_belief(*second)})
     assert found["b"].probability_best == pytest.approx(better(first, second), abs=1e-4)
     assert found["a"].probability_best + found["b"].probability_best == pytest.approx(1)
+
+
+@given(st.integers(0, 3_000), st.integers(0, 3_000), st.floats(0, 1), st.floats(0, 1))
+def test_the_probability_of_being_above_is_that_of_the_closed_form(n1, n2, r1, r2):
+    first, second = (int(n1 * r1), n1), (int(n2 * r2), n2)
+    found = above(rate_belief(*second), rate_belief(*first))
+    assert found == pytest.approx(better(first, second), abs=1e-6)
+
+
+@pytest.mark.parametrize("many", [100, 1_000_000])
+def test_the_probability_of_being_above_is_even_for_equals(many):
+    one = rate_belief(many // 3, many)
+    assert above(one, one) == pytest.approx(0.5)
+    surely = above(rate_belief(many, many), rate_belief(0, 100 * many))
+    assert surely == pytest.approx(1.0)
 
 
 def test_three_arms_stand_as_drawing_a_million_times_says():

@@ -3,12 +3,20 @@
 import grpc
 import pytest
 
-from chassis.callers import Callers
 from chassis.ids import fresh_id
+from chassis.policy import read_policy
 from chassis.rpc import channel
-from merhaba.event.v1 import Event, JourneyStepReached, TriggerFired
+from merhaba.event.v1 import (
+    ContactErased,
+    Event,
+    JourneyStepReached,
+    MessageHeld,
+    MessageRef,
+    MessageSuppressed,
+    TriggerFired,
+)
 from merhaba.reports.v1 import GetContactTimelineRequest, ReportServiceStub
-from services.reports.rights import RIGHTS
+from services import POLICY
 from services.reports.tests.events import (
     DAY,
     HOUR,
@@ -143,6 +151,57 @@ async def test_a_message_tells_why_it_went_step_by_step(stub, feed) -> None:
     assert [(s.kind, s.subject, s.outcome) for s in held.why][-1] == ("gate", "consent", "refused")
 
 
+def held(at: int, contact: str, about: MessageRef, gate: str, until: int = 0) -> Event:
+    body = MessageHeld(message=about, reason=gate)
+    if until:
+        body.retry_time.FromMilliseconds(until)
+    return event(at, contact, f"{about.message_id}/{gate}", message_held=body)
+
+
+def refused(at: int, contact: str, about: MessageRef, gate: str, why: str) -> Event:
+    body = MessageSuppressed(message=about, gate=gate, reason=why)
+    return event(at, contact, message_suppressed=body)
+
+
+async def test_every_gate_that_made_a_message_wait_or_refused_it_stands_in_the_chain(
+    stub, feed
+) -> None:
+    own = fresh_id("p")
+    went, ended = ref(f"{own}/m", own), ref(f"{own}/n", own)
+    waits = [
+        held(NOON + 2, own, went, "pacing"),
+        held(NOON + 1, own, went, "quiet_hours", NOON + HOUR),
+    ]
+    await feed("message", [outcome("sent", NOON + HOUR, own, went), *waits])
+    await feed("message", waits)  # a repeat
+    await feed(
+        "message",
+        [
+            held(NOON + DAY, own, ended, "budget"),
+            refused(NOON + DAY + 1, own, ended, "deadline", "too_late"),
+        ],
+    )
+    last, first = await timeline(stub, own)
+    assert [(s.subject, s.outcome, s.reason) for s in first.why if s.kind == "gate"] == [
+        ("quiet_hours", "waited", "until 2026-11-22T10:00:00Z"),
+        ("pacing", "waited", ""),
+        ("", "passed", ""),
+    ]
+    assert [(s.subject, s.outcome, s.reason) for s in last.why if s.kind == "gate"] == [
+        ("budget", "waited", ""),
+        ("deadline", "refused", "too_late"),
+    ]
+
+
+async def test_of_whom_was_erased_no_gate_says_anything_however_late(feed, pool) -> None:
+    own = fresh_id("p")
+    about = ref(f"{own}/m", own)
+    await feed("message", [held(NOON, own, about, "budget")])
+    await feed("contact", [event(NOON, own, contact_erased=ContactErased(request_id=own))])
+    await feed("message", [refused(NOON + 1, own, about, "deadline", "too_late")])
+    assert not await pool.fetchval("SELECT count(*) FROM gate_words WHERE contact_id = $1", own)
+
+
 async def test_a_journey_stands_in_the_chain(stub, feed) -> None:
     own = fresh_id("p")
     body = JourneyStepReached(journey_id="welcome", step_id="hello", campaign_id=own, state="done")
@@ -194,6 +253,5 @@ async def test_of_a_stranger_nothing_is_known(stub) -> None:
 
 
 def test_only_who_answers_people_sees_what_happened_to_one() -> None:
-    method = "merhaba.reports.v1.ReportService/GetContactTimeline"
-    assert [role for role, methods in RIGHTS.items() if method in methods] == ["support"]
-    assert Callers(TOKEN, "", RIGHTS).who(f"Bearer {TOKEN}") is not None
+    callers = read_policy(POLICY).calls["merhaba.reports.v1.ReportService/GetContactTimeline"]
+    assert callers == {"support", "operator"}

@@ -17,6 +17,9 @@ from services.reports.words.kinds import kind_of
 LANGUAGES: Final = {"tr": "Türkçe", "en": "English"}
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {"tr": turkish.WORDS, "en": english.WORDS}
 NOTHING: Final = "–"
+_TURKISH_LOWER: Final = {"I": "ı", "İ": "i"}
+_TURKISH_UPPER: Final = {"ı": "I", "i": "İ"}
+_SMALL_AMOUNT: Final = "¤#,##0.00##"
 _DEFAULT: Final = "en"
 _MEGABYTE: Final = 1_000_000
 
@@ -33,6 +36,16 @@ class Speech:
     def __call__(self, key: str, **values: object) -> str:
         """The words for `key`, with values put in."""
         return self._words[key].format(**values)
+
+    def lowered(self, words: str) -> str:
+        """Words as they stand within a sentence."""
+        first = _TURKISH_LOWER.get(words[:1]) if self.language == "tr" else None
+        return (first or words[:1].lower()) + words[1:]
+
+    def raised(self, words: str) -> str:
+        """Words as they begin a sentence."""
+        first = _TURKISH_UPPER.get(words[:1]) if self.language == "tr" else None
+        return (first or words[:1].upper()) + words[1:]
 
     def state(self, state: str) -> str:
         """The state of a campaign; one nobody knew as it is."""
@@ -55,8 +68,11 @@ class Speech:
         return reasons.meaning(code, self.language)
 
     def reason(self, kind: str, reason: str) -> str:
-        """Why a link in a chain did what it did."""
+        """Why a link in a chain did what it did, or until when."""
         if kind == "gate":
+            until = reason.removeprefix("until ")
+            if until != reason:
+                return self("until", time=self.moment(datetime.fromisoformat(until)))
             return self.word(reason)
         return self.code(int(reason)) if reason.isdecimal() else self.word(reason)
 
@@ -95,7 +111,10 @@ class Speech:
         """An amount in units of its currency; a dash where there is none."""
         if amount is None:
             return NOTHING
-        return format_currency(Decimal(str(amount)), currency or "XXX", locale=self.language)
+        value, name = Decimal(str(amount)), currency or "XXX"
+        if 0 < abs(value) < 1:  # what one message costs differs behind the second digit
+            return format_currency(value, name, _SMALL_AMOUNT, self.language, currency_digits=False)
+        return format_currency(value, name, locale=self.language)
 
     def amounts(self, amounts: Mapping[str, int]) -> str:
         """Amounts in micros by currency, each currency apart; a dash where there is none."""
@@ -134,6 +153,10 @@ class Speech:
     def moment(self, moment: datetime | None) -> str:
         """Day and time in the installation's zone."""
         return self._time(moment, "d MMM y HH:mm")
+
+    def day(self, moment: datetime) -> str:
+        """A day in the installation's zone."""
+        return self._time(moment, "d MMM y")
 
     def clock(self, moment: datetime) -> str:
         """Time of day in the installation's zone."""

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import sha256
 from zlib import crc32
 
 import grpc
@@ -13,13 +12,15 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.answers import Answers
-from chassis.callers import Callers
+from chassis.callers import Caller, Callers
 from chassis.clock import ManualClock
 from chassis.ids import fresh_id
+from chassis.policy import read_policy
 from chassis.postgres import Effects, Pool, database, migrate
 from chassis.privacy import Erasures
 from chassis.rpc import channel, server
 from chassis.streams import EventLog, Position, Watch
+from chassis.testing import KnownKeys
 from merhaba.event.v1 import AttributeChange, ContactCreated, Event, Tracked
 from merhaba.profile.v1 import (
     Attribute,
@@ -55,6 +56,7 @@ from merhaba.segment.v1 import (
     add_SegmentServiceServicer_to_server,
     add_TriggerServiceServicer_to_server,
 )
+from services import POLICY
 from services.segment.action_checks import Webhooks as WebhookRules
 from services.segment.api import SegmentApi
 from services.segment.app import MIGRATIONS
@@ -392,9 +394,8 @@ async def suite(migrated: str, log: EventLog, manual_clock: ManualClock) -> Asyn
         calls = await stack.enter_async_context(webhooks(SECRETS, inside=True))
         await membership.reload()
         profile, registered = Profile(), Registered()
-        roles = {role: sight.methods for role, sight in SIGHTS.items()}
-        desks = ",".join(f"{r}-desk:{r}:{sha256(r.encode()).hexdigest()}" for r in roles)
-        own = server("segment", Callers(TOKEN, desks, roles))
+        desks = KnownKeys({role: Caller(f"{role}-desk", role) for role in SIGHTS})
+        own = server("segment", Callers(TOKEN, desks, read_policy(POLICY)))
         port = own.add_insecure_port("127.0.0.1:0")
         opened = await stack.enter_async_context(channel(f"127.0.0.1:{port}", TOKEN))
         histories = ProfileServiceStub(opened)

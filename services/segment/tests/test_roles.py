@@ -9,7 +9,6 @@ import grpc
 import orjson
 import pytest
 
-from chassis.callers import Callers
 from chassis.rpc import channel
 from merhaba.profile.v1 import AttributeType
 from merhaba.segment.v1 import (
@@ -25,7 +24,6 @@ from merhaba.segment.v1 import (
     SegmentServiceStub,
     TriggerServiceStub,
 )
-from services.segment.roles import SIGHTS
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 Connect = Callable[[str], AbstractAsyncContextManager[Any]]
@@ -181,22 +179,3 @@ async def test_each_role_may_call_what_it_is_for_and_nothing_else(
     async with as_role("a stranger") as opened:
         call = SegmentServiceStub(opened).CheckExpression(CheckExpressionRequest())
         assert await code(call) == grpc.StatusCode.UNAUTHENTICATED
-
-
-def test_roles_name_methods_of_the_contracts() -> None:
-    from merhaba.segment.v1 import (
-        catalog_service_pb2,
-        journey_service_pb2,
-        segment_service_pb2,
-        trigger_service_pb2,
-    )
-
-    files = (catalog_service_pb2, journey_service_pb2, segment_service_pb2, trigger_service_pb2)
-    known = {
-        f"{service.full_name}/{method.name}"
-        for file in files
-        for service in file.DESCRIPTOR.services_by_name.values()
-        for method in service.methods
-    }
-    assert all(sight.methods <= known for sight in SIGHTS.values())
-    Callers("token", "", {role: sight.methods for role, sight in SIGHTS.items()})

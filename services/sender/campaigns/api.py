@@ -108,7 +108,7 @@ class CampaignApi(CampaignServiceServicer):
         self, request: UpdateCampaignRequest, context: Call
     ) -> UpdateCampaignResponse:
         """Change what the mask names."""
-        standing = await self._steering.update(request.campaign, request.update_mask.paths)
+        standing = await self._steering.update(request)
         return UpdateCampaignResponse(campaign=campaign_proto(standing))
 
     async def SetVariantWeights(

@@ -1,5 +1,6 @@
 """Whom campaigns are for: members of a segment, people named one by one, or rows of a file."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, Protocol
 
@@ -9,7 +10,7 @@ from merhaba.event.v1 import Identity
 from merhaba.profile.v1 import ContactRef
 from services.sender.campaigns.people import Members, Person
 from services.sender.campaigns.table import Row, rows
-from services.sender.failures import FileState
+from services.sender.failures import FileNotFound, FileState, PreflightFailed
 from services.sender.files.store import File, FileStore
 from services.sender.model import AudienceFile, Campaign
 
@@ -21,7 +22,7 @@ _KINDS: Final = {
 }
 _SCOPED: Final = frozenset({"bsuid", "external_id"})
 _LONGEST: Final = 256
-_UUID: Final = 36
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Sources(Protocol):
@@ -29,6 +30,10 @@ class Sources(Protocol):
 
     def members(self, segment_id: str, cursor: str) -> AsyncIterator[Members]:
         """Members of a segment as of the first call, from a cursor on. Raises SegmentNotFound."""
+        ...
+
+    async def segment_version(self, segment_id: str) -> int:
+        """The version of a segment that is in force. Raises SegmentNotFound."""
         ...
 
     async def who(self, refs: Sequence[ContactRef]) -> list[str | None]:
@@ -70,6 +75,21 @@ class Audiences:
             )
         return file
 
+    async def check(self, campaign: Campaign) -> None:
+        """Whether an audience of which nobody was read yet is still what is meant. Raises
+        SegmentNotFound, and PreflightFailed where another version of the segment is in force."""
+        if not campaign.segment_id or campaign.plan_cursor:
+            return
+        version = await self._sources.segment_version(campaign.segment_id)
+        if campaign.segment_version not in {0, version}:
+            raise PreflightFailed(
+                f"version {campaign.segment_version} of the segment is meant, and {version} is in"
+                " force; make another campaign for that",
+                campaign_id=campaign.campaign_id,
+                problem="segment_version",
+                count="1",
+            )
+
     async def size(self, campaign: Campaign) -> int:
         """People, or rows, of an audience whose members come without saying it; 0 of a segment."""
         if campaign.file is None:
@@ -93,7 +113,7 @@ class Audiences:
     async def _rows(self, file: AudienceFile, start: int) -> AsyncIterator[Members]:
         part: list[Row] = []
         passed = 0
-        async for row in rows(self._files.parts(file.file_id)):
+        async for row in rows(self._whole(file.file_id)):
             passed += 1
             if passed <= start:
                 continue
@@ -103,6 +123,16 @@ class Audiences:
                 part = []
         if part:
             yield await self._resolved(file, part, passed)
+
+    async def _whole(self, file_id: str) -> AsyncIterator[bytes]:
+        """The bytes of a file. Raises FileNotFound when it is removed before all are read: a part
+        of an audience is not taken for the whole."""
+        file, size = await self._files.find(file_id), 0
+        async for part in self._files.parts(file_id):
+            size += len(part)
+            yield part
+        if file is None or size < file.size_bytes:
+            raise FileNotFound("the file of the audience was removed", file_id=file_id)
 
     async def _resolved(self, file: AudienceFile, part: Sequence[Row], passed: int) -> Members:
         meant = [(ref, row) for row in part if (ref := reference(row, file)) is not None]
@@ -116,7 +146,7 @@ class Audiences:
 def reference(row: Row, file: AudienceFile) -> ContactRef | None:
     """Whom a row names; None when it names nobody that could be."""
     if row.kind == "contact_id":
-        return ContactRef(contact_id=row.name) if len(row.name) == _UUID else None
+        return ContactRef(contact_id=row.name) if _UUID.fullmatch(row.name) else None
     if row.kind not in _KINDS or len(row.name) > _LONGEST:
         return None
     value = _digits(row.name, file.country_code) if row.kind == "wa_id" else row.name

@@ -7,11 +7,13 @@ from typing import Final
 from chassis.failures import FieldInvalid
 from expressions import Registry
 from merhaba.sender.v1 import Campaign as CampaignProto
+from merhaba.sender.v1 import Schedule
 from services.sender.campaigns.sieve import FIELD as FILTER
 from services.sender.campaigns.sieve import Sieve
 from services.sender.campaigns.wire import defined
 from services.sender.failures import NumberNotFound, TemplateNotFound
-from services.sender.model import Campaign, Number, Template
+from services.sender.model import DAY_MS, Campaign, Number, Template
+from services.sender.wire import span
 from services.sender.wording.binding_wire import checked_bindings
 from services.sender.wording.bindings import compile_binding
 from services.sender.wording.checking import check_variant
@@ -24,6 +26,8 @@ _NAME: Final = 200
 _LISTED: Final = 10_000
 _VARIANTS: Final = 20
 _NUMBERS: Final = 100
+_SHORTEST_SPAN_MS: Final = 3_600_000
+_LONGEST_SPAN_MS: Final = 31 * DAY_MS
 
 
 def check(draft: CampaignProto) -> Campaign:
@@ -107,8 +111,21 @@ def _check_variants(draft: CampaignProto) -> None:
 
 def check_weights(weights: Sequence[float], where: str) -> None:
     """Raises FieldInvalid for weights that nobody can draw by."""
-    if any(not 0 <= weight < float("inf") for weight in weights) or not any(weights):
+    if not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < float("inf"):
         raise FieldInvalid(f"{where}.weight", "0 or more, one above 0")
+
+
+def best_span(schedule: Schedule, campaign: Campaign) -> int:
+    """The span of best times (ms); 0 for at once. Raises FieldInvalid."""
+    field = "schedule.best_time_duration"
+    if not schedule.HasField("best_time_duration"):
+        return 0
+    within = span(schedule.best_time_duration)
+    if not _SHORTEST_SPAN_MS <= within <= _LONGEST_SPAN_MS:
+        raise FieldInvalid(field, "1 hour to 31 days")
+    if campaign.triggered:
+        raise FieldInvalid(field, "what triggers bring is sent at once")
+    return within
 
 
 def check_materials(

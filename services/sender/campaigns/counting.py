@@ -20,6 +20,18 @@ _AT_ONCE: Final = 20_000
 _SENT: Final = [State.SENT, State.DELIVERED, State.READ, State.PLAYED]
 
 
+async def in_states(pool: Pool, campaign_id: str, *states: State) -> int:
+    """How many messages of a campaign are in these states now."""
+    found: int = await pool.fetchval(
+        "SELECT coalesce(sum(messages), 0)::bigint FROM"
+        " (SELECT messages FROM tallies WHERE campaign_id = $1 AND state = ANY($2::int[])"
+        "  UNION ALL SELECT messages FROM tally_changes"
+        "  WHERE campaign_id = $1 AND state = ANY($2::int[])) AS u",
+        *(campaign_id, states),
+    )
+    return found
+
+
 class Counting:
     """Reads counts, and adds up what changed."""
 

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from chassis.failures import Invalid
+from expressions import Registry
 from services.sender.model import Campaign, Number, Template
 from services.sender.rules.rates import RateCard, card_at
+from services.sender.wording.checking import check_variant
 
-_SENDABLE: Final = frozenset({"APPROVED", "PAUSED"})
+_SENDABLE: Final = frozenset({"APPROVED", "PAUSED"})  # what is paused comes back; a gate waits
 
 
 class Severity(IntEnum):
@@ -33,16 +36,55 @@ def obstacles(
     templates: Sequence[Template],
     numbers: Sequence[Number],
     cards: Sequence[RateCard],
-    segment_version: int,
     start: int,
 ) -> list[Finding]:
-    """What is found without looking at anybody. `segment_version`: of the segment, now."""
+    """What is found without looking at anybody."""
     return [
         *_of_templates(campaign, templates),
         *_of_numbers(numbers, start),
         *_of_budget(campaign, cards, start),
-        *_of_time(campaign, segment_version, start),
+        *_of_time(campaign, start),
     ]
+
+
+def unfit(campaign: Campaign, templates: Sequence[Template], registry: Registry) -> list[Finding]:
+    """Variants whose bindings do not fill their template any more: it was edited since."""
+    found = []
+    for index, variant in enumerate(campaign.variants):
+        mine = [t for t in templates if t.name == variant.template and t.state != "DELETED"]
+        try:
+            check_variant(variant, mine, f"campaign.variants[{index}]", registry)
+        except Invalid as failure:
+            severity = Severity.BLOCKER if variant.weight else Severity.WARNING
+            found.append(Finding(severity, "variables_unfit", f"{failure.message}; edit the draft"))
+    return found
+
+
+def of_audience(
+    campaign: Campaign, segment_version: int, file_expires: int, start: int
+) -> list[Finding]:
+    """What is found of those whom it is for. `segment_version`: the one in force; `file_expires`:
+    when the file is removed (ms), 0 for never."""
+    found = []
+    wanted = campaign.segment_version
+    if wanted and wanted != segment_version:
+        problem = f"version {wanted} of the segment is meant, and {segment_version} is in force"
+        found.append(Finding(Severity.BLOCKER, "segment_version", f"{problem}; choose that"))
+    if 0 < file_expires <= start:
+        problem = "the file of the audience is removed before it starts; bring it anew, for longer"
+        found.append(Finding(Severity.BLOCKER, "file_expires", problem))
+    return found
+
+
+def unsendable(campaign: Campaign, templates: Sequence[Template]) -> str:
+    """A word for why nobody can be planned, as long as a variant's template can be sent in no
+    language; empty when all can. Else everybody who draws it would be refused for good, for a
+    template that Meta looks at again perhaps."""
+    for variant in campaign.variants:
+        states = sorted(t.state for t in templates if t.name == variant.template)
+        if variant.weight and _SENDABLE.isdisjoint(states):
+            return f"template_{states[0].lower() if states else 'unknown'}"
+    return ""
 
 
 def blockers(findings: Sequence[Finding]) -> list[Finding]:
@@ -110,13 +152,8 @@ def _of_budget(campaign: Campaign, cards: Sequence[RateCard], start: int) -> lis
     return []
 
 
-def _of_time(campaign: Campaign, segment_version: int, start: int) -> list[Finding]:
-    found = []
-    if campaign.not_after and campaign.not_after <= start:
-        problem = "nothing may be sent any more when it starts; move the deadline, or start earlier"
-        found.append(Finding(Severity.BLOCKER, "deadline", problem))
-    wanted = campaign.segment_version
-    if wanted and wanted != segment_version:
-        problem = f"version {wanted} of the segment is meant, and {segment_version} is in force"
-        found.append(Finding(Severity.BLOCKER, "segment_version", f"{problem}; choose that"))
-    return found
+def _of_time(campaign: Campaign, start: int) -> list[Finding]:
+    if not campaign.not_after or campaign.not_after > start:
+        return []
+    problem = "nothing may be sent any more when it starts; move the deadline, or start earlier"
+    return [Finding(Severity.BLOCKER, "deadline", problem)]

@@ -7,13 +7,15 @@ cancelled, or stopped, end; one whose deadline passed, or for which nobody waits
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 from chassis.clock import Clock, milliseconds_of
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
+from chassis.transient import keep_at
 from services.sender.campaigns import rows
-from services.sender.campaigns.counting import Counting
+from services.sender.campaigns.counting import Counting, in_states
 from services.sender.campaigns.store import CampaignStore, Change
 from services.sender.campaigns.wire import is_triggered
 from services.sender.model import NEVER, CampaignPhase, Happening, Message, Standing, State
@@ -22,13 +24,21 @@ from services.sender.rows import update
 from services.sender.wire import record_of
 
 DEADLINE: Final = "deadline"
+_LOOK_EVERY: Final = timedelta(seconds=1)
 _MOVED: Final = 1_000
+_CLOCKS_MS: Final = 10_000  # by so much those of processes may differ
+# What the budget held after the change it will hold again, and would be looked at for ever.
+_HELD_BY_IT: Final = (
+    f"is_held AND due_time = {NEVER}"
+    " AND (gate = 'campaign' OR gate = 'budget' AND decide_time < $2)"
+)
 _AWAKE: Final = [
     CampaignPhase.SCHEDULED,
     CampaignPhase.PLANNING,
     CampaignPhase.RUNNING,
     CampaignPhase.PAUSED,
 ]
+_TO_LEAVE: Final = (State.PLANNED, State.HELD, State.ATTEMPTING)
 _ENDED: Final = frozenset({CampaignPhase.CANCELLED, CampaignPhase.STOPPED})
 
 
@@ -58,8 +68,6 @@ class Keeper:
         counting: Counting,
         clock: Clock,
         moved: Callable[[], None],
-        passing: Callable[[BaseException], bool],
-        warn: Callable[[str, BaseException], None],
     ) -> None:
         """`moved` tells whoever plans and sends that there is something to do."""
         self._pool = pool
@@ -68,8 +76,6 @@ class Keeper:
         self._counting = counting
         self._clock = clock
         self._moved = moved
-        self._passing = passing
-        self._warn = warn
         self._called = asyncio.Event()
 
     def call(self) -> None:
@@ -78,21 +84,10 @@ class Keeper:
 
     async def run(self) -> None:
         """Keep campaigns moving, until cancelled."""
-        while True:
-            self._called.clear()
-            moved = 0
-            try:
-                moved = await self.step() + await self._counting.fold()
-            except Exception as error:
-                if not self._passing(error):
-                    raise
-                self._warn("campaigns wait", error)
-            if not moved:
-                try:
-                    async with asyncio.timeout(1):
-                        await self._called.wait()
-                except TimeoutError:
-                    continue
+        await keep_at(self._turn, self._clock, _LOOK_EVERY, "campaigns wait", self._called)
+
+    async def _turn(self) -> int:
+        return await self.step() + await self._counting.fold()
 
     async def step(self) -> int:
         """Move what is to be moved, of each campaign some; returns how much that was."""
@@ -139,12 +134,16 @@ class Keeper:
             current = await rows.locked(connection, standing.campaign_id)
             if current.state != standing.state:
                 return []
-            waiting = "state IN (1, 2)" if over else f"state = 2 AND due_time = {NEVER}"
+            waiting = "is_waiting" if over else f"is_waiting AND {_HELD_BY_IT}"
+            theirs = f"FROM messages WHERE campaign_id = $1 AND campaign_id <> '' AND {waiting}"
+            asked = (
+                [standing.campaign_id]
+                if over
+                else [standing.campaign_id, current.update_time + _CLOCKS_MS]
+            )
             found = await connection.fetch(
-                f"SELECT {MESSAGE} FROM messages WHERE campaign_id = $1 AND {waiting}"
-                # Whoever has one locked claims it, waits for this campaign and then sees its state.
-                f" AND state IN (1, 2, 3) LIMIT {_MOVED} FOR UPDATE SKIP LOCKED",
-                standing.campaign_id,
+                f"SELECT {MESSAGE} {theirs} LIMIT {_MOVED} FOR UPDATE SKIP LOCKED",
+                *asked,
             )
             messages = [Message(*row) for row in found]
             moved = len(messages)
@@ -153,9 +152,12 @@ class Keeper:
                 message.state, message.gate, message.reason = over or (State.PLANNED, "", "")
             await update(connection, messages)
             if moved < _MOVED:
+                # What others have locked, to claim it or to move it to another person, is looked
+                # at again.
                 await connection.execute(
-                    "UPDATE campaigns SET swept = true WHERE campaign_id = $1",
-                    standing.campaign_id,
+                    "UPDATE campaigns SET swept = true WHERE campaign_id = $1"
+                    f" AND NOT EXISTS (SELECT {theirs})",
+                    *asked,
                 )
             if over is None:
                 return []
@@ -165,11 +167,7 @@ class Keeper:
         return moved
 
     async def _close(self, standing: Standing, now: int) -> int:
-        if await self._pool.fetchval(
-            "SELECT EXISTS (SELECT FROM messages"
-            " WHERE campaign_id = $1 AND campaign_id <> '' AND state IN (1, 2, 3))",
-            standing.campaign_id,
-        ):
+        if await in_states(self._pool, standing.campaign_id, *_TO_LEAVE):
             return 0
         return await self._change(standing, _complete(now), now)
 

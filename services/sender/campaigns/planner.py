@@ -15,10 +15,11 @@ from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Busy, Failure, Unavailable
 from services.sender.campaigns.ahead import ahead
 from services.sender.campaigns.assignment import Given, first
+from services.sender.campaigns.findings import unsendable
 from services.sender.campaigns.people import Members, batches
 from services.sender.campaigns.sieve import Sieve
 from services.sender.campaigns.writer import Draft, Writer, finish
-from services.sender.failures import NumberUnusable
+from services.sender.failures import NumberUnusable, PreflightFailed
 from services.sender.model import (
     Campaign,
     Contact,
@@ -35,7 +36,6 @@ from services.sender.rules.policy import Policy
 _FIRST: Final = 200  # so that the first of them leave at once
 _BATCH: Final = 1_000
 _PAGES: Final = 4  # under way
-_CAMPAIGNS: Final = 3  # side by side in this process: a small one does not wait for a large one
 _BREATH: Final = 100  # messages written before others of this process have their turn
 _LEASE_MS: Final = 10_000  # renewed with every batch; after a crash another goes on so soon
 
@@ -98,7 +98,7 @@ class Desk(Protocol):
         """The whole audience has its messages."""
         ...
 
-    async def halt(self, campaign_id: str, reason: str, now: int) -> None:
+    async def halt(self, campaign: Campaign, reason: str, now: int) -> None:
         """Pause a campaign by itself, with the reason."""
         ...
 
@@ -119,6 +119,10 @@ class Desk(Protocol):
 
 class Audience(Protocol):
     """Whom campaigns are for."""
+
+    async def check(self, campaign: Campaign) -> None:
+        """Whether an audience of which nobody was read yet is still what is meant."""
+        ...
 
     def members(self, campaign: Campaign) -> AsyncIterator[Members]:
         """The audience from the campaign's cursor on."""
@@ -147,7 +151,7 @@ class _Page(NamedTuple):
 
 
 class Planner:
-    """Plans campaigns in the background and triggers as they come."""
+    """Plans campaigns step by step, and triggers as they come."""
 
     def __init__(
         self,
@@ -156,8 +160,6 @@ class Planner:
         people: People,
         clock: Clock,
         wake: Callable[[], None],
-        passing: Callable[[BaseException], bool],
-        warn: Callable[[str, BaseException], None],
     ) -> None:
         """`wake` tells dispatch that something is due."""
         self._desk = desk
@@ -165,37 +167,6 @@ class Planner:
         self._people = people
         self._clock = clock
         self._wake = wake
-        self._passing = passing
-        self._warn = warn
-        self._called = [asyncio.Event() for _ in range(_CAMPAIGNS)]
-
-    def call(self) -> None:
-        """A campaign changed: look at once."""
-        for event in self._called:
-            event.set()
-
-    async def run(self) -> None:
-        """Plan campaigns, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for event in self._called:
-                group.create_task(self._keep(event), name="planning")
-
-    async def _keep(self, called: asyncio.Event) -> None:
-        while True:
-            called.clear()
-            planned = False
-            try:
-                planned = await self.step()
-            except Exception as error:
-                if not self._passing(error):
-                    raise
-                self._warn("planning waits", error)
-            if not planned:
-                try:
-                    async with asyncio.timeout(1):
-                        await called.wait()
-                except TimeoutError:
-                    continue
 
     async def step(self) -> bool:
         """Plan one campaign, if one waits; returns whether one did."""
@@ -209,10 +180,13 @@ class Planner:
             if isinstance(failure, Unavailable | Busy):
                 raise
             # One campaign that cannot be planned must not keep the others from it.
-            await self._desk.halt(campaign.campaign_id, failure.reason.lower(), self._now())
+            why = failure.facts.get("problem", "") if isinstance(failure, PreflightFailed) else ""
+            reason = why or failure.reason.lower()
+            await self._desk.halt(campaign, reason, self._now())
         return True
 
     async def _plan(self, campaign: Campaign) -> None:
+        await self._audience.check(campaign)
         writer, sieve = await self._writer(campaign), Sieve(campaign.filter)
         wanted = sorted(writer.needs | sieve.attributes)
 
@@ -237,6 +211,13 @@ class Planner:
 
     async def _writer(self, campaign: Campaign) -> Writer:
         templates, numbers = await self._desk.materials(campaign)
+        if not campaign.triggered and (problem := unsendable(campaign, templates)):
+            raise PreflightFailed(
+                "a template cannot be sent in any language",
+                campaign_id=campaign.campaign_id,
+                problem=problem,
+                count="1",
+            )
         if not numbers:
             raise NumberUnusable(
                 "no business number of the campaign is registered any more",
@@ -259,9 +240,7 @@ class Planner:
                 unresolved += 1
             elif contact.contact_id not in drafts and sieve.passes(contact, now):
                 drafts[contact.contact_id] = writer.write(contact, now, row=person.row)
-        failed = next((draft.failed for draft in drafts.values() if draft.failed), "")
-        if failed:
-            await self._desk.halt(campaign.campaign_id, f"variable_missing_{failed}", now)
+        if await self._failed(campaign, drafts.values()):
             return Planned.ENDED
         messages = await self._finish(campaign, list(drafts.values()))
         planned = await self._desk.plan(
@@ -274,6 +253,15 @@ class Planner:
         )
         self._wake()
         return planned
+
+    async def _failed(self, campaign: Campaign, drafts: Iterable[Draft]) -> bool:
+        """Pause a campaign that lacks a value without which its binding lets nobody be written
+        to; returns whether it does."""
+        failed = next((draft.failed for draft in drafts if draft.failed), "")
+        if failed:
+            reason = f"variable_missing_{failed}"
+            await self._desk.halt(campaign, reason, self._now())
+        return bool(failed)
 
     async def _finish(self, campaign: Campaign, drafts: Sequence[Draft]) -> list[Message]:
         wishes = [
@@ -309,6 +297,7 @@ class Planner:
                 ]
             if mine:
                 drafts = await self._occur(campaign, mine)
+                await self._failed(campaign, drafts.values())
                 others |= _others(drafts.values())
                 finished = await self._finish(campaign, list(drafts.values()))
                 messages |= dict(zip(drafts, finished, strict=True))

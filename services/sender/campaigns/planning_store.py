@@ -90,6 +90,7 @@ class PlanningStore:
             )
             if row is None or row["state"] != CampaignPhase.PLANNING or planner != campaign.planner:
                 planned = Planned.ENDED
+                await _release(connection, campaign)
                 return []
             if row["version"] != campaign.version:
                 planned = Planned.CHANGED
@@ -123,7 +124,7 @@ class PlanningStore:
 
         await self._campaigns.change(campaign_id, change, now)
 
-    async def halt(self, campaign_id: str, reason: str, now: int) -> None:
+    async def halt(self, campaign: Campaign, reason: str, now: int) -> None:
         """Pause a campaign by itself, with the reason."""
 
         def change(standing: Standing) -> bool:
@@ -132,7 +133,9 @@ class PlanningStore:
             standing.state, standing.state_reason = CampaignPhase.PAUSED, reason
             return True
 
-        await self._campaigns.change(campaign_id, change, now)
+        await self._campaigns.change(campaign.campaign_id, change, now)
+        async with self._pool.acquire(timeout=10) as connection:
+            await _release(connection, campaign)
 
     async def triggered(self, campaign_ids: Sequence[str]) -> Mapping[str, Campaign]:
         """Those of the campaigns that take occurrences now."""
@@ -169,6 +172,14 @@ class PlanningStore:
             return _told(mine, new)
 
         await self._effects.apply(event_ids, work)
+
+
+async def _release(connection: Connection, campaign: Campaign) -> None:
+    """Whoever resumes a campaign need not wait until its planner's lease is over."""
+    await connection.execute(
+        "UPDATE plans SET lease = 0 WHERE campaign_id = $1 AND planner = $2",
+        *(campaign.campaign_id, campaign.planner),
+    )
 
 
 def _told(messages: Sequence[Message], new: set[str]) -> list[Record]:

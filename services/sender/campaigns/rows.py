@@ -1,7 +1,7 @@
 """Campaigns as rows."""
 # ruff: noqa: S608 - what is put into SQL here are names of the model's own columns
 
-from typing import Final
+from typing import Any, Final
 
 from chassis.postgres import Connection
 from merhaba.sender.v1 import Campaign as CampaignProto
@@ -11,6 +11,8 @@ from services.sender.model import Standing
 from services.sender.wire import at
 
 COLUMNS: Final = ", ".join(Standing.__struct_fields__)
+_MOVING: Final = ("state", "budget_micros", "budget_currency")
+"""What makes those move who wait."""
 _WRITTEN: Final = [c for c in Standing.__struct_fields__ if c not in {"campaign_id", "create_time"}]
 
 
@@ -28,40 +30,52 @@ async def locked(connection: Connection, campaign_id: str) -> Standing:
 
 async def insert(connection: Connection, standing: Standing) -> None:
     """Store a campaign unless its id is known."""
-    fields = standing.__struct_fields__
-    marks = ", ".join(f"${i}" for i, _ in enumerate(fields, 1))
-    await connection.execute(
-        f"INSERT INTO campaigns ({COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING",
-        *(getattr(standing, field) for field in fields),
+    values = {field: getattr(standing, field) for field in standing.__struct_fields__}
+    values |= _looked_at(standing)
+    marks = ", ".join(f"${i}" for i, _ in enumerate(values, 1))
+    status = await connection.execute(
+        f"INSERT INTO campaigns ({', '.join(values)}) VALUES ({marks}) ON CONFLICT DO NOTHING",
+        *values.values(),
     )
-    await connection.execute(
-        "INSERT INTO plans (campaign_id) VALUES ($1) ON CONFLICT DO NOTHING", standing.campaign_id
-    )
-    await _limit(connection, standing)
+    if int(status.split()[-1]):
+        await connection.execute(
+            "INSERT INTO plans (campaign_id) VALUES ($1)", standing.campaign_id
+        )
 
 
 async def write(connection: Connection, standing: Standing, now: int) -> None:
-    """Store a campaign that changed. Any change may leave messages behind that are to move."""
+    """Store a campaign that changed."""
     standing.version += 1
     standing.update_time = now
-    assigned = ", ".join(f"{c} = ${i}" for i, c in enumerate(_WRITTEN, 2))
+    values = {field: getattr(standing, field) for field in _WRITTEN} | _looked_at(standing)
+    places = {column: f"${i}" for i, column in enumerate(values, 2)}
+    assigned = ", ".join(f"{column} = {place}" for column, place in places.items())
+    # What waits is to be looked at anew only where it may move now.
+    same = " AND ".join(f"{column} = {places[column]}" for column in _MOVING)
     await connection.execute(
-        f"UPDATE campaigns SET {assigned}, swept = false WHERE campaign_id = $1",
-        standing.campaign_id,
-        *(getattr(standing, c) for c in _WRITTEN),
+        f"UPDATE campaigns SET {assigned}, swept = swept AND {same} WHERE campaign_id = $1",
+        *(standing.campaign_id, *values.values()),
     )
-    await _limit(connection, standing)
+    if values["budget_currency"]:
+        # Of one without a budget nobody added up what it spends.
+        await connection.execute(
+            "INSERT INTO spendings SELECT $1, coalesce(sum(cost_micros), 0) FROM ("
+            " SELECT cost_micros, currency FROM tallies WHERE campaign_id = $1 UNION ALL"
+            " SELECT cost_micros, currency FROM tally_changes WHERE campaign_id = $1) AS spent"
+            " WHERE currency = $2 ON CONFLICT DO NOTHING",
+            *(standing.campaign_id, values["budget_currency"]),
+        )
 
 
-async def _limit(connection: Connection, standing: Standing) -> None:
+def _looked_at(standing: Standing) -> dict[str, Any]:
     """What claims look at of a definition, where they need not read all of it."""
     campaign = CampaignProto.FromString(standing.definition)
-    await connection.execute(
-        "UPDATE campaigns SET budget_micros = $2, budget_currency = $3, ignores_control = $4,"
-        " not_after = $5 WHERE campaign_id = $1",
-        *(standing.campaign_id, campaign.budget.amount_micros, campaign.budget.currency_code),
-        *(campaign.ignores_global_control, at(campaign, "not_after_time")),
-    )
+    return {
+        "budget_micros": campaign.budget.amount_micros,
+        "budget_currency": campaign.budget.currency_code,
+        "ignores_control": campaign.ignores_global_control,
+        "not_after": at(campaign, "not_after_time"),
+    }
 
 
 def unknown(campaign_id: str) -> CampaignNotFound:

@@ -9,11 +9,15 @@ from chassis.failures import EtagMismatch, FieldInvalid, RequestIdReused
 from chassis.ids import derived_id, fingerprint
 from expressions import Registry
 from merhaba.sender.v1 import Campaign as CampaignProto
-from merhaba.sender.v1 import CreateCampaignRequest, LaunchCampaignRequest
+from merhaba.sender.v1 import (
+    CreateCampaignRequest,
+    LaunchCampaignRequest,
+    UpdateCampaignRequest,
+)
 from services.sender.campaigns.audiences import Audiences
-from services.sender.campaigns.checks import check, check_materials, check_weights
+from services.sender.campaigns.checks import best_span, check, check_materials, check_weights
 from services.sender.campaigns.editing import check_frozen, edited
-from services.sender.campaigns.findings import Finding, blockers, obstacles
+from services.sender.campaigns.findings import Finding, blockers, obstacles, of_audience, unfit
 from services.sender.campaigns.stopping import FRESH_S
 from services.sender.campaigns.store import CampaignStore
 from services.sender.campaigns.wire import campaign_of, is_triggered, stored
@@ -24,13 +28,15 @@ from services.sender.failures import (
     TemplateState,
     VariantNotFound,
 )
-from services.sender.model import DAY_MS, Campaign, CampaignPhase, Standing
-from services.sender.wire import at, span
+from services.sender.model import Campaign, CampaignPhase, Standing
+from services.sender.wire import at
 
 _OVER: Final = frozenset({CampaignPhase.COMPLETED, CampaignPhase.CANCELLED, CampaignPhase.STOPPED})
 _UNDER_WAY: Final = frozenset({CampaignPhase.PLANNING, CampaignPhase.RUNNING})
-_LONGEST_SPAN_MS: Final = 31 * DAY_MS
-_SHORTEST_SPAN_MS: Final = 3_600_000
+_TODO: Final = {
+    CampaignPhase.DRAFT: "launch it first",
+    CampaignPhase.SCHEDULED: "it begins at its time; cancel it if it must not",
+}
 _LOOK_EVERY: Final = timedelta(milliseconds=50)
 _LOOKS: Final = int(FRESH_S * 1.1 / _LOOK_EVERY.total_seconds())
 
@@ -73,43 +79,50 @@ class Steering:
 
     async def create(self, request: CreateCampaignRequest) -> Standing:
         """Store a draft; the one that stands when the request was made before."""
+        if request.validate_only:
+            await self._check(request.campaign)
+            return self._draft("", request.campaign)
         if not request.request_id:
             raise FieldInvalid("request_id", "missing; give a UUID")
-        definition = stored(request.campaign)
-        digest = str(fingerprint(definition.hex()))
-        known = await self._campaigns.find(derived_id("cmp", request.request_id))
+        draft = self._draft(derived_id("cmp", request.request_id), request.campaign)
+        digest = draft.create_digest
+        known = await self._campaigns.find(draft.campaign_id)
         if known is None:
             await self._check(request.campaign)
-            now = self.now()
-            known = await self._campaigns.create(
-                Standing(
-                    campaign_id=derived_id("cmp", request.request_id),
-                    name=request.campaign.name,
-                    state=CampaignPhase.DRAFT,
-                    state_reason="",
-                    version=1,
-                    definition=definition,
-                    planned=False,
-                    recipients=0,
-                    create_time=now,
-                    update_time=now,
-                    start_time=0,
-                    launch_time=0,
-                    end_time=0,
-                    create_digest=digest,
-                )
-            )
+            known = await self._campaigns.create(draft)
         if known.create_digest not in {"", digest}:  # of old ones none was kept
             raise RequestIdReused(request.request_id)
         return known
 
-    async def update(self, given: CampaignProto, paths: Sequence[str]) -> Standing:
+    def _draft(self, campaign_id: str, campaign: CampaignProto) -> Standing:
+        now, definition = self.now(), stored(campaign)
+        return Standing(
+            campaign_id=campaign_id,
+            name=campaign.name,
+            state=CampaignPhase.DRAFT,
+            state_reason="",
+            version=1,
+            definition=definition,
+            planned=False,
+            recipients=0,
+            create_time=now,
+            update_time=now,
+            start_time=0,
+            launch_time=0,
+            end_time=0,
+            create_digest=str(fingerprint(definition.hex())),
+        )
+
+    async def update(self, request: UpdateCampaignRequest) -> Standing:
         """Change what a mask names; later only what may change of what is under way."""
+        given, paths = request.campaign, request.update_mask.paths
         before = await self._campaigns.get(given.campaign_id)
         if before.state in _OVER:
             raise _refused(before)
-        # Looked up outside the change, which others wait for; made anew in it.
-        await self._check(edited(CampaignProto.FromString(before.definition), given, paths))
+        if before.state == CampaignPhase.DRAFT:
+            # Looked up outside the change, which others wait for; made anew in it. Later nothing
+            # may change that names others, and what they named may be gone by then.
+            await self._check(edited(CampaignProto.FromString(before.definition), given, paths))
 
         def change(standing: Standing) -> bool:
             if given.etag and given.etag != str(standing.version):
@@ -124,6 +137,9 @@ class Steering:
             standing.name, standing.definition = new.name, stored(new)
             return standing.definition != stored(old)
 
+        if request.validate_only:
+            change(before)
+            return before
         return await self._change(given.campaign_id, change)
 
     async def weigh(
@@ -172,19 +188,24 @@ class Steering:
         """Launch a draft, now or at a time; once for each request."""
         if not request.request_id:
             raise FieldInvalid("request_id", "missing; give a UUID")
-        standing = await self._campaigns.get(request.campaign_id)
+        checked = await self._campaigns.get(request.campaign_id)
         now, start = self.now(), at(request.schedule, "start_time")
-        within = _span(request, campaign_of(standing))
-        if standing.state == CampaignPhase.DRAFT:
-            await self._check_launch(campaign_of(standing), max(start, now))
+        campaign, edited_since = campaign_of(checked), False
+        within = best_span(request.schedule, campaign)
+        if checked.state == CampaignPhase.DRAFT:
+            await self._refuse(campaign, await self.found(campaign, max(start, now)))
 
         def launch(standing: Standing) -> bool:
+            nonlocal edited_since
             if standing.launch_request == request.request_id:
                 return False
             if request.etag and request.etag != str(standing.version):
                 raise EtagMismatch(str(standing.version))
             if standing.state != CampaignPhase.DRAFT:
                 raise _refused(standing)
+            edited_since = standing.version != checked.version
+            if edited_since:
+                return False
             standing.launch_request = request.request_id
             standing.start_time, standing.best_time_ms = start, within
             if start > now:
@@ -195,22 +216,32 @@ class Steering:
             standing.state = CampaignPhase.RUNNING if triggered else CampaignPhase.PLANNING
             return True
 
-        return await self._change(request.campaign_id, launch)
+        launched = await self._change(request.campaign_id, launch)
+        return await self.launch(request) if edited_since else launched
 
     async def found(self, campaign: Campaign, start: int) -> list[Finding]:
         """What stands in the way of a launch, or should be known before it, as far as it can be
         found without looking at anybody. Raises what LaunchCampaign has a reason of its own for."""
-        templates, numbers = await self._campaigns.materials(campaign)
-        version = 0
+        version, expires = 0, 0
         if campaign.segment_id:
             version = await self._segments.segment_version(campaign.segment_id)
-        cards = await self._campaigns.cards()
-        return obstacles(campaign, templates, numbers, cards, version, start)
-
-    async def _check_launch(self, campaign: Campaign, start: int) -> None:
         if campaign.file is not None:
-            await self._audiences.ready(campaign.file, self.now())
-        found = blockers(await self.found(campaign, start))
+            expires = (await self._audiences.ready(campaign.file, self.now())).expire_time
+        templates, numbers = await self._campaigns.materials(campaign)
+        return [
+            *unfit(campaign, templates, await self._segments.registry()),
+            *obstacles(campaign, templates, numbers, await self._campaigns.cards(), start),
+            *of_audience(campaign, version, expires, start),
+        ]
+
+    async def _check_sends(self, campaign: Campaign, now: int) -> None:
+        """Whether a campaign that was launched could send. Its audience is as it was then."""
+        templates, numbers = await self._campaigns.materials(campaign)
+        found = obstacles(campaign, templates, numbers, await self._campaigns.cards(), now)
+        await self._refuse(campaign, found)
+
+    async def _refuse(self, campaign: Campaign, findings: Sequence[Finding]) -> None:
+        found = blockers(findings)
         if not found:
             return
         first = found[0]
@@ -253,7 +284,7 @@ class Steering:
         now = self.now()
         paused = await self._campaigns.get(campaign_id)
         if paused.state == CampaignPhase.PAUSED:
-            await self._check_launch(campaign_of(paused), now)
+            await self._check_sends(campaign_of(paused), now)
 
         def resume(standing: Standing) -> bool:
             if standing.state in _UNDER_WAY:
@@ -298,21 +329,11 @@ class Steering:
         return standing
 
 
-def _span(request: LaunchCampaignRequest, campaign: Campaign) -> int:
-    """The span of best times (ms); 0 for at once. Raises FieldInvalid."""
-    field = "schedule.best_time_duration"
-    if not request.schedule.HasField("best_time_duration"):
-        return 0
-    within = span(request.schedule.best_time_duration)
-    if not _SHORTEST_SPAN_MS <= within <= _LONGEST_SPAN_MS:
-        raise FieldInvalid(field, "1 hour to 31 days")
-    if campaign.triggered:
-        raise FieldInvalid(field, "what triggers bring is sent at once")
-    return within
-
-
 def _refused(standing: Standing) -> CampaignState:
-    state = CampaignPhase(standing.state).name
+    state = CampaignPhase(standing.state)
+    todo = "make another one" if state in _OVER else _TODO.get(state, "it was launched already")
     return CampaignState(
-        f"the campaign is {state.lower()}", campaign_id=standing.campaign_id, state=state
+        f"the campaign is {state.name.lower()}; {todo}",
+        campaign_id=standing.campaign_id,
+        state=state.name,
     )

@@ -5,35 +5,27 @@ campaigns only as long as it has looked lately, so whoever paused one knows, wit
 from when on no call of it begins.
 """
 
-import asyncio
 import time
-from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 from chassis.clock import Clock, milliseconds_of
 from chassis.postgres import Pool
+from chassis.transient import keep_at
 from services.sender.model import Message
 
 FRESH_S: Final = 2.0
 """For so long what was seen may be relied on."""
-_LOOK_EVERY_S: Final = 0.4
+_LOOK_EVERY: Final = timedelta(milliseconds=400)
 _LATELY_MS: Final = 600_000  # longer than anything stands in line
 
 
 class Stopping:
     """Looks for them, in the background."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        clock: Clock,
-        passing: Callable[[BaseException], bool],
-        warn: Callable[[str, BaseException], None],
-    ) -> None:
+    def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
-        self._passing = passing
-        self._warn = warn
         self._stopped: frozenset[str] = frozenset()
         self._looked = float("-inf")
 
@@ -56,11 +48,5 @@ class Stopping:
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except Exception as error:
-                if not self._passing(error):
-                    raise
-                self._warn("nobody sees whether campaigns are paused, so they wait", error)
-            await asyncio.sleep(_LOOK_EVERY_S)
+        complaint = "nobody sees whether campaigns are paused, so they wait"
+        await keep_at(self.look, self._clock, _LOOK_EVERY, complaint)

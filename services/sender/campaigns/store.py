@@ -10,8 +10,9 @@ from chassis.failures import RequestIdReused
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
 from services.sender.campaigns import rows
+from services.sender.campaigns.counting import in_states
 from services.sender.campaigns.wire import campaign_of
-from services.sender.model import Campaign, Message, Number, Standing, Template
+from services.sender.model import Campaign, Message, Number, Standing, State, Template
 from services.sender.rows import COLUMNS as MESSAGE
 from services.sender.rulebook import Rulebook
 from services.sender.rules.rates import RateCard
@@ -126,13 +127,7 @@ class CampaignStore:
 
     async def attempts(self, campaign_id: str) -> bool:
         """Whether any message is claimed of which the outcome is not known."""
-        found: bool = await self._pool.fetchval(
-            "SELECT EXISTS (SELECT FROM messages"
-            # With the condition of the index on what is open: few, whatever the campaign
-            " WHERE state IN (3, 4) AND state = 3 AND campaign_id = $1)",
-            campaign_id,
-        )
-        return found
+        return await in_states(self._pool, campaign_id, State.ATTEMPTING) > 0
 
     async def cards(self) -> Sequence[RateCard]:
         """The rate cards."""

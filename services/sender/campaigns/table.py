@@ -15,6 +15,8 @@ NAMING: Final = ("contact_id", "wa_id", "bsuid", "external_id")
 """Columns that name a person, the first that has a value counts."""
 _LONGEST: Final = 1024 * 1024  # bytes of a line
 _FIELD: Final = "campaign.audience.file"
+_MARK: Final = b"\xef\xbb\xbf"  # that programs put before UTF-8
+_BEFORE: Final = _MARK + b" \t"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -35,7 +37,7 @@ async def rows(parts: AsyncIterator[bytes]) -> AsyncIterator[Row]:
     async for raw in _lines(parts):
         line = raw
         if header is None and not json:
-            line = raw.removeprefix(b"\xef\xbb\xbf")
+            line = raw.removeprefix(_MARK)
             json = line.lstrip().startswith(b"{")
             if not json:
                 header = _header(line)
@@ -45,25 +47,53 @@ async def rows(parts: AsyncIterator[bytes]) -> AsyncIterator[Row]:
 
 async def _lines(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Lines that are not blank; quoted fields may go on in the next line."""
-    rest, whole = b"", b""
+    rest, size = b"", 0
+    begun: list[bytes] = []  # lines of a quoted field that is still open
     async for part in parts:
         *found, rest = (rest + part).split(b"\n")
         for line in found:
-            whole = whole + b"\n" + line if whole else line
-            if whole.count(b'"') % 2 and not whole.lstrip().startswith(b"{"):
-                _limit(whole)
+            if not begun and line.lstrip(_BEFORE).startswith(b"{"):
+                yield line.rstrip(b"\r")
                 continue
+            if _goes_on(line, inside=bool(begun)):
+                begun.append(line)
+                size += len(line) + 1
+                _limit(size)
+                continue
+            whole = b"\n".join([*begun, line])
+            begun, size = [], 0
             if whole.strip():
                 yield whole.rstrip(b"\r")
-            whole = b""
-        _limit(rest)
-    last = whole + b"\n" + rest if whole else rest
+        _limit(size + len(rest))
+    last = b"\n".join([*begun, rest])
     if last.strip():
         yield last.rstrip(b"\r")
 
 
-def _limit(line: bytes) -> None:
-    if len(line) > _LONGEST:
+def _goes_on(line: bytes, *, inside: bool) -> bool:
+    """Whether a quoted field is open at the end of a line of CSV, `inside` one of which it begins.
+    A quote elsewhere than at a field's beginning is a character like others."""
+    if b'"' not in line:
+        return inside
+    at = 0
+    if not inside:
+        at = _opening(line, 0) if not line.startswith(b'"') else 1
+    while at >= 0:
+        end = line.find(b'"', at)
+        if end < 0:
+            return True
+        at = end + 2 if line.startswith(b'"', end + 1) else _opening(line, end + 1)
+    return False
+
+
+def _opening(line: bytes, at: int) -> int:
+    """Behind the quote that opens the next quoted field; -1 without one."""
+    found = line.find(b',"', at)
+    return found + 2 if found >= 0 else -1
+
+
+def _limit(size: int) -> None:
+    if size > _LONGEST:
         raise FieldInvalid(_FIELD, f"a line has at most {_LONGEST} bytes; is a quote open?")
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from services.sender.draws import share
-from services.sender.model import Campaign, Contact
+from services.sender.model import NEVER, Campaign, Contact
 from services.sender.rules.hours import first_loud, is_quiet
 from services.sender.rules.policy import Policy, QuietHours, zone_of
 
@@ -39,6 +39,8 @@ class BestTime:
         zone = zone_of(contact.zone) or zone_of(self._policy.default_zone) or _UTC
         start = max(self._campaign.start_time, now)
         end = self._campaign.start_time + within
+        if self._campaign.not_after:
+            end = min(end, self._campaign.not_after)
         activity = contact.attributes.get(ACTIVITY)
         draw = share("best_time", self._campaign.campaign_id, contact.contact_id)
         return best(
@@ -54,9 +56,10 @@ def best(
     hours: Sequence[QuietHours],
     draw: float,
 ) -> int:
-    """The liveliest hour between `start` and `end` that is not quiet, the first of equals; in it a
-    moment by `draw` (0 to 1), so that not all of an hour's go at once. The first loud moment for
-    whom nothing is known, or who is only lively when it is quiet."""
+    """The liveliest hour between `start` and `end` that is not all quiet, the first of equals; of
+    what is loud of it a moment by `draw` (0 to 1), so that not all of an hour's go at once. The
+    first loud moment for whom nothing is known, or who is only lively when it is quiet; `start`
+    where it is always quiet, which the gates say then."""
     now = _hour_of_week(start // _QUARTER_MS, zone)
     done = {hour: float(n) for name, n in activity.items() if (hour := _hour(name)) is not None}
     by_hour: dict[int, float] = {}
@@ -70,9 +73,17 @@ def best(
     for _, ahead in ranked:
         begin = max(start, _later(start // _QUARTER_MS, ahead, zone))
         over = min(_later(start // _QUARTER_MS, ahead + 1, zone), end)
-        if begin < over and not is_quiet(begin, zone, hours):
-            return begin + int(draw * (over - begin))
-    return first_loud(start, zone, hours)
+        if begin < over and (begin := first_loud(begin, zone, hours)) < over:
+            return _loud(begin, int(draw * (over - begin)), zone, hours)
+    loud = first_loud(start, zone, hours)
+    return loud if loud < NEVER else start
+
+
+def _loud(begin: int, after: int, zone: ZoneInfo, hours: Sequence[QuietHours]) -> int:
+    """A loud moment so long after another, or sooner where it is quiet by then."""
+    while is_quiet(begin + after, zone, hours):
+        after //= 2
+    return begin + after
 
 
 @lru_cache(4_096)

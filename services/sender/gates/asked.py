@@ -24,8 +24,9 @@ class Verdict(StrEnum):
     SKIPPED = "skipped"
 
 
-class GateVerdict(Struct, omit_defaults=True):
-    """What one gate says of one message, and why; `sentences` puts it in words."""
+class GateVerdict(Struct, array_like=True):
+    """What one gate says of one message, and why; `sentences` puts it in words. Stored with every
+    message: without the names of its fields."""
 
     gate: str
     verdict: Verdict
@@ -72,47 +73,41 @@ class Candidate(Struct):
     """Of the rulebook that the policy and the tariff are from."""
 
 
-class Asked(Struct):
-    """A question to the gates: may this message go to this person at this moment?"""
+class Asked:
+    """A question to the gates: may this message go to this person at this moment? What most gates
+    look at is found out once."""
 
-    now: int
-    contact: Contact | None
-    of: Candidate
+    __slots__ = (
+        *("now", "contact", "of", "message", "not_after", "category", "purpose", "address"),
+        *("market", "quiet_hours"),
+    )
 
-    @property
-    def message(self) -> Message:
+    def __init__(self, now: int, contact: Contact | None, of: Candidate) -> None:
+        self.now = now
+        self.contact = contact
+        self.of = of
+        self.message: Message = of.message
         """The message in question."""
-        return self.of.message
-
-    @property
-    def not_after(self) -> int:
+        self.not_after: int = _earlier(of.message.not_after, of.not_after)
         """The last moment at which it may go; 0: never too late."""
-        return min(filter(None, (self.message.not_after, self.of.not_after)), default=0)
-
-    @property
-    def category(self) -> str:
+        self.category: str = (
+            of.template.category_at(now) if of.template else of.message.category or SERVICE
+        )
         """What the message counts as for Meta, now."""
-        if self.of.template is None:
-            return self.message.category or SERVICE
-        return self.of.template.category_at(self.now)
-
-    @property
-    def purpose(self) -> str:
+        self.purpose: str = of.message.purpose or self.category
         """What consent, caps and quiet hours count it as."""
-        return self.message.purpose or self.category
-
-    @property
-    def address(self) -> Address | None:
+        self.address: Address | None = (
+            address_of(contact, of.message.phone_number_id) if contact else None
+        )
         """Where it would go."""
-        if self.contact is None:
-            return None
-        return address_of(self.contact, self.message.phone_number_id)
-
-    @property
-    def market(self) -> str:
+        self.market: str = self.address.market if self.address else ""
         """The country of the person's number."""
-        address = self.address
-        return address.market if address else ""
+        self.quiet_hours: Sequence[QuietHours] = (
+            ()
+            if of.message.trial
+            else [one for one in of.policy.quiet_hours if one.covers(self.purpose, self.market)]
+        )
+        """Those that the message keeps."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -120,19 +115,17 @@ class Asked(Struct):
         told = self.contact.zone if self.contact else ""
         return zone_of(told) or zone_of(self.of.policy.default_zone) or _UTC
 
-    @property
-    def quiet_hours(self) -> Sequence[QuietHours]:
-        """Those that the message keeps."""
-        rules = self.of.policy.quiet_hours
-        if not rules or self.message.trial:
-            return ()
-        purpose, market = self.purpose, self.market
-        return [one for one in rules if one.covers(purpose, market)]
+
+def _earlier(one: int, other: int) -> int:
+    """The earlier of two moments, of which 0 is none."""
+    return min(one, other) if one and other else one or other
 
 
 def address_of(contact: Contact, phone_number_id: str) -> Address | None:
     """Where a message from this number goes: the account that wrote to it last, else the best."""
     reachable = [a for a in contact.addresses if a.wa_id or a.bsuid]
+    if len(reachable) == 1:
+        return reachable[0]
     wrote = [a for a in reachable if a.phone_number_id == phone_number_id]
     if wrote:
         return max(wrote, key=lambda address: address.last_message_time)

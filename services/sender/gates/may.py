@@ -1,5 +1,6 @@
 """Gates that ask whether a message may go at all. Pure."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from services.sender.gates.asked import Asked, GateVerdict, Verdict
@@ -12,6 +13,7 @@ _MERGE_RECHECK_MS: Final = 1_000
 _LOST_MS: Final = 28 * DAY_MS
 """For so long nobody is offered anything of whom Meta says that nothing reaches them."""
 _COMES_BACK: Final = frozenset({"PENDING", "PAUSED", "LOCKED", "IN_APPEAL"})
+_PHASES: Final[Mapping[int, str]] = {phase: phase.name.lower() for phase in CampaignPhase}
 _CAMPAIGN_SENDS: Final = frozenset({CampaignPhase.PLANNING, CampaignPhase.RUNNING})
 
 
@@ -20,15 +22,17 @@ def campaign(asked: Asked) -> GateVerdict:
     name = "campaign"
     if asked.of.phase is None:
         return GateVerdict(name, Verdict.SKIPPED)
-    phase = CampaignPhase(asked.of.phase)
-    values = {"campaign.state": phase.name.lower()}
+    phase = asked.of.phase
+    values = {"campaign.state": _PHASES[phase]}
     # One that its deadline stopped is too late, which the gate of that says.
     too_late = phase == CampaignPhase.STOPPED and 0 < asked.not_after < asked.now
-    if phase in _CAMPAIGN_SENDS or too_late:
+    # Nobody waited any more but for one in doubt, which is sent again where the policy says so.
+    again = phase == CampaignPhase.COMPLETED and asked.message.attempts > 0
+    if phase in _CAMPAIGN_SENDS or too_late or again:
         return GateVerdict(name, Verdict.PASS, values=values)
     if phase == CampaignPhase.PAUSED:
         return GateVerdict(name, Verdict.WAIT, "paused", values, NEVER)
-    return GateVerdict(name, Verdict.REFUSE, phase.name.lower(), values)
+    return GateVerdict(name, Verdict.REFUSE, _PHASES[phase], values)
 
 
 def template(asked: Asked) -> GateVerdict:

@@ -48,7 +48,7 @@ def frequency_cap(asked: Asked) -> GateVerdict:
         return GateVerdict(name, Verdict.SKIPPED)
     rooms = [room(cap, asked.of.counted, now) for cap in caps]
     values = {
-        f"cap.{cap.purpose}.{cap.window_ms // 1000}s": {"used": one.used, "limit": cap.limit}
+        cap.name: {"used": one.used, "limit": cap.limit}
         for cap, one in zip(caps, rooms, strict=True)
     }
     free_time = max(one.free_time for one in rooms)
@@ -77,7 +77,7 @@ def global_control(asked: Asked) -> GateVerdict:
     alike. A person of several ids belongs to the group if any id does: merging takes nobody out.
     """
     policy, drawing = asked.of.policy, not asked.of.ignores_control and not asked.message.trial
-    if not drawing or asked.contact is None or not _is_drawn(policy, asked.purpose):
+    if not drawing or asked.contact is None or not _is_drawn(policy, asked.purpose, asked.category):
         return GateVerdict(GLOBAL_CONTROL, Verdict.SKIPPED)
     draw = _draw(policy, person_ids(asked.contact))
     values = {"draw": round(draw, 6), "share": policy.global_control_share}
@@ -86,13 +86,15 @@ def global_control(asked: Asked) -> GateVerdict:
     return GateVerdict(GLOBAL_CONTROL, Verdict.REFUSE, GLOBAL_CONTROL, values)
 
 
-def controlled(policy: Policy, purpose: str, ids: Iterable[str]) -> bool:
+def controlled(policy: Policy, purpose: str, category: str, ids: Iterable[str]) -> bool:
     """Whether somebody, of all these ids, belongs to the group that gets no marketing."""
-    return _is_drawn(policy, purpose) and _draw(policy, ids) < policy.global_control_share
+    drawn = _is_drawn(policy, purpose, category)
+    return drawn and _draw(policy, ids) < policy.global_control_share
 
 
-def _is_drawn(policy: Policy, purpose: str) -> bool:
-    return policy.global_control_share > 0 and purpose == MARKETING
+def _is_drawn(policy: Policy, purpose: str, category: str) -> bool:
+    """A marketing template is marketing whatever it is sent for."""
+    return policy.global_control_share > 0 and MARKETING in {purpose, category}
 
 
 def _draw(policy: Policy, ids: Iterable[str]) -> float:

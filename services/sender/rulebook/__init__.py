@@ -91,9 +91,8 @@ async def recall(pool: Pool, now: int) -> int:
     for gate, edition, time in await pool.fetch("SELECT gate, edition, time FROM recalls"):
         status = await pool.execute(
             "UPDATE messages SET due_time = $3 WHERE message_id IN ("
-            " SELECT m.message_id FROM messages m JOIN decisions d USING (message_id)"
-            " WHERE m.state = 2 AND m.gate = $1 AND m.due_time > $3 AND d.edition < $2"
-            " LIMIT $4 FOR UPDATE OF m SKIP LOCKED)",
+            " SELECT message_id FROM messages WHERE is_held AND gate = $1 AND due_time > $3"
+            " AND edition < $2 LIMIT $4 FOR UPDATE SKIP LOCKED)",
             *(gate, edition, now, _AT_ONCE),
         )
         count = int(status.split()[-1])

@@ -2,31 +2,25 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
 
 from chassis.clock import Clock, milliseconds_of
 from chassis.postgres import Pool
+from chassis.transient import keep_at
 from services.sender.rulebook import recall
 
-_EVERY_S = 0.5
+_EVERY: Final = timedelta(milliseconds=500)
 
 
 class Recalling:
     """Looks for rules that any replica changed."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        clock: Clock,
-        wake: Callable[[], None],
-        passing: Callable[[BaseException], bool],
-        warn: Callable[[str, BaseException], None],
-    ) -> None:
+    def __init__(self, pool: Pool, clock: Clock, wake: Callable[[], None]) -> None:
         """`wake` tells dispatch that something is due."""
         self._pool = pool
         self._clock = clock
         self._wake = wake
-        self._passing = passing
-        self._warn = warn
         self._called = asyncio.Event()
 
     def call(self) -> None:
@@ -35,20 +29,10 @@ class Recalling:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            self._called.clear()
-            moved = 0
-            try:
-                moved = await recall(self._pool, milliseconds_of(self._clock.now()))
-            except Exception as error:
-                if not self._passing(error):
-                    raise
-                self._warn("changed rules wait", error)
-            if moved:
-                self._wake()
-                continue
-            try:
-                async with asyncio.timeout(_EVERY_S):
-                    await self._called.wait()
-            except TimeoutError:
-                continue
+        await keep_at(self._recall, self._clock, _EVERY, "changed rules wait", self._called)
+
+    async def _recall(self) -> int:
+        moved = await recall(self._pool, milliseconds_of(self._clock.now()))
+        if moved:
+            self._wake()
+        return moved

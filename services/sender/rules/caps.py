@@ -27,6 +27,8 @@ class Room(NamedTuple):
 def room(cap: FrequencyCap, counted: Sequence[Counted], now: int) -> Room:
     """A window holds what was sent less than its length ago: a message leaves it in the very
     millisecond in which it is as old as the window is long."""
+    if cap.limit and not counted:
+        return Room(0, now)
     since = now - cap.window_ms
     times = sorted(one.time for one in counted if one.time > since and cap.covers(one.purpose))
     if len(times) < cap.limit:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -24,12 +25,17 @@ _MARKET: Final = re.compile(r"[A-Z]{2}")
 _EXEMPT: Final = frozenset({AUTHENTICATION, SERVICE})
 
 
-class FrequencyCap(Struct, frozen=True):
+class FrequencyCap(Struct, frozen=True, dict=True):
     """At most so many messages to one contact in any window of this length."""
 
     purpose: str
     limit: int
     window_ms: int
+
+    @cached_property
+    def name(self) -> str:
+        """What gates call it."""
+        return f"cap.{self.purpose}.{self.window_ms // 1000}s"
 
     def covers(self, purpose: str) -> bool:
         """Whether messages of a purpose count, and are counted."""

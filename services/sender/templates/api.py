@@ -70,7 +70,7 @@ class TemplateApi(TemplateServiceServicer):
             raise FieldInvalid("template.waba_id", "missing; give one")
         if request.languages and wanted.language:
             raise FieldInvalid("languages", "the template has a language; give one or the other")
-        draft = draft_of(wanted, request.languages)
+        draft = draft_of(wanted, list(dict.fromkeys(request.languages)))
 
         async def create() -> CreateTemplateResponse:
             made = await self._registry.create(draft, request.request_id)

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from chassis.postgres import Connection
 from chassis.streams import Record
-from services.sender.aftermath import sending, turn
+from services.sender.aftermath import UNDER_WAY, sending, turn
 from services.sender.model import AccountChange, CampaignPhase, Template
 from services.sender.rulebook import publish
 
@@ -26,13 +26,24 @@ class Folded(NamedTuple):
 
 async def fold(connection: Connection, change: AccountChange, now: int) -> Folded:
     """Change a template as Meta says, unless something newer is known of the same fact."""
-    known = await connection.fetchval(
-        "SELECT true FROM templates WHERE template_id = $1 FOR UPDATE", change.template_id
+    before = await connection.fetchval(
+        "SELECT state FROM templates WHERE template_id = $1 FOR UPDATE", change.template_id
     )
-    if known is None or change.components:
+    if before is None or change.components:
         return Folded(incomplete=True)
     if change.state:
-        return Folded(await _fold_state(connection, change, now))
+        # A review that approves may have changed the category
+        reviewed = change.state == _APPROVED != before
+        return Folded(await _fold_state(connection, change, now), incomplete=reviewed)
+    if change.state_reason:
+        await connection.execute(
+            "UPDATE templates SET state_reason = $2, state_detail = $3, state_time = $4,"
+            " version = version + 1"
+            " WHERE template_id = $1 AND state = $5 AND state_time <= $4",
+            *(change.template_id, change.state_reason, change.state_detail, change.time),
+            _APPROVED,
+        )
+        return Folded()
     if change.quality:
         return Folded(await _fold_quality(connection, change))
     if change.category and change.category_time:
@@ -76,18 +87,29 @@ async def _fold_quality(connection: Connection, change: AccountChange) -> list[R
     )
     if not name or change.quality != _RED:
         return []
-    ids = await sending(connection, change.waba_id, name)
+    return await _stop(connection, change.waba_id, name, change.time)
+
+
+async def follow(
+    connection: Connection, template: Template, known: Template | None, now: int
+) -> list[Record]:
+    """What follows from a template that was read, and was as it is `known` before."""
+    waba_id, name = template.waba_id, template.name
+    records: list[Record] = []
+    if known is None or template.state != known.state:
+        records += await _consequences(connection, waba_id, name, template.state, now, now)
+    if template.quality == _RED and (known is None or known.quality != _RED):
+        records += await _stop(connection, waba_id, name, now)
+    return records
+
+
+async def _stop(connection: Connection, waba_id: str, name: str, time: int) -> list[Record]:
+    """People complain of a template: its campaigns end, those too that wait because Meta paused it
+    for the same complaints."""
+    phases = (*UNDER_WAY, CampaignPhase.PAUSED)
+    ids = await sending(connection, waba_id, name, phases)
     stopped = CampaignPhase.STOPPED
-    return await turn(connection, ids, stopped, "template_quality_red", change.time)
-
-
-async def follow(connection: Connection, template: Template, before: str, now: int) -> list[Record]:
-    """What follows from the state of a template that was read, and was another `before`."""
-    if template.state == before:
-        return []
-    return await _consequences(
-        connection, template.waba_id, template.name, template.state, now, now
-    )
+    return await turn(connection, ids, stopped, "template_quality_red", time, phases=phases)
 
 
 async def _consequences(

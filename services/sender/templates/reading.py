@@ -1,5 +1,6 @@
 """Templates as Meta lists them."""
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
@@ -7,7 +8,9 @@ from urllib.parse import urlencode
 import msgspec
 
 from services.sender.model import DAY_MS, Template
+from services.sender.templates.codes import with_buttons_of_codes
 from services.sender.templates.draft import ttl_of
+from services.sender.templates.seen import mappings, text
 
 _FIELDS: Final = ",".join(
     (
@@ -17,6 +20,8 @@ _FIELDS: Final = ",".join(
     )
 )
 _PAGE: Final = "200"
+_AUTHENTICATION: Final = "AUTHENTICATION"
+_NAMED_VARIABLE: Final = re.compile(r"\{\{\s*(?!\d+\s*\}\})[a-z0-9_]+\s*\}\}")
 
 Query = Mapping[str, str]
 
@@ -77,8 +82,9 @@ def template_of(
     if known is not None and known.template_id != str(seen["id"]):
         known = None  # another of the same name
     category = str(seen["category"]).upper()
-    components = msgspec.json.encode(seen.get("components", []))
-    reason = str(seen.get("rejected_reason") or "")
+    told = mappings(_told_of(seen.get("components", [])))
+    parts = with_buttons_of_codes(told) if category == _AUTHENTICATION else told
+    components = msgspec.json.encode(parts)
     quality, quality_time = _quality(seen, known)
     announced, announced_time = _announced(category, known, now)
     same_state = known is not None and known.state == seen["status"]
@@ -93,9 +99,9 @@ def template_of(
         announced_category=announced,
         announced_time=announced_time,
         state=seen["status"],
-        state_reason="" if reason == "NONE" else reason,
+        state_reason=_reason(seen) or (known.state_reason if known and same_state else ""),
         state_detail=known.state_detail if known and same_state else "",
-        named=str(seen.get("parameter_format", "")).upper() == "NAMED",
+        named=_named(seen, parts),
         components=components,
         create_time=known.create_time if known else now,
         update_time=now,
@@ -121,10 +127,29 @@ def differs(one: Template, other: Template) -> bool:
 
 def _told(template: Template) -> tuple[object, ...]:
     when = {"update_time", "sync_time", "version", "components_time", "create_time"}
-    # Meta tells why a template is paused in webhooks alone
     when |= {"state_reason"} if template.state != "REJECTED" else set()
     values = (getattr(template, f) for f in template.__struct_fields__ if f not in when)
     return tuple(tuple(v) if isinstance(v, list) else v for v in values)
+
+
+def _told_of(seen: Any) -> Any:
+    """The same without what is null, which says nothing."""
+    if isinstance(seen, dict):
+        return {key: _told_of(one) for key, one in seen.items() if one is not None}
+    return [_told_of(one) for one in seen if one is not None] if isinstance(seen, list) else seen
+
+
+def _named(seen: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> bool:
+    """Old templates do not say; their texts do."""
+    if told := text(seen, "parameter_format"):
+        return told.upper() == "NAMED"
+    return any(_NAMED_VARIABLE.search(text(part, "text")) for part in parts)
+
+
+def _reason(seen: Mapping[str, Any]) -> str:
+    """Why it was rejected; why it is paused Meta tells in webhooks alone."""
+    told = str(seen.get("rejected_reason") or "")
+    return "" if told == "NONE" else told
 
 
 def _quality(seen: Mapping[str, Any], known: Template | None) -> tuple[str, int]:

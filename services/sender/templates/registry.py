@@ -17,6 +17,7 @@ from services.sender.failures import (
     TemplateUsed,
 )
 from services.sender.model import DAY_MS, Template
+from services.sender.templates.codes import choices
 from services.sender.templates.draft import Draft, graph_ttl, submission, with_samples
 from services.sender.templates.lint import Finding, Severity, lint
 from services.sender.templates.reading import Management, described, differs, named, template_of
@@ -312,7 +313,9 @@ def _change(known: Template, wanted: Draft, edit: Edit, begun: bool) -> dict[str
     if edit.category and edit.category != known.category:
         change["category"] = wanted.category
     stands = msgspec.json.decode(known.components)
-    if begun:  # an example that was uploaded before has another handle now
+    if begun and wanted.category == "AUTHENTICATION":
+        same = choices(wanted.components) == choices(stands)
+    elif begun:  # an example that was uploaded before has another handle now
         same = _without_samples(wanted.components) == _without_samples(stands)
     else:
         same = list(wanted.components) == stands

@@ -96,8 +96,7 @@ class RegistryStore:
                 " greatest(category_time, $2) WHERE template_id = $1",
                 *(template.template_id, asked - _MARGIN_MS),
             )
-            before = known.state if known else ""
-            return await follow(connection, template, before, self.now())
+            return await follow(connection, template, known, self.now())
 
         await self._effects.apply((), work)
         return done

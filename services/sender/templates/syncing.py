@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Failure
 from chassis.transient import keep_at
+from services.sender.failures import PlatformRefused
 from services.sender.model import DAY_MS, Template
 from services.sender.templates.reading import Management, described, differs, listed, template_of
 
@@ -20,6 +21,8 @@ _AT_ONCE: Final = 20
 _TRIES: Final = 3
 _REQUESTS_KEPT_MS: Final = 2 * DAY_MS
 _DELETED: Final = "DELETED"
+_NO_OBJECT: Final = ("100", "33")
+"""Meta's code and subcode: nothing has this id."""
 
 
 class Synced(NamedTuple):
@@ -87,9 +90,12 @@ class Syncing:
         await self._shelf.unchanged(same, asked)
         removed = 0
         for one in known.values():
-            if one.template_id not in seen_ids and one.state != _DELETED:
-                gone = replace(one, state=_DELETED, update_time=asked, sync_time=asked)
-                removed += await self._shelf.put(gone, one, asked)
+            if one.template_id in seen_ids or one.state == _DELETED:
+                continue
+            missed = await self._missed(one, asked, credential)
+            if differs(one, missed) and await self._shelf.put(missed, one, asked):
+                gone = missed.state == _DELETED
+                removed, changed = removed + gone, changed + (not gone)
         await self._shelf.account_read(waba_id, asked + self._every_ms)
         return Synced(added, changed, removed, len(same))
 
@@ -106,6 +112,17 @@ class Syncing:
             )
             seen: dict[str, Any] = await described(self._platform, template.template_id, credential)
             template = template_of(waba_id, seen, known, asked)
+
+    async def _missed(self, known: Template, asked: int, credential: str) -> Template:
+        """A template that a list left out, as Meta describes it by its id: only what is gone there
+        pauses campaigns."""
+        try:
+            seen = await described(self._platform, known.template_id, credential)
+        except PlatformRefused as refused:
+            if (refused.facts["code"], refused.facts["subcode"]) != _NO_OBJECT:
+                raise
+            return replace(known, state=_DELETED, update_time=asked, sync_time=asked)
+        return template_of(known.waba_id, seen, known, asked)
 
     async def run(self) -> None:
         """Read every account, and again after a while, until cancelled."""

@@ -2,11 +2,10 @@
 # ruff: noqa: N802 - the contracts' names
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,17 @@ from pydantic import SecretStr
 
 from chassis.answers import Answers
 from chassis.app import tasks
-from chassis.callers import Callers
+from chassis.callers import Caller, Callers
 from chassis.clock import SystemClock, milliseconds_of
+from chassis.failures import Refused
 from chassis.ids import derived_id, fresh_id
 from chassis.outbound import outbound
+from chassis.policy import read_policy
 from chassis.postgres import Effects, Pool, database, migrate
 from chassis.privacy import Erasures
 from chassis.rpc import channel, server
 from chassis.streams import EventLog, Position, Watch
-from chassis.testing import wait_until
+from chassis.testing import KnownKeys, wait_until
 from chassis.transient import transient
 from merhaba.event.v1 import Event
 from merhaba.ingest.v1 import (
@@ -92,6 +93,7 @@ from merhaba.sender.v1 import (
     add_RateCardServiceServicer_to_server,
     add_TemplateServiceServicer_to_server,
 )
+from services import POLICY
 from services.sender.api import MessageApi
 from services.sender.backlog import Backlog
 from services.sender.body import content_of
@@ -123,7 +125,6 @@ from services.sender.post import Post
 from services.sender.privacy_api import PrivacyApi
 from services.sender.rate_card_api import RateCardApi
 from services.sender.reads import Reads
-from services.sender.roles import SIGHTS
 from services.sender.rulebook.policy_store import PolicyStore
 from services.sender.rulebook.rate_card_store import RateCardStore
 from services.sender.rulebook.recalling import Recalling
@@ -184,11 +185,12 @@ class Profile(ProfileServiceServicer, ReachServiceServicer, RegistryServiceServi
         self.people[stays].absorbed_contact_ids.extend(absorbed)
 
     async def BatchGetContacts(self, request: Any, context: Any) -> BatchGetContactsResponse:
+        known = {c.addresses[0].wa_id: c for c in self.people.values() if c.addresses}
+
         def result(ref: Any) -> ContactResult:
             found = self.people.get(ref.contact_id)
             if ref.WhichOneof("ref") == "identity":
-                named = [c for c in self.people.values() if c.addresses]
-                found = next((c for c in named if c.addresses[0].wa_id == ref.identity.value), None)
+                found = known.get(ref.identity.value)
             if found is None:
                 return ContactResult(failure=ItemFailure())
             return ContactResult(contact=found)
@@ -254,11 +256,18 @@ class Profile(ProfileServiceServicer, ReachServiceServicer, RegistryServiceServi
         )
 
 
+class HistoryTooShort(Refused):
+    """As segment says that it forgot who was a member at a moment."""
+
+
 class Segment(SegmentServiceServicer):
     """Fixed members, ten at a time, by the contract of segment."""
 
     def __init__(self) -> None:
         self.members: dict[str, list[str]] = {}
+        self.archived: set[str] = set()
+        self.forgotten = False
+        self.version = 1
 
     async def StreamMembers(
         self, request: Any, context: Any
@@ -266,6 +275,8 @@ class Segment(SegmentServiceServicer):
         if request.segment_id not in self.members:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such segment")
         members = self.members[request.segment_id]
+        if self.forgotten and request.cursor:
+            raise HistoryTooShort("members are known only from later on")
         for start in range(int(request.cursor or 0), len(members), 10):
             part = members[start : start + 10]
             yield StreamMembersResponse(
@@ -299,7 +310,14 @@ class Segment(SegmentServiceServicer):
         if request.segment_id not in self.members:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such segment")
         return GetSegmentResponse(
-            segment=SegmentProto(segment_id=request.segment_id, version=1, live_version=1)
+            segment=SegmentProto(
+                segment_id=request.segment_id,
+                version=self.version,
+                live_version=self.version,
+                state=SegmentProto.STATE_ARCHIVED
+                if request.segment_id in self.archived
+                else SegmentProto.STATE_ACTIVE,
+            )
         )
 
 
@@ -340,6 +358,7 @@ class Suite:
     held: Held
     dispatcher: Dispatcher
     planner: Planner
+    planning: Callable[[], Awaitable[None]]
     keeper: Keeper
     stopping: Stopping
     campaign_api: CampaignApi
@@ -425,7 +444,7 @@ class Suite:
         """Dispatcher, planner and recalls, running for the block."""
         return tasks(
             self.dispatcher.run,
-            self.planner.run,
+            self.planning,
             self.keeper.run,
             self.stopping.run,
             self.recalling.run,
@@ -527,7 +546,7 @@ async def suite(
         uploads = Uploads(file_store, graph, clock, 10)
         keeping = Keeping(number_store, graph, clock, transient, lambda *_: None)
         throttle = RedisThrottle(log)
-        stopping = Stopping(pool, clock, transient, lambda *_: None)
+        stopping = Stopping(pool, clock)
         dispatcher = Dispatcher(
             outbox,
             neighbours,
@@ -539,7 +558,7 @@ async def suite(
             transient,
             stopping.stops,
         )
-        recalling = Recalling(pool, clock, dispatcher.wake, transient, lambda *_: None)
+        recalling = Recalling(pool, clock, dispatcher.wake)
         registry = Registry(shelf, graph, Samples(files, file_store, graph, 10))
         syncing = Syncing(shelf, graph, clock, timedelta(hours=6), lambda *_: None)
         intents = Intents(outbox, neighbours, number_store, shelf, files, clock)
@@ -553,8 +572,6 @@ async def suite(
             throttle,
             clock,
             dispatcher.wake,
-            transient,
-            lambda *_: None,
         )
         explaining = Explaining(outbox, neighbours, campaigns.store, intents, throttle, clock)
         previewing = Previewing(
@@ -567,9 +584,8 @@ async def suite(
             lambda body: content_of(body).template,
             clock,
         )
-        roles = {role: seen.methods for role, seen in SIGHTS.items()}
-        named = f"planner:marketing:{sha256(MARKETING.encode()).hexdigest()}"
-        own = server("sender", Callers(TOKEN, named, roles))
+        keys = KnownKeys({MARKETING: Caller("planner", "marketing")})
+        own = server("sender", Callers(TOKEN, keys, read_policy(POLICY)))
         add_MessageServiceServicer_to_server(
             MessageApi(
                 *(outbox, intents, explaining, number_store, graph, dispatcher),
@@ -623,6 +639,7 @@ async def suite(
             held,
             dispatcher,
             campaigns.planner,
+            campaigns.plan,
             campaigns.keeper,
             stopping,
             campaigns.api,

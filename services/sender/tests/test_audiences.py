@@ -74,6 +74,27 @@ async def test_rows_of_json_lines_keep_their_values() -> None:
     ]
 
 
+async def test_a_stray_quote_costs_nobody_else() -> None:
+    data = b'wa_id,note\n1,5" screen\n2,a\n3,"b"c\n4,\'"\n"5","d\n""e"\n6,f'
+    assert [(row.name, row.values.get("note")) for row in await read(data)] == [
+        *(("1", '5" screen'), ("2", "a"), ("", None), ("4", "'\"")),
+        *(("5", 'd\n"e'), ("6", "f")),
+    ]
+
+
+async def test_quotes_of_json_hold_no_line_open_also_behind_a_mark() -> None:
+    data = b'\xef\xbb\xbf{"external_id": "c1", "note": "a,\\"b"}\n{"external_id": "c2"}\n'
+    assert [row.name for row in await read(data)] == ["c1", "c2"]
+
+
+@pytest.mark.parametrize("line", [b"\n", b'""\n'])
+@pytest.mark.timeout(10)  # looked at anew with each line it would take minutes
+async def test_a_quote_that_stays_open_is_told_soon(line: bytes) -> None:
+    data = b'wa_id,note\n1,"' + line * (2 * 1024 * 1024 // len(line))
+    with pytest.raises(FieldInvalid, match="is a quote open"):
+        await read(data, 64 * 1024)
+
+
 @pytest.mark.parametrize("data", [b"name,city\na,b\n", b"\x00\x01\x02"])
 async def test_a_file_that_names_nobody_is_refused(data: bytes) -> None:
     with pytest.raises(FieldInvalid, match="contact_id"):
@@ -117,6 +138,11 @@ def test_other_ids_need_the_scope_in_which_they_are_somebodys() -> None:
     assert found is not None
     assert found.identity == Identity(kind=Identity.KIND_EXTERNAL_ID, scope="shop", value="c1")
     assert reference(Row("", "", {}), AudienceFile("f", "shop")) is None
+
+
+def test_what_is_no_contact_id_is_not_asked_for() -> None:
+    assert reference(Row("contact_id", str(uuid4()), {}), AudienceFile("f")) is not None
+    assert reference(Row("contact_id", "x" * 36, {}), AudienceFile("f")) is None
 
 
 # --- against the running service --------------------------------------------------------------

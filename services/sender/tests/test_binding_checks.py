@@ -38,6 +38,8 @@ def proto(**changes: Any) -> BindingProto:
         ({"date": {"pattern": "QQQQQQQ"}}, "[0].date.pattern"),
         ({"plural": {"forms": {"one": "{} ürün"}}}, "[0].plural.forms"),
         ({"plural": {"forms": {"other": "{}", "lots": "x"}}}, "[0].plural.forms"),
+        ({"plural": {"forms": {"other": "{{1}} ürün"}}}, "[0].plural.forms"),
+        ({"plural": {"forms": {"other": "\u3164"}}}, "[0].plural.forms"),
         ({"text": {"max_characters": -1}}, "[0].text.max_characters"),
         ({"text": {"suffix": 1, "max_characters": 20}}, "[0].text.max_characters"),
     ],
@@ -51,6 +53,12 @@ def test_a_binding_that_nobody_can_follow_is_refused(changes: dict[str, Any], fi
 def test_a_variable_has_one_binding() -> None:
     with pytest.raises(FieldInvalid, match="has a binding already"):
         checked_bindings([proto(), proto()], FIELD)
+
+
+def test_there_are_no_more_bindings_than_a_template_has_variables() -> None:
+    many = [proto(variable=f"body.{n}") for n in range(501)]
+    with pytest.raises(FieldInvalid, match="no template takes more than 500"):
+        checked_bindings(many, FIELD)
 
 
 def test_every_format_of_the_contract_is_taken() -> None:

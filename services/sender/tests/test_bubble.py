@@ -216,12 +216,53 @@ def test_right_to_left_texts_stand_on_the_right() -> None:
     assert dark[1][0] > dark[0][0]
 
 
+def test_a_full_stop_is_set_with_the_letters_before_it() -> None:
+    assert [run.text for run in glyphs("متجرنا.", Style(15))] == ["متجرنا."]
+
+
 def test_the_largest_message_is_drawn_soon_and_small() -> None:
     cards = [Bubble(header=Header("image"), body="ğ" * 160, buttons=[URL, REPLY])] * 10
     begun = time.process_time()
     png = draw(Bubble(body="Uzun bir söz 🎉 " * 80, footer="x" * 60, time="00:00", cards=cards))
     assert time.process_time() - begun < 5
     assert len(png) < 600_000
+
+
+@pytest.mark.parametrize(
+    "sign", ["\n", "\r", "\r\n", "\x1c", "\x85", "\u2028", "\u2029", "\0", "\t"]
+)
+def test_whatever_ends_a_line_or_is_not_seen_may_stand_anywhere(sign: str) -> None:
+    text = f"a{sign}b"
+    button = Button("URL", text)
+    assert drawn(Bubble(header=Header("text", text), body=text, footer=text, buttons=[button]))
+    assert len(block("a\r\nb", Style(15), 1_000).lines) == 2
+
+
+LONG = 300_000
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        Bubble(body="ab " * LONG),
+        Bubble(body="_" * LONG),
+        Bubble(body="*a " * LONG, footer="a\n" * LONG),
+        Bubble(header=Header("text", "a\n" * LONG), body="👨‍👩‍" * LONG),
+        Bubble(header=Header("location", "a " * LONG, "b " * LONG)),
+        Bubble(body="x", buttons=[Button("URL", "ab " * LONG)]),
+        Bubble(body="x", cards=[Bubble(body="a\n" * 500)] * 5_000),
+    ],
+    ids=["words", "marks", "bold", "signs", "place", "button", "cards"],
+)
+def test_whatever_a_draft_says_its_picture_is_small_and_soon_there(shown: Bubble) -> None:
+    begun = time.process_time()
+    picture = drawn(shown)
+    assert time.process_time() - begun < 5
+    assert picture.width * picture.height < 20_000_000
+
+
+def test_what_is_bold_already_has_its_stars() -> None:
+    assert drawn(Bubble(body="*a *b* c*")).tobytes() != drawn(Bubble(body="*a b c*")).tobytes()
 
 
 def main() -> None:

@@ -482,7 +482,7 @@ class TestUnderFaults:
         await ready.faults(latency_ms=60_000)
         dying = replica(ready, Limits(concurrency=60, lease_ms=2_000, call_ms=0))
         running = asyncio.create_task(dying.run())
-        async with tasks(ready.planner.run):
+        async with tasks(ready.planning):
 
             async def attempting() -> bool:
                 found = await ready.states(campaign_id)

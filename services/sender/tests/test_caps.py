@@ -182,6 +182,9 @@ async def test_an_unclear_one_keeps_its_room_also_when_it_is_given_up(ready: Any
         await ready.pool.execute(
             "UPDATE messages SET due_time = 1 WHERE message_id = $1", first.message_id
         )
+        await ready.pool.execute(
+            "UPDATE leases SET end_time = 1 WHERE $1 = ANY(message_ids)", first.message_id
+        )
         await ready.outbox.expire(now_ms())
     row = await ready.outbox.get("message_id", first.message_id)
     assert (State(row.state), row.reason) == (State.FAILED, "unconfirmed")

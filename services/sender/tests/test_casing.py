@@ -46,6 +46,9 @@ def test_titles_keep_what_is_spelled_on_purpose(written: str, shown: str) -> Non
         ("aile 👨‍👩‍👧 seti", 8, "aile…"),
         ("👨‍👩‍👧👨‍👩‍👧", 4, "…"),
         ("🇹🇷🇹🇷", 3, "🇹🇷…"),
+        ("🇹🇷🇹🇷🇹🇷", 4, "🇹🇷…"),
+        ("नमस्ते", 4, "नम…"),
+        ("हिन्दी", 6, "हिन्दी"),
     ],
 )
 def test_a_cut_ends_at_a_word_and_never_inside_a_sign(text: str, most: int, shown: str) -> None:

@@ -51,6 +51,7 @@ def having(*texts: str, **more: Any) -> TemplateMessage:
 
 
 HEADER = {"type": "HEADER", "format": "IMAGE"}
+HEADING = {"type": "HEADER", "format": "TEXT", "text": "Selam {{1}}"}
 URL = {"type": "URL", "text": "Aç", "url": "https://example.com/{{1}}"}
 PLAIN_URL = {"type": "URL", "text": "Aç", "url": "https://example.com"}
 REPLY = {"type": "QUICK_REPLY", "text": "Evet"}
@@ -69,6 +70,10 @@ def pressing(*buttons: dict[str, Any]) -> dict[str, Any]:
 
 def link(index: int = 0) -> TemplateButtonParameter:
     return TemplateButtonParameter(index=index, url_suffix="a")
+
+
+def heading(text: str, name: str = "") -> TemplateHeaderParameter:
+    return TemplateHeaderParameter(text=TemplateParameter(text=text, name=name))
 
 
 def cards(*indexes: int) -> list[TemplateCardParameters]:
@@ -91,6 +96,11 @@ def cards(*indexes: int) -> list[TemplateCardParameters]:
             template(body("x"), pressing(REPLY)),
             having(buttons=[TemplateButtonParameter(quick_reply_payload="p")]),
         ),
+        (
+            template(body("x"), pressing(COPY)),
+            having(buttons=[TemplateButtonParameter(coupon_code="YAZ20")]),
+        ),
+        (template(HEADING, body("x")), having(header=heading("a"))),
         (template(body("x"), CARDS), having(cards=cards(0, 1))),
         (template(body("x"), OFFER), having(offer_expire_time=Timestamp(seconds=1))),
         (
@@ -119,6 +129,8 @@ def test_what_fits_passes(known: Template, given: TemplateMessage) -> None:
         (template(body("x"), pressing(URL)), having(), "button.0"),
         (template(body("x"), pressing(PLAIN_URL)), having(buttons=[link()]), "button.0"),
         (template(body("x"), pressing(COPY)), having(buttons=[link()]), "button.0"),
+        (template(body("x"), pressing(COPY)), having(), "button.0"),
+        (template(HEADING, body("x")), having(header=heading("a", name="ad")), "header"),
         (template(body("x"), CARDS), having(cards=cards(0)), "card.1.header"),
         (template(body("x"), CARDS), having(cards=cards(0, 1, 2)), "card.2.header"),
         (template(body("x"), OFFER), having(), "offer_expire_time"),

@@ -86,6 +86,36 @@ def test_amounts_are_what_cldr_says(language: str, currency: str, micros: int) -
     assert writer_of(MoneyFormat(currency, micros=True), language)(micros, "") == expected
 
 
+def test_one_moment_is_told_to_each_by_the_clock_on_their_own_wall() -> None:
+    write = writer_of(DateFormat("d MMMM HH:mm"), "tr")
+    zones = [ISTANBUL, "America/New_York", "UTC", ISTANBUL]
+    told = ["6 Ağustos 01:30", "5 Ağustos 18:30", "5 Ağustos 22:30", "6 Ağustos 01:30"]
+    assert [write(LATE, zone) for zone in zones] == told
+
+
+@pytest.mark.parametrize("value", ["2026-08-05", "20260805", " 2026-08-05 "])
+def test_a_day_is_that_day_everywhere(value: str) -> None:
+    write = writer_of(DateFormat("d MMMM"), "tr")
+    assert {write(value, zone) for zone in (ISTANBUL, "America/New_York")} == {"5 Ağustos"}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("1.234", ""),
+        ("12.500", ""),
+        (1.234, "₺1,23"),
+        ("0.125", "₺0,13"),
+        ("1234.500", "₺1.234,50"),
+        ("1.23", "₺1,23"),
+    ],
+)
+def test_a_text_that_is_a_thousand_to_some_and_one_to_others_is_no_price(
+    value: Any, shown: str
+) -> None:
+    assert writer_of(MoneyFormat("TRY"), "tr")(value, "") == shown
+
+
 def test_a_zone_that_nobody_knows_is_utc() -> None:
     write = writer_of(DateFormat("HH:mm"), "tr")
     assert [write(LATE, zone) for zone in ("", "Atlantis/Poseidonis", "../etc")] == ["22:30"] * 3
@@ -100,6 +130,10 @@ def test_a_zone_that_nobody_knows_is_utc() -> None:
         ("", False),
         ("QQQQQQQ", False),
         ("?", False),
+        ("'x'", False),
+        ("b", False),
+        ("d MMMM b", False),
+        ("d" * 101, False),
     ],
 )
 def test_patterns_are_known_beforehand(pattern: str, right: bool) -> None:

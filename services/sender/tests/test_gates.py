@@ -78,6 +78,7 @@ def asked(**changes: Any) -> Asked:
         "received_time": NOW,
         "traceparent": "",
         "category": "",
+        "attempts": 0,
     }
     own = {k: changes.pop(k) for k in list(changes) if k in message and k != "template"}
     granted = Contact("c", addresses=[Address("905")], consents={"marketing": "granted"})
@@ -303,6 +304,15 @@ def test_the_control_group_gets_no_marketing_but_all_the_rest() -> None:
     assert stopped(policy=nearly_all) == control
     assert stopped(policy=nearly_all, template=template(effective_category="UTILITY")) is None
     assert stopped(policy=nearly_all, ignores_control=True) is None
+    # Whatever a marketing template is sent for
+    agreed = Contact("c", addresses=[Address("9")], consents={"news": "granted"})
+    assert stopped(policy=nearly_all, purpose="news", contact=agreed) == control
+
+
+def test_one_in_doubt_may_go_again_when_nobody_else_of_its_campaign_waits() -> None:
+    over = {"campaign_id": "c", "phase": CampaignPhase.COMPLETED}
+    assert stopped(**over) == ("campaign", "refuse", "completed")
+    assert stopped(**over, attempts=1) is None
 
 
 def test_merging_takes_nobody_out_of_the_control_group_and_a_larger_share_only_adds() -> None:
@@ -362,9 +372,7 @@ def test_every_reason_has_a_sentence_in_english_and_in_turkish() -> None:
 
 def test_a_marketing_template_needs_somebodys_word_whatever_it_is_sent_for() -> None:
     def sent_for(purpose: str, **consents: str) -> Any:
-        one = asked(contact=agreeing(consents=consents))
-        one.message.purpose = purpose
-        found = decide(one).stop
+        found = decide(asked(contact=agreeing(consents=consents), purpose=purpose)).stop
         return found and (found.gate, found.reason)
 
     assert sent_for("utility") == ("consent", "not_granted")

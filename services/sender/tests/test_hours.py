@@ -168,6 +168,7 @@ def test_there_is_room_in_the_first_minute_in_which_every_window_has_it(
     assert free == (NEVER if expected is None else expected * MINUTE)
 
 
+@settings(deadline=None)  # so does this one
 @given(CAPS, COUNTED, st.lists(quiet(), max_size=2), st.sampled_from(ZONES))
 def test_caps_and_quiet_hours_together_pass_in_the_first_minute_in_which_both_do(
     caps: list[FrequencyCap], counted: list[Counted], hours: list[QuietHours], name: str

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chassis.testing import wait_until
 from services.sender.model import Lane, Number
-from services.sender.pace import Booked, Claimed, Line, Slot
+from services.sender.pace import Allowance, Booked, Claimed, Line, Slot
 from services.sender.tests.numbers import number
 
 
@@ -23,6 +25,7 @@ class Metronome:
         self.given: list[float] = []
         self.back: list[int] = []
         self.closed_s = 0.0
+        self.spare = False
 
     async def book(self, number: Number, wanted: Sequence[int], missed: Sequence[int]) -> Booked:
         self.back += missed
@@ -37,7 +40,7 @@ class Metronome:
             slots.append(Slot(self.next, int(self.next * 1e6)))
             self.next += self.gap_s
         self.given += [slot.at for slot in slots]
-        return Booked(slots, max(0.0, self.next - now - 0.06))
+        return Booked(slots, max(0.0, self.next - now - 0.06), self.spare)
 
 
 class Desk:
@@ -126,8 +129,9 @@ async def test_what_waits_longer_than_a_moment_waits_in_the_database() -> None:
     assert not desk.went
 
 
-async def test_a_slot_for_which_there_was_no_room_in_time_is_given_back() -> None:
-    desk, throttle = Desk(0, 0, 20), Metronome(0.005)
+async def crowded(throttle: Metronome) -> Desk:
+    """A desk that had no room for a while, and what became of it."""
+    desk = Desk(0, 0, 20)
     line = desk.line(throttle)
     async with running(line):
         await wait_until(lambda: len(desk.went) > 3)
@@ -136,8 +140,69 @@ async def test_a_slot_for_which_there_was_no_room_in_time_is_given_back() -> Non
         desk.room_for = set(Lane)
         line.stir()
         await wait_until(lambda: len(desk.went) == 20)
-    assert throttle.back
     assert not desk.given_back
+    return desk
+
+
+async def test_a_slot_for_which_there_was_no_room_in_time_is_given_back() -> None:
+    throttle = Metronome(0.005)
+    await crowded(throttle)
+    assert len(throttle.back) > 2
+
+
+async def test_where_the_limit_is_far_slots_are_used_late_and_not_booked_anew() -> None:
+    throttle = Metronome(0.005)
+    throttle.spare = True
+    await crowded(throttle)
+    assert len(throttle.given) <= 22
+
+
+@given(
+    st.integers(1, 40),
+    st.lists(
+        st.tuples(st.floats(0, 3), st.floats(-0.002, 2), st.booleans()), min_size=1, max_size=150
+    ),
+)
+def test_however_late_slots_are_used_no_second_holds_more_than_the_limit(
+    limit: int, steps: list[tuple[float, float, bool]]
+) -> None:
+    allowance, slots, left, now = Allowance(), list[float](), list[float](), 0.0
+    for gap, _, _ in steps:
+        slot = slots[-1] + gap / limit if slots else 0.0
+        if len(slots) >= limit:
+            slot = max(slot, slots[-limit] + 1.02)  # as `book.lua` hands them out
+        slots.append(slot)
+        allowance.book(slot)
+    for slot, (_, late, used) in zip(slots, steps, strict=True):
+        now = max(now, slot + late)
+        if not used:
+            allowance.give_back(slot)
+        while used and (wait := allowance.use(now)) is not None:
+            if not wait:
+                left.append(now)
+                break
+            now += wait
+    for end in left:
+        assert sum(end - 1 < at <= end for at in left) <= limit
+
+
+@given(st.lists(st.floats(-0.002, 0.0039), min_size=1, max_size=300))
+def test_slots_that_are_used_in_time_are_all_used(late: list[float]) -> None:
+    allowance, now = Allowance(), 0.0
+    for order, one in enumerate(late):
+        allowance.book(order * 0.0102)
+        now = max(now, order * 0.0102 + one)
+        assert allowance.use(now) == 0
+
+
+def test_who_is_always_late_uses_its_slots_all_the_same_but_none_of_long_ago() -> None:
+    allowance = Allowance()
+    for order in range(500):
+        allowance.book(order / 100)
+    assert {allowance.use(order / 100 + 0.3) for order in range(450)} == {0}
+    long_ago = Allowance()
+    long_ago.book(0.0)
+    assert long_ago.use(1.02) is None
 
 
 async def test_what_was_claimed_is_given_back_when_the_limiter_is_gone() -> None:

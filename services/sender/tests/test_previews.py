@@ -210,6 +210,20 @@ async def test_a_role_may_do_what_is_named_and_nothing_else(ready: Any) -> None:
     assert denied.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
 
+async def test_a_draft_may_name_its_variables_before_it_says_so(ready: Any) -> None:
+    shown = await preview(ready, template=draft(body={"text": "Selam {{ad}}, {{1}} puan."}))
+    assert shown.text == "Selam {{ad}}, {{1}} puan."
+    assert (shown.sendable, shown.problem) == (False, "unbound_body.1")
+
+
+async def test_a_mistake_in_a_binding_is_told_where_it_stands(ready: Any) -> None:
+    bindings = [bind("body.1", "profile.first_name"), bind("header", "1 > 2")]
+    wanted = draft(header={"format": 1, "text": "{{1}}!"}, body={"text": "Selam {{1}}."})
+    status, reason, facts = await ready.refused(preview(ready, template=wanted, bindings=bindings))
+    assert (status, reason) == ("INVALID_ARGUMENT", "EXPRESSION_INVALID")
+    assert facts["field"] == "bindings[1].expression"
+
+
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [

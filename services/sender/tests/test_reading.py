@@ -41,7 +41,7 @@ async def test_who_watches_sees_each_message_as_it_changes_and_goes_on_from_the_
     who, other = (ready.profile.add(f"90555112500{n}") for n in (1, 2))
     request = WatchMessagesRequest(contact_id=who)
     stream = ready.messages.WatchMessages(request)
-    first = await stream.read()
+    first = await anext(aiter(stream))
     assert first.cursor
     assert not first.HasField("message")
     await ready.messages.SendMessage(to(other))

@@ -87,6 +87,10 @@ def test_headers_of_every_kind_have_words() -> None:
     assert found.header == Header("image", source="https://a.example/1.jpg")
 
 
+def test_a_zone_that_nobody_knows_shows_the_time_of_utc() -> None:
+    assert bubble(Form(template(body("x"))), {}, NOW, "Atlantis/Poseidonis").time == "14:13"
+
+
 def test_cards_follow_the_message() -> None:
     card = {
         "components": [header("IMAGE"), body("{{1}} ₺"), buttons({"type": "URL", "text": "Al"})]

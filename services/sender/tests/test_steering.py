@@ -186,6 +186,7 @@ async def test_weights_count_for_those_planned_from_then_on_and_once_for_each_re
         (weighed(ready, campaign_id, first, v0=4), "REQUEST_ID_REUSED"),
         (weighed(ready, campaign_id, str(uuid4()), v1=0), "FIELD_INVALID"),
         (weighed(ready, campaign_id, str(uuid4()), v1=-1), "FIELD_INVALID"),
+        (weighed(ready, campaign_id, str(uuid4()), v0=1e308, v1=1e308), "FIELD_INVALID"),
         (weighed(ready, campaign_id, str(uuid4()), x=1), "VARIANT_NOT_FOUND"),
     ):
         assert (await ready.refusal(refused))[1] == reason

@@ -101,7 +101,9 @@ def test_what_cannot_be_built_is_named_with_its_reason(name: str, reason: str) -
 
 
 WORDS = st.text(min_size=1, max_size=12)
-TEXTS = st.text(max_size=12)
+TEXTS = st.text(max_size=12) | st.sampled_from(
+    ["Selam {{1}}.", "{{2}} {{1}}", "{{ad}} {{1}}", "\r\n"]
+)
 URLS = st.builds(TemplateUrl, url=WORDS, example=TEXTS)
 FLOWS = st.builds(TemplateFlow, flow_action=TEXTS, screen=TEXTS, icon=TEXTS) | st.builds(
     TemplateFlow, flow_id=WORDS
@@ -245,6 +247,42 @@ SEEN = {
     "category": "MARKETING",
     "components": [],
 }
+
+
+def test_what_meta_lists_as_null_is_not_there() -> None:
+    parts = [
+        {"type": "BODY", "text": "Selam", "example": None},
+        {"type": "BUTTONS", "buttons": [None, {"type": "URL", "text": "Aç", "url": None}]},
+        {"type": "FOOTER", "text": None},
+        None,
+    ]
+    known = template_of("1", {**SEEN, "components": parts}, None, 7)
+    assert Form(known).required == frozenset()
+    assert template_proto(known).components.body.text == "Selam"
+    assert Form(template_of("1", {**SEEN, "components": None}, None, 7)).blanks == {}
+
+
+@pytest.mark.parametrize(("text", "named"), [("{{ad}} Bey", True), ("{{1}} Bey", False)])
+def test_how_variables_are_named_is_seen_where_meta_does_not_say(text: str, named: bool) -> None:
+    parts = [{"type": "BODY", "text": text}]
+    assert template_of("1", {**SEEN, "components": parts}, None, 7).named is named
+
+
+def test_a_button_of_a_code_is_read_from_the_link_that_meta_lists() -> None:
+    url = (
+        "https://www.whatsapp.com/otp/code/?otp_type=ONE_TAP&cta_display_name=Autofill"
+        "&package_name=com.example.shop&signature_hash=K8a%2FAINcGX7&code=otp{{1}}"
+    )
+    link = {"type": "URL", "text": "Otomatik doldur", "url": url, "example": [url]}
+    seen = {**SEEN, "category": "AUTHENTICATION"}
+    known = template_of(
+        "1", {**seen, "components": [{"type": "BUTTONS", "buttons": [link]}]}, None, 7
+    )
+    (button,) = template_proto(known).components.buttons
+    app = TemplateOtp.App(package_name="com.example.shop", signature_hash="K8a/AINcGX7")
+    assert button == TemplateButton(
+        text="Otomatik doldur", otp=TemplateOtp(kind=TemplateOtp.KIND_ONE_TAP, apps=[app])
+    )
 
 
 def test_thirty_days_are_what_meta_writes_as_minus_one() -> None:

@@ -72,6 +72,17 @@ async def test_a_slot_that_was_missed_is_made_up_for_without_exceeding_the_limit
     assert len(kept) >= 2.0 * 100 * 0.96
 
 
+async def test_the_limit_is_far_while_few_of_a_seconds_slots_are_wanted(log: Any) -> None:
+    one, of = RedisThrottle(log), number(10)
+    assert (await one.book(of, [0, 0, 1], ())).spare
+    assert (await one.book(of, [0, 0, 1], ())).spare, "two of ten"
+    slots = 0
+    while slots < 10:
+        slots += len((await one.book(of, BULK, ())).slots)
+        await asyncio.sleep(0.01)
+    assert not (await one.book(of, BULK, ())).spare
+
+
 async def test_replies_are_booked_before_utility_and_utility_before_bulk(log: Any) -> None:
     one, of = RedisThrottle(log), number(12)
     assert len(await book(one, of, [0, 0, 5])) == 1  # the next is too far ahead for bulk

@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.sender.campaigns.timing import best
+from merhaba.sender.v1 import Campaign
+from services.sender.campaigns.timing import ACTIVITY, BestTime, best
+from services.sender.campaigns.wire import defined
+from services.sender.model import Contact
 from services.sender.rules.hours import is_quiet
-from services.sender.rules.policy import QuietHours
+from services.sender.rules.policy import Policy, QuietHours
 
 ISTANBUL = ZoneInfo("Europe/Istanbul")
 HOUR = 3_600_000
-QUIET = [QuietHours("marketing", 21 * 60, 9 * 60)]
+QUIET = [QuietHours("marketing", 21 * 60 + 30, 9 * 60 + 30)]
 
 
 def ms(text: str, zone: ZoneInfo = ISTANBUL) -> int:
@@ -31,6 +34,7 @@ MONDAY = ms("2026-11-23T10:40")
         ({"mon 23": 99, "tue 11": 1}, "2026-11-24T11:00"),  # the liveliest is quiet
         ({"sun 18": 9}, "2026-11-23T18:00"),  # not the day, but the hour
         ({"mon 10": 9}, "2026-11-23T10:40"),  # now
+        ({"tue 09": 9}, "2026-11-24T09:30"),  # the part of it that is not quiet
     ],
 )
 def test_the_liveliest_hour_is_chosen(activity: dict[str, int], hour: str) -> None:
@@ -43,10 +47,25 @@ def test_the_liveliest_hour_is_chosen(activity: dict[str, int], hour: str) -> No
 def test_whose_hours_nobody_knows_get_it_as_soon_as_it_is_not_quiet() -> None:
     assert best({}, ISTANBUL, MONDAY, MONDAY + HOUR, QUIET, 0.5) == MONDAY
     night = ms("2026-11-23T22:00")
-    assert best({}, ISTANBUL, night, night + 24 * HOUR, QUIET, 0.5) == ms("2026-11-24T09:00")
+    assert best({}, ISTANBUL, night, night + 24 * HOUR, QUIET, 0.5) == ms("2026-11-24T09:30")
     assert best({"mon 23": 1, "x": 2}, ISTANBUL, night, night + HOUR, QUIET, 0.5) == ms(
-        "2026-11-24T09:00"
+        "2026-11-24T09:30"
     )
+
+
+def test_who_may_never_be_written_to_waits_at_the_gate_that_says_so() -> None:
+    always = [QuietHours("marketing", 0, 1_440)]
+    assert best({"mon 19": 1}, ISTANBUL, MONDAY, MONDAY + 24 * HOUR, always, 0.5) == MONDAY
+
+
+def test_nobodys_best_time_is_after_the_deadline() -> None:
+    campaign = defined(Campaign())
+    campaign.start_time, campaign.best_time_ms = MONDAY, 48 * HOUR
+    contact = Contact("c", zone="Europe/Istanbul", attributes={ACTIVITY: {"tue 18": 9}})
+    free = Policy(quiet_hours=())
+    assert BestTime(campaign, free).of(contact, "marketing", MONDAY) >= ms("2026-11-23T18:00")
+    campaign.not_after = ms("2026-11-23T15:00")
+    assert BestTime(campaign, free).of(contact, "marketing", MONDAY) == MONDAY
 
 
 def test_hours_are_those_of_the_clock_on_the_wall_also_in_zones_of_half_hours() -> None:

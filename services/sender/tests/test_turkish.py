@@ -83,6 +83,13 @@ su           suyun         suya         suyu         suda          sudan        
 hak          hakkın        hakka        hakkı        hakta         haktan         hakla
 top          topun         topa         topu         topta         toptan         topla
 çanta        çantanın      çantaya      çantayı      çantada       çantadan       çantayla
+15:00        15:00'in      15:00'e      15:00'i      15:00'te      15:00'ten      15:00'le
+09.00        09.00'un      09.00'a      09.00'u      09.00'da      09.00'dan      09.00'la
+III          III'ün        III'e        III'ü        III'te        III'ten        III'le
+XX           XX'nin        XX'ye        XX'yi        XX'de         XX'den         XX'yle
+XIX          XIX'un        XIX'a        XIX'u        XIX'da        XIX'dan        XIX'la
+Jacques      Jacques'ın    Jacques'a    Jacques'ı    Jacques'ta    Jacques'tan    Jacques'la
+Zülal        Zülal'in      Zülal'e      Zülal'i      Zülal'de      Zülal'den      Zülal'le
 """
 ROWS = [line.split() for line in NAMES.replace("\\\n", "").strip().splitlines()]
 
@@ -101,6 +108,13 @@ def test_every_case_of_a_word(row: list[str]) -> None:
         ("AYŞE ÖZ", "AYŞE ÖZ'E"),
         ("Bağdat Caddesi", "Bağdat Caddesi'ne"),
         ("Taksim Meydanı", "Taksim Meydanı'na"),
+        ("Topkapı Sarayı", "Topkapı Sarayı'na"),
+        ("Sabiha Gökçen Havalimanı", "Sabiha Gökçen Havalimanı'na"),
+        ("Anneler Günü", "Anneler Günü'ne"),
+        ("Kurban Bayramı", "Kurban Bayramı'na"),
+        ("Ayşe Levi", "Ayşe Levi'ye"),
+        ("50 TL", "50 TL'ye"),
+        ("A101 MARKET", "A101 MARKET'e"),
         ("kadın ayakkabısı", "kadın ayakkabısına"),
         ("spor çanta", "spor çantaya"),
     ],
@@ -119,6 +133,7 @@ def test_of_several_words_the_last_bears_the_ending(name: str, dative: str) -> N
         "Ahmet'in",
         "Bmw",
         "Beaulieu",
+        "Shakespeare",
         "Bernadette",
         "Дмитрий",
         "明",

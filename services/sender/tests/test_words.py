@@ -113,6 +113,29 @@ def test_media_of_a_header_are_an_address_a_file_or_an_id_of_metas(value: str, s
     assert found[0]["parameters"] == [{"type": "image", "image": shown}]
 
 
+@pytest.mark.parametrize(
+    ("address", "link"),
+    [
+        ("https://çiçek.example/gül.jpg", "https://xn--iek-1lab.example/g%C3%BCl.jpg"),
+        ("https://shop.example/gül.jpg", "https://shop.example/g%C3%BCl.jpg"),
+        ("https://çiçek.example:8443?a=ü", "https://xn--iek-1lab.example:8443?a=%C3%BC"),
+    ],
+)
+def test_hosts_with_turkish_letters_are_written_as_the_name_system_has_them(
+    address: str, link: str
+) -> None:
+    one = template(header("IMAGE"), body("x"))
+    (shown,) = sent(one, [bind("header", "parameters.u")], parameters={"u": address})
+    assert shown["parameters"][0]["image"] == {"link": link}
+
+
+@pytest.mark.parametrize("said", ["[" * 100_000, '{"a":' * 100_000, "{", "[1"])
+def test_what_is_no_json_is_no_record(said: str) -> None:
+    one = template(body("x"), buttons({"type": "ORDER_DETAILS"}))
+    filled = fill(one, [bind("button.0", "parameters.order")], parameters={"order": said})
+    assert filled.problem == "missing_button.0"
+
+
 def test_what_is_no_media_is_none() -> None:
     pictured = template(header("IMAGE"), body("x"))
     for value in ("resim.jpg", "ftp://x/y.jpg", "12", "https://", "https:///x.jpg"):
@@ -235,6 +258,38 @@ def test_a_code_is_never_cut_and_stands_on_the_button_too() -> None:
     assert long.problem == "missing_body.1"
 
 
+def test_a_template_whose_variables_have_names_is_filled_by_name_though_it_does_not_say_so() -> (
+    None
+):
+    given = [bind("body.ad", "profile.first_name"), bind("body.2", "traits.points")]
+    assert sent(template(body("{{ad}}: {{2}} puan")), given) == [
+        {
+            "type": "body",
+            "parameters": [
+                {"type": "text", "text": "ayşe", "parameter_name": "ad"},
+                {"type": "text", "text": "12"},
+            ],
+        }
+    ]
+
+
+@pytest.mark.parametrize("ends", [0, -1, 10**15, "9999999-01-01", "yarın"])
+def test_a_moment_that_no_calendar_has_is_none(ends: Any) -> None:
+    offer = {"text": "Son gün", "has_expiration": True}
+    one = template(body("x"), {"type": "LIMITED_TIME_OFFER", "limited_time_offer": offer})
+    filled = fill(one, [bind("offer_expire_time", "parameters.ends")], parameters={"ends": ends})
+    assert filled.problem == "missing_offer_expire_time"
+
+
+@pytest.mark.parametrize("count", [10, 11])
+def test_products_stand_in_ten_sections_at_most(count: int) -> None:
+    shown = [{"title": f"Raf {n}", "product_retailer_ids": [f"p{n}"]} for n in range(count)]
+    given = [bind("button.0", '"p0"'), bind("button.0.sections", "parameters.shown")]
+    one = template(body("x"), buttons({"type": "MPM"}))
+    filled = fill(one, given, parameters={"shown": shown})
+    assert (filled.problem == "") == (count == 10)
+
+
 def test_an_offer_ends_at_a_moment() -> None:
     offer = {"type": "LIMITED_TIME_OFFER", "limited_time_offer": {"has_expiration": True}}
     ends = template(body("x"), offer)
@@ -321,6 +376,7 @@ def test_what_is_looked_at_is_known_beforehand() -> None:
 HOLES: list[Any] = [
     *(None, "", "  ", "\n\t", "null", "None", "NONE", "undefined", "{{1}}", "{{ first_name }}"),
     *("N/A", "n/a", "-", "–", "...", "()", "NaN", "Sayın None", "undefined Yılmaz", "{{ad}} Bey"),
+    *("\u3164", "\u2800", "\ufffc", "\u115f\u1160", "\u061c", "Ay\ufffde", "{ad}", "*|FNAME|*"),
     *("\u200b", "[object Object]", "%isim%", "${ad}", float("nan"), float("inf"), True, [], {}),
 ]
 
@@ -404,6 +460,12 @@ def test_what_cannot_be_cut_stops_the_message() -> None:
     assert fill(template(body("{{1}}")), given).problem == "too_long_body"
 
 
+def test_what_would_be_cut_to_nothing_stops_the_message() -> None:
+    one = template(header("TEXT", text="Yeni sezon geldi, bu hafta bütün mağazalarda: {{1}}!"))
+    filled = fill(one, [bind("header", "parameters.t")], parameters={"t": "( ( ( ( ( ( ( Bahar"})
+    assert filled.problem == "too_long_header"
+
+
 def test_a_heading_is_short() -> None:
     one = template(header("TEXT", text="Selam {{1}}!"), body("x"))
     filled = fill(one, [bind("header", "parameters.t")], parameters={"t": "uzun bir ad " * 9})
@@ -420,6 +482,8 @@ def test_a_heading_is_short() -> None:
         ("tr-TR", ["tr", "en"], [], "tr"),
         ("en_GB", ["en_GB", "en"], [], "en_GB"),
         ("en_GB", ["en_US", "en"], [], "en"),
+        ("EN-gb", ["en_GB", "en"], [], "en_GB"),
+        ("TR", ["tr", "en"], [], "tr"),
         ("de", ["tr", "en"], ["fr", "en"], "en"),
         ("de", ["tr", "en"], ["fr"], None),
         ("", ["tr"], [], "tr"),

@@ -45,7 +45,7 @@ class RedisThrottle:
 
         A share of the limit is kept for conversations, as far as there are any.
         """
-        now, wait, *slots = await self._book(
+        now, wait, spare, *slots = await self._book(
             keys=self._keys(number.phone_number_id),
             args=[
                 number.throughput,
@@ -56,7 +56,8 @@ class RedisThrottle:
         )
         self._behind.append(self._monotonic() - now / _SECOND_US)
         behind = min(self._behind)
-        return Booked([Slot(mark / _SECOND_US + behind, mark) for mark in slots], wait / _SECOND_US)
+        booked = [Slot(mark / _SECOND_US + behind, mark) for mark in slots]
+        return Booked(booked, wait / _SECOND_US, bool(spare))
 
     async def told(self, number: Number, told: Told) -> None:
         """Learn what became of calls, and what came in."""

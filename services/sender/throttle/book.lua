@@ -2,7 +2,8 @@
 -- KEYS: the number's state, its last slots (newest first, as many as its limit).
 -- ARGV: limit a second; share kept for conversations; then by lane how many slots are wanted, and
 -- how far ahead they may be booked (us); then slots that are given back.
--- Answers Redis' time, us until more can be had (0: now), and the slots. All times in us.
+-- Answers Redis' time, us until more can be had (0: now), whether the limit is far (1: it is), and
+-- the slots. All times in us.
 --
 -- Three rules at once: slots lie evenly (`next`); who fell behind for a moment catches up, a quarter
 -- faster; and whatever happens, any stretch of a second holds at most the limit. That second is
@@ -11,6 +12,7 @@ local SECOND, LONGER, FASTER, BEHIND = 1000000, 1.02, 1.25, 500000
 local RECOVERY = 0.01 -- of the limit, regained in a second without throttling
 local TALK = 5 * SECOND -- the memory of how much is being talked
 local PROBE = 60 * SECOND -- longer than a call
+local FAR = 0.5 -- of the slots of a second: fewer are in use when the limit is far
 local time = redis.call('TIME')
 local now = time[1] * SECOND + time[2]
 local limit, share = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -33,14 +35,16 @@ end
 if next < now - BEHIND then next = now end
 
 local probing = open_until > 0
-if open_until > now then return {now, open_until - now} end
-if probing and probe_until > now then return {now, math.min(probe_until - now, 100000)} end
+if open_until > now then return {now, open_until - now, 0} end
+if probing and probe_until > now then return {now, math.min(probe_until - now, 100000), 0} end
 
 -- Conversations find room: bulk leaves twice what they now take, up to the share.
 local kept = math.min(share * cap, 2 * talk / (TALK / SECOND))
 local last = redis.call('LRANGE', KEYS[2], 0, 0)
 local before = tonumber(last[1]) or 0
-local answer, slots, wait = {now, 0}, {}, nil
+local many = redis.call('LINDEX', KEYS[2], math.max(0, math.floor(cap * FAR) - 1))
+local far = (tonumber(many or 0) < now - SECOND) and 1 or 0
+local answer, slots, wait = {now, 0, far}, {}, nil
 for lane = 1, 3 do
   local wanted, ahead = tonumber(ARGV[lane * 2 + 1]), tonumber(ARGV[lane * 2 + 2])
   if probing then wanted = math.min(wanted, 1 - #slots) end
@@ -71,7 +75,7 @@ end
 if #slots > 0 then
   local texts = {}
   for i, slot in ipairs(slots) do
-    texts[i], answer[i + 2] = string.format('%.0f', slot), slot
+    texts[i], answer[i + 3] = string.format('%.0f', slot), slot
   end
   for i = 1, #texts, 1000 do
     redis.call('LPUSH', KEYS[2], unpack(texts, i, math.min(i + 999, #texts)))

@@ -20,6 +20,7 @@ from services.sender.formats import (
     TextFormat,
 )
 from services.sender.model import Binding
+from services.sender.wording.clean import is_value, tidy
 from services.sender.wording.formatting import is_pattern
 
 _MISSING: Final = {
@@ -32,6 +33,7 @@ _SUFFIXES: Final[Sequence[Suffix]] = get_args(Suffix)
 _CATEGORIES: Final = frozenset({"zero", "one", "two", "few", "many", "other"})
 _VARIABLE: Final = re.compile(r"[a-z0-9_.]{1,128}")
 _LANGUAGE: Final = re.compile(r"\*|[a-z]{2,3}(_[A-Za-z]{2,4})?")
+_MOST: Final = 500
 _DIGITS: Final = 6
 _LONGEST: Final = 1_024
 
@@ -43,6 +45,8 @@ def bindings_of(protos: Sequence[BindingProto]) -> list[Binding]:
 
 def checked_bindings(protos: Sequence[BindingProto], where: str) -> list[Binding]:
     """Raises FieldInvalid, with the path of the field, for what is wrong by itself."""
+    if len(protos) > _MOST:
+        raise FieldInvalid(where, f"{len(protos)} bindings; no template takes more than {_MOST}")
     seen: set[str] = set()
     for index, proto in enumerate(protos):
         at = f"{where}[{index}]"
@@ -112,8 +116,10 @@ def _check_format(proto: BindingProto, at: str) -> None:
             if unknown := sorted(forms.keys() - _CATEGORIES):
                 problem = f"`{unknown[0]}` is no plural category of CLDR's"
                 raise FieldInvalid(f"{at}.plural.forms", problem)
-            if "other" not in forms or not all(form.strip() for form in forms.values()):
-                raise FieldInvalid(f"{at}.plural.forms", "give `other`, and no empty one")
+            shown = [tidy(form.replace("{}", "2")) for form in forms.values()]
+            if "other" not in forms or not all(map(is_value, shown)):
+                problem = "give `other`, and none that is empty or a placeholder"
+                raise FieldInvalid(f"{at}.plural.forms", problem)
         case _:
             return
 

@@ -11,6 +11,8 @@ _LOWER: Final = str.maketrans({"I": "ı", "İ": "i"})
 _UPPER: Final = str.maketrans({"i": "İ", "ı": "I"})
 _PART: Final = re.compile(r"[^\s\-–/]+")
 _APOSTROPHES: Final = "'’"
+_JOINED: Final = frozenset({"Mn", "Mc", "Me", "Sk"})
+_OF_FLAGS: Final = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 _TRAILING: Final = " ,;:.-–—(/&"
 
 
@@ -61,10 +63,16 @@ def cut(text: str, most: int) -> str:
 
 def _whole(kept: str, rest: str) -> str:
     """Without a last character whose marks or joined parts were cut off."""
-    while kept and rest and (_joins(rest[0]) or kept[-1] == "\u200d"):
+    while kept and rest and (_joins(rest[0]) or kept[-1] == "\u200d" or _halves_a_flag(kept, rest)):
         kept, rest = kept[:-1], kept[-1] + rest
     return kept
 
 
 def _joins(letter: str) -> bool:
-    return letter in "\u200d\ufe0f" or unicodedata.category(letter) in {"Mn", "Me", "Sk"}
+    return letter in "\u200d\ufe0f" or unicodedata.category(letter) in _JOINED
+
+
+def _halves_a_flag(kept: str, rest: str) -> bool:
+    """Flags are pairs of letters of their own."""
+    letters = len(kept) - len(kept.rstrip(_OF_FLAGS))
+    return letters % 2 == 1 and rest[0] in _OF_FLAGS

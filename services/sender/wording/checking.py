@@ -17,8 +17,9 @@ def check_variant(
     """Raises ParametersInvalid for what a template of the variant lacks or does not have, and
     ExpressionInvalid for an expression that can never fill its variable. `where`: path of the
     variant; `registry`: what is known of attributes' types."""
+    at = f"{where}.bindings" if where else "bindings"
     compiled = [
-        compile_binding(one, f"{where}.bindings[{index}].expression", registry)
+        compile_binding(one, f"{at}[{index}].expression", registry)
         for index, one in enumerate(variant.bindings)
     ]
     forms = [Form(one) for one in templates]
@@ -38,7 +39,7 @@ def check_variant(
             if binding.format is not None and blank.kind not in WRITTEN:
                 problem = "takes no format; it is not shown as words"
                 raise _unfit(form, variant, binding.variable, problem)
-            check_kind(one, blank.kind, f"{where}.bindings[{index}].expression")
+            check_kind(one, blank.kind, f"{at}[{index}].expression")
             language = form.template.language
             if binding.missing == "fallback" and not fallback_of(binding, language, blank.kind):
                 problem = (

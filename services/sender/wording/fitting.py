@@ -29,14 +29,14 @@ _BUTTONS: Final = {
     "QUICK_REPLY": "quick_reply_payload",
     "URL": "url_suffix",
     "OTP": "url_suffix",
-    "COPYCODE": "coupon_code",
+    "COPY_CODE": "coupon_code",
     "FLOW": "flow",
     "CATALOG": "catalog",
     "MPM": "products",
     "ORDER_DETAILS": "order_details_json",
     "VOICE_CALL": "voice_call",
 }
-_NEEDED: Final = frozenset({"OTP", "COPYCODE", "MPM", "ORDER_DETAILS"})
+_NEEDED: Final = frozenset({"OTP", "COPY_CODE", "MPM", "ORDER_DETAILS"})
 
 
 class _Wanted(NamedTuple):
@@ -69,6 +69,9 @@ def fit(template: Template, message: TemplateMessage) -> None:
         if kind not in wanted[variable].kinds:
             kinds = " or ".join(sorted(wanted[variable].kinds))
             raise unfit(variable, f"is {kind}; the template takes {kinds}")
+    if message.header.HasField("text") and template.named != bool(message.header.text.name):
+        problem = "give its name" if template.named else "has no name in this template"
+        raise unfit("header", problem)
     if template.category.upper() == "AUTHENTICATION":
         for parameter in message.body:
             if len(parameter.text) > CODE:

@@ -7,6 +7,7 @@ import msgspec
 
 from services.sender.model import Template
 from services.sender.wording.casing import cut
+from services.sender.wording.clean import is_value
 from services.sender.wording.parts import Blank, Values, parts
 
 OPT_OUT: Final = "STOP"
@@ -27,7 +28,7 @@ class Form:
         self.template = template
         self.components = components_of(template)
         code = template.category.upper() == "AUTHENTICATION"
-        self._parts = [*parts(self.components, named=template.named, code=code)]
+        self._parts = [*parts(self.components, code=code)]
         self._texts = [text for part in self._parts for text in part.texts]
         self.blanks: dict[str, Blank] = {
             blank.variable: blank for part in self._parts for blank in part.blanks
@@ -58,7 +59,9 @@ class Form:
             for name in sorted(text.uses, key=lambda name: -len(values.get(name, ""))):
                 if name in cuttable and name in values and over > 0:
                     times, length = text.uses[name], len(values[name])
-                    values[name] = cut(values[name], max(2, length + -over // times))
+                    shorter = cut(values[name], max(2, length + -over // times))
+                    if is_value(shorter):  # what is left may be nothing but `…`
+                        values[name] = shorter
                     over -= (length - len(values[name])) * times
             if over > 0:
                 return text.variable

@@ -54,7 +54,7 @@ def kind_of(component: Mapping[str, Any]) -> str:
 
 
 def parts(
-    components: Sequence[Mapping[str, Any]], *, named: bool, code: bool, prefix: str = ""
+    components: Sequence[Mapping[str, Any]], *, code: bool, prefix: str = ""
 ) -> Iterator[Part]:
     """What of a template is to be filled. `code`: it is one of authentication."""
     most = CARD_BODY if prefix else BODY
@@ -67,19 +67,24 @@ def parts(
             case "BODY" if code:
                 yield _code(f"{prefix}body.1")
             case "BODY":
-                yield from _body(component, f"{prefix}body", most, named=named)
+                yield from _body(component, f"{prefix}body", most)
             case "BUTTONS":
                 for index, button in enumerate(component.get("buttons", ())):
                     yield from _button(button, index, prefix)
             case "LIMITED_TIME_OFFER":
                 yield _offer(component.get("limited_time_offer") or {})
             case "CAROUSEL":
-                yield _carousel(component.get("cards", ()), named=named)
+                yield _carousel(component.get("cards", ()))
 
 
 def _text(value: str, name: str = "") -> dict[str, str]:
     parameter = {"type": "text", "text": value}
     return {**parameter, "parameter_name": name} if name else parameter
+
+
+def _name(variable: str) -> str:
+    """What Meta calls a parameter; empty when its place says which it is."""
+    return "" if variable.isdecimal() else variable
 
 
 def _length(variable: str, text: str, names: Mapping[str, str], most: int) -> Text:
@@ -114,8 +119,8 @@ def _header(component: Mapping[str, Any], at: str) -> Iterator[Part]:
         ids = [Blank(f"{at}.{name}", "id") for name in ("catalog_id", "product_retailer_id")]
         yield _object("product", ids, header)
     elif found := VARIABLE.findall(text):
-        name = "" if found[0].isdigit() else found[0]
-        length = _length(at, text, {found[0]: at}, HEADER)
+        name = _name(found[0])
+        length = _length(at, text, dict.fromkeys(found, at), HEADER)
         yield Part([Blank(at, "text")], lambda values: header(_text(values[at], name)), [length])
 
 
@@ -136,14 +141,14 @@ def _code(variable: str) -> Part:
     )
 
 
-def _body(component: Mapping[str, Any], at: str, most: int, *, named: bool) -> Iterator[Part]:
+def _body(component: Mapping[str, Any], at: str, most: int) -> Iterator[Part]:
     text = component.get("text") or ""
     names = list(dict.fromkeys(VARIABLE.findall(text)))
     if not names:
         return
-    if not named:
+    if all(map(str.isdecimal, names)):
         names.sort(key=int)
-    variables = [(f"{at}.{name}", name if named else "") for name in names]
+    variables = [(f"{at}.{name}", _name(name)) for name in names]
 
     def make(values: Values) -> dict[str, Any]:
         return {
@@ -187,7 +192,11 @@ def _button(button: Mapping[str, Any], index: int, prefix: str) -> Iterator[Part
         case "OTP":  # the code once more, unless it is given by itself
             yield Part(
                 [Blank(at, "code", required=False)],
-                lambda values: filled("url", _text(values.get(at) or values["body.1"])),
+                lambda values: (
+                    filled("url", _text(code))
+                    if (code := values.get(at) or values.get("body.1"))
+                    else None
+                ),
             )
         case "COPY_CODE":
             yield one(
@@ -219,9 +228,9 @@ def _offer(offer: Mapping[str, Any]) -> Part:
     return Part([Blank(at, "time", bool(offer.get("has_expiration")))], make)
 
 
-def _carousel(cards: Sequence[Mapping[str, Any]], *, named: bool) -> Part:
+def _carousel(cards: Sequence[Mapping[str, Any]]) -> Part:
     inner = [
-        [*parts(card.get("components", ()), named=named, code=False, prefix=f"card.{index}.")]
+        [*parts(card.get("components", ()), code=False, prefix=f"card.{index}.")]
         for index, card in enumerate(cards)
     ]
 

@@ -23,7 +23,6 @@ from services.sender.files.store import File
 from services.sender.model import Binding, Campaign, Contact, Template, Variant
 from services.sender.roles import sight
 from services.sender.wording.binding_wire import checked_bindings
-from services.sender.wording.bindings import compile_binding
 from services.sender.wording.bubble import draw
 from services.sender.wording.checking import check_variant
 from services.sender.wording.form import Form
@@ -32,6 +31,7 @@ from services.sender.wording.words import Filled, Words
 
 _DOTS: Final = "•••"
 _PICTURE: Final = 5 * 1024 * 1024  # the largest that Meta takes
+_PICTURES: Final = 10  # one a card
 _POLICIES: Final = {
     "fallback": BindingProto.MISSING_FALLBACK,
     "skip": BindingProto.MISSING_SKIP,
@@ -151,9 +151,7 @@ class Previewing:
             case _:
                 raise FieldInvalid("template", "missing; give one, or say which")
         bindings = checked_bindings(request.bindings, "bindings")
-        for index, one in enumerate(bindings):
-            compile_binding(one, f"bindings[{index}].expression")
-        variant = Variant("", template.name, 1.0, bindings)
+        variant = Variant("preview", template.name, 1.0, bindings)
         if bindings:
             check_variant(variant, [template], "")
         return Words(variant, [template])
@@ -220,9 +218,10 @@ class Previewing:
                     _told(variable, values, lacking, masked, policies, bool(request.contact_id))
                 )
         if request.include_image:
-            pictures = await self._bytes(values)
-            # It takes a tenth of a second, for which nothing else is to wait; and fonts are shared.
+            # It takes a tenth of a second, for which nothing else is to wait; fonts are shared, and
+            # pictures may be large: one at a time.
             async with self._drawing:
+                pictures = await self._bytes(values)
                 answer.image = await asyncio.to_thread(
                     draw, shown, dark=request.dark, pictures=pictures
                 )
@@ -230,9 +229,11 @@ class Previewing:
 
     async def _bytes(self, values: Mapping[str, Any]) -> dict[str, bytes]:
         """Pictures that are files of ours, by id. What lies elsewhere is not fetched for a look."""
-        found = {}
+        found: dict[str, bytes] = {}
         for value in values.values():
             file_id = value.get("id", "") if isinstance(value, dict) else ""
+            if len(found) == _PICTURES:
+                break
             if isinstance(file_id, str) and file_id.startswith("file_"):
                 file = await self._files.find(file_id)
                 if file is not None and file.ready and file.size_bytes <= _PICTURE:

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from babel.dates import format_timedelta
 from msgspec import Struct
 
 from services.sender.wording.form import Form
-from services.sender.wording.formatting import locale_of
+from services.sender.wording.formatting import locale_of, zone_of
 from services.sender.wording.parts import VARIABLE, Values, kind_of
 
 _MEDIA: Final = frozenset({"IMAGE", "VIDEO", "GIF", "DOCUMENT"})
@@ -101,7 +100,7 @@ def bubble(form: Form, values: Values, now: int, zone: str = "UTC") -> Bubble:
     """What somebody sees; what has no value keeps the name it has in the template."""
     language = form.template.language
     found = _bubble(form.components, values, "", language, now)
-    local = datetime.fromtimestamp(now / 1_000, UTC).astimezone(ZoneInfo(zone))
+    local = datetime.fromtimestamp(now / 1_000, UTC).astimezone(zone_of(zone))
     found.time = local.strftime("%H:%M")
     return found
 
@@ -113,7 +112,7 @@ def lines(shown: Bubble) -> str:
 
 def examples(form: Form) -> dict[str, Any]:
     """The values that the template itself shows for its variables."""
-    return dict(_examples(form.components, "", named=form.template.named))
+    return dict(_examples(form.components, ""))
 
 
 def _lines(shown: Bubble) -> Iterator[str]:
@@ -215,9 +214,7 @@ def _offer(
     return Offer(offer.get("text", ""), told, own["offer_code"].format(code) if code else "")
 
 
-def _examples(
-    components: Sequence[Mapping[str, Any]], at: str, *, named: bool
-) -> Iterator[tuple[str, Any]]:
+def _examples(components: Sequence[Mapping[str, Any]], at: str) -> Iterator[tuple[str, Any]]:
     for component in components:
         example = component.get("example") or {}
         match kind_of(component):
@@ -225,10 +222,9 @@ def _examples(
                 texts = _named(example.get("header_text_named_params"))
                 if said := [*texts.values(), *(example.get("header_text") or ())]:
                     yield f"{at}header", str(said[0])
-            case "BODY" if named:
+            case "BODY":
                 for name, text in _named(example.get("body_text_named_params")).items():
                     yield f"{at}body.{name}", text
-            case "BODY":
                 rows = example.get("body_text") or [[]]
                 for place, text in enumerate(rows[0] if isinstance(rows[0], list) else rows, 1):
                     yield f"{at}body.{place}", str(text)
@@ -242,7 +238,7 @@ def _examples(
             case "CAROUSEL":
                 for index, card in enumerate(component.get("cards", ())):
                     inner = card.get("components", ())
-                    yield from _examples(inner, f"{at}card.{index}.", named=named)
+                    yield from _examples(inner, f"{at}card.{index}.")
 
 
 def _named(said: Any) -> dict[str, str]:

@@ -65,6 +65,7 @@ SPOKEN: Final = {
     "george": "corc",
     "grace": "greys",
     "jack": "cek",
+    "jacques": "jak",
     "jake": "ceyk",
     "james": "ceyms",
     "jane": "ceyn",

@@ -21,7 +21,11 @@ _ID: Final = 128
 _NAME: Final = 240
 _TITLE: Final = 24
 _PRODUCTS: Final = 30
+_SECTIONS: Final = 10
+_LATEST: Final = 253_402_300_799_999
+"""The last millisecond that a date can tell."""
 _ADDRESS: Final = re.compile(r"https?://[^\s/?#]")
+_HOST: Final = re.compile(r"(https?://)([^\s/?#:@]+)")
 _MEDIA_ID: Final = re.compile(r"file_[A-Za-z0-9_-]{1,120}|\d{5,30}")
 # What may stand in an address as it is; a percent sign only where it escapes something already.
 _KEPT: Final = "/?#[]@!$&'()*+,;=:-._~"
@@ -70,11 +74,23 @@ def _escaped(text: str) -> str | None:
     return text if text and len(text) <= _SUFFIX else None
 
 
+def _plain_host(address: str) -> str:
+    """A host with letters of other alphabets as the name system writes it (`xn--iek-1lab.example`);
+    empty when it has no such name."""
+    found = _HOST.match(address)
+    if found is None or found[2].isascii():
+        return address
+    try:
+        return f"{found[1]}{found[2].encode('idna').decode()}{address[found.end() :]}"
+    except UnicodeError:
+        return ""
+
+
 def media(value: Any) -> dict[str, str] | None:
     """Meta's media object: of an address, a file's id, or Meta's own."""
     text = _words(value)
     if is_address(text):
-        return {"link": link} if (link := _escaped(text)) else None
+        return {"link": link} if (link := _escaped(_plain_host(text))) else None
     return {"id": text} if _MEDIA_ID.fullmatch(text) else None
 
 
@@ -92,7 +108,7 @@ def _degrees(most: int) -> Take:
 def moment(value: Any) -> int | None:
     """Milliseconds since 1970, of such or of RFC 3339 text."""
     if value.__class__ is int:
-        return value if value > 0 else None
+        return value if 0 < value <= _LATEST else None
     if value.__class__ is not str:
         return None
     try:
@@ -122,7 +138,7 @@ def sections(value: Any) -> list[dict[str, Any]] | None:
         found = [{"product_retailer_ids": list(found)}]
     made = [one for one in map(_section, found) if one]
     items = sum(len(one["product_items"]) for one in made)
-    whole = len(made) == len(found) and items <= _PRODUCTS
+    whole = len(made) == len(found) <= _SECTIONS and items <= _PRODUCTS
     return made if whole and (len(made) == 1 or all("title" in one for one in made)) else None
 
 
@@ -140,7 +156,7 @@ def _parsed(value: Any) -> Any:
     if value.__class__ is str and value.lstrip()[:1] in ("{", "["):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):  # it may be nested without end
             return None
     return value
 

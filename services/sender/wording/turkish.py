@@ -24,6 +24,7 @@ _NARROW: Final = dict(zip("aıoueiöü", "ııuuiiüü", strict=True))
 _LIGHT: Final = frozenset(
     {
         *("kemal", "cemal", "celal", "bilal", "hilal", "nihal", "iclal", "ikbal", "zuhal", "meral"),
+        *("zülal", "şevval", "visal"),
         *("melahat", "nebahat", "sebahat", "sabahat", "resul", "seul", "nepal", "senegal", "tefal"),
         *("saat", "dikkat", "hakikat", "şefkat", "sıhhat", "itaat", "cemaat", "kanaat", "seyahat"),
         *(
@@ -71,8 +72,14 @@ _FRONT: Final = str.maketrans("aıou", "eiöü")
 _OWNED: Final = re.compile(
     r"(?:oğlu|burnu|önü|boğazı|boğaziçi|hisarı|adası|sokağı|meydanı|bulvarı|merkezi|pazarı|parkı)$"
 )
-_OWNED_WORDS: Final = re.compile(r"\s\S*(?:[aı]sı|[ei]si|[ou]su|[öü]sü)$")
+_OWNED_WORDS: Final = re.compile(
+    r"\s(?:\S*(?:[aı]sı|[ei]si|[ou]su|[öü]sü)|sarayı|günü|bayramı|(?:hava)?limanı|dağı|gölü|köyü|yolu"
+    r"|oteli|marketi|evi|konağı|salonu|stadyumu|stadı|(?:oto)?garı|festivali|indirimi|kartı|geçidi)$"
+)
 _NUMBER: Final = re.compile(r"\d{1,3}(?:\.\d{3})+$|\d+$")
+_FULL_HOUR: Final = re.compile(r"(?<![\d.,:])(\d{1,2})[.:]00$")
+_ROMAN: Final = re.compile(r"(?:X{0,2})(?:IX|IV|V?I{0,3})")
+_ROMAN_ONES: Final = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
 _ONES: Final = ("sıfır", "bir", "iki", "üç", "dört", "beş", "altı", "yedi", "sekiz", "dokuz")
 _TENS: Final = ("", "on", "yirmi", "otuz", "kırk", "elli", "altmış", "yetmiş", "seksen", "doksan")
 _ZEROS: Final = {2: "yüz", 3: "bin", 6: "milyon", 9: "milyar", 12: "trilyon"}
@@ -83,7 +90,7 @@ _CODA: Final = re.compile(
 # Two vowels that are one sound in the languages that have them, and seldom the written one.
 _FOREIGN: Final = re.compile(r"(?:ea|ee|oo|ou|oi|eau|ieu|ew|aw|ow|gh|[^aeıioöuü]ie[^aeıioöuü]+)$")
 _SILENT: Final = re.compile(
-    r"(?:[wxq]|ch|ph|th|ck|eo).*e$|([bcdfglmnprst])\1e$|rge$|[^aeıioöuü]que$"
+    r"(?:[wxq]|ch|ph|th|sh|ck|eo|ea).*e$|([bcdfglmnprst])\1e$|rge$|[^aeıioöuü]que$"
 )
 _ACCENTS: Final = str.maketrans(
     "âîûáàãåéèêëíìïóòôõøúùñýßœæđćčšžłńřť", "aiuaaaaeeeeiiioooööuunysöedççşzlnrt"
@@ -147,8 +154,9 @@ def inflect(text: str, suffix: Suffix) -> str:
     ending = _ending(text, suffix)
     if not ending:
         return ""
-    # In capitals throughout, but not what may be an abbreviation: AHMET'İN, TBMM'nin, NATO'nun.
-    if text.isupper() and len(text) > _ABBREVIATION and not _NUMBER.search(text):
+    # In capitals throughout, but not what may be an abbreviation: AHMET'İN, TBMM'nin, NATO'nun; nor
+    # what only stands with a number: 50 TL'ye.
+    if text.isupper() and len(text) > _ABBREVIATION and not any(map(str.isdigit, text)):
         ending = upper(ending, "tr")
     return f"{text}'{ending}"
 
@@ -194,9 +202,13 @@ def _softened(word: str) -> str:
 
 def _sound(text: str) -> str:
     """How the end of a text is spoken, in Turkish letters; empty when nobody can tell."""
+    if found := _FULL_HOUR.search(text):
+        return _spoken_number(str(int(found[1])))  # 15.00'te: nobody says the zeros
     if found := _NUMBER.search(text):
         return _spoken_number(found[0].replace(".", ""))
     last = text.rsplit(maxsplit=1)[-1] if text.strip() else ""
+    if len(last) > 1 and _ROMAN.fullmatch(last):
+        return _spoken_number(str(_of_roman(last)))
     if _spelt(last, alone=last == text.strip()) and last not in SPOKEN:
         letter = lower(last[-1], "tr").translate(_ACCENTS)
         return letter if letter in _VOWELS else letter + "e"
@@ -235,6 +247,15 @@ def _spelt(word: str, *, alone: bool) -> bool:
     if len(word) == 2:
         return alone and small[0] in _VOWELS and small[1] not in _VOWELS
     return len(word) <= _ABBREVIATION and _CODA.search(small) is None
+
+
+def _of_roman(numeral: str) -> int:
+    """Up to 29: centuries, kings, parts."""
+    ones = numeral.lstrip("X")
+    if numeral.endswith("IX"):
+        ones = "IX"
+    tens = len(numeral) - len(ones)
+    return 10 * tens + _ROMAN_ONES.index(ones)
 
 
 def _spoken_number(digits: str) -> str:

@@ -94,8 +94,9 @@ class Words:
         """The template for somebody's language: in it, in what it is a kind of, in the variant's
         fallbacks, or, where nobody knows the language, the only one there is. `usable_only`: it
         can be sent."""
-        code = language.replace("-", "_")
-        for wanted in (code, code.partition("_")[0], *self.variant.fallback_languages):
+        base, _, region = language.replace("-", "_").partition("_")
+        code = f"{base.lower()}_{region.upper()}" if region else base.lower()
+        for wanted in (code, base.lower(), *self.variant.fallback_languages):
             page = self._pages.get(wanted)
             if page is not None and (not usable_only or _usable(page.form)):
                 return page.form

@@ -64,12 +64,15 @@ def alerts(
         ]
         for one in found
     ]
+    nothing = "nothing" if look.by else "nothing_open"
     keys = ("alert", "state", "explanation", "value", "since", "care")
     return join(
         tag("h1", say("alerts")),
         parts.fresh(say, fold_time, now),
         parts.tabs(links, say("alerts")),
-        parts.or_nothing(say, say("alerts"), [say(k) for k in keys], rows, numbers=99),
+        parts.or_nothing(
+            say, say("alerts"), [say(k) for k in keys], rows, numbers=99, nothing=nothing
+        ),
         parts.pager(say, look.address("/alerts") if look.place else "", onward),
     )
 

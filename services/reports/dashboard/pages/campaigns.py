@@ -50,11 +50,12 @@ def campaigns(
         ]
         for line in lines
     ]
+    nothing = "nothing_found" if look.search else "nothing"
     return join(
         tag("h1", say("campaigns")),
         parts.fresh(say, fold_time, now),
         _search(say, look),
-        parts.or_nothing(say, say("campaigns"), heads, rows, 2, sorts),
+        parts.or_nothing(say, say("campaigns"), heads, rows, 2, sorts, nothing),
         parts.pager(say, look.address("/campaigns") if look.place else "", onward),
     )
 

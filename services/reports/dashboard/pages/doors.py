@@ -4,8 +4,8 @@ from services.reports.dashboard.markup import Safe, tag
 from services.reports.words import Speech
 
 
-def sign_in(say: Speech, wrong: bool) -> Safe:
-    """The form that asks for the token."""
+def sign_in(say: Speech, onward: str, *, wrong: bool) -> Safe:
+    """The form that asks for the token. `onward`: where its reader wanted to go."""
     return tag(
         "section",
         tag("h1", say("sign_in")),
@@ -24,6 +24,7 @@ def sign_in(say: Speech, wrong: bool) -> Safe:
                 aria_describedby="hint",
             ),
             tag("p", say("token_hint"), id="hint", class_="hint"),
+            tag("input", type="hidden", name="next", value=onward) if onward else "",
             tag("button", say("sign_in")),
             method="post",
             action="/sign-in",

@@ -29,13 +29,15 @@ def insights(say: Speech, found: Sequence[Insight]) -> Safe:
     items = [
         tag(
             "li",
-            say(
-                f"insight.{one.kind}",
-                subject=_subject(one),
-                measure=say(f"measure.{one.measure}"),
-                value=say.measure(one.measure, one.value.value),
-                baseline=say.measure(one.measure, one.baseline.value),
-                contacts=say.number(one.contacts),
+            say.raised(
+                say(
+                    f"insight.{one.kind}",
+                    subject=_subject(one),
+                    measure=say.lowered(say(f"measure.{one.measure}")),
+                    value=say.measure(one.measure, one.value.value),
+                    baseline=say.measure(one.measure, one.baseline.value),
+                    contacts=say.number(one.contacts),
+                )
             ),
             tag(
                 "small",

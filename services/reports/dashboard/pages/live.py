@@ -83,17 +83,19 @@ def _minutes(
         place = len(buckets) - 1 - (end - int(one.minute.timestamp()) // 60)
         if counts(one) and 0 <= place < len(buckets):
             buckets[place] += one.events
-    total = say.number(sum(buckets))
+    total, highest = say.number(sum(buckets)), say.number(max(buckets))
     minutes = [now - timedelta(minutes=len(buckets) - 1 - n) for n in range(len(buckets))]
-    bars = [
-        Bar(f"{say.minute(minute)}: {say.number(count)}", count)
-        for minute, count in zip(minutes, buckets, strict=True)
-    ]
+    bars: list[Bar] = []
+    rows: list[list[Child]] = []
+    for minute, count in zip(minutes, buckets, strict=True):
+        bars.append(Bar(f"{say.minute(minute)}: {say.number(count)}", count))
+        rows.append([say.minute(minute), say.number(count)])
     words = say("per_minute", what=say(key), total=total)
     return tag(
         "figure",
         tag("figcaption", say(key), tag("strong", total)),
         columns(f"minutes-{key.replace('_', '-')}", say(key), words, bars),
-        axis(say.minute(minutes[0]), say.minute(minutes[-1])),
+        axis(say.minute(minutes[0]), say("highest", value=highest), say.minute(minutes[-1])),
+        parts.as_table(say, say(key), [say("time"), say("count")], rows),
         class_="card",
     )

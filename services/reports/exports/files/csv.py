@@ -2,14 +2,18 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
 from services.reports.exports.files.rows import Cell, Column, Rows
 
-_RUN: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""How a text begins that a spreadsheet may take for a formula."""
+_BEGINS: Final = (*"=+-@\t\r\n＝＋－＠", *' "')
+_ENDS: Final = re.compile(r"[;\t\r\n]")
+_RUN: Final = re.compile(r"\A(?=[\t\r\n])|(?:\A|(?<=[;\t\r\n]))([\s\"]*)(?=[=+\-@＝＋－＠])")
+"""How a text begins that a spreadsheet may take for a formula; where the decimal sign is a comma,
+one behind a semicolon, a tab or a line's end as well, quoted or not: there cells end."""
 
 
 class CsvFile:
@@ -41,7 +45,9 @@ class CsvFile:
 
 def guarded(text: str) -> str:
     """A text with a quote before what a spreadsheet would run."""
-    return f"'{text}" if text.startswith(_RUN) else text
+    if text.startswith(_BEGINS) or _ENDS.search(text):  # seldom, and looking closer takes long
+        return _RUN.sub(r"\1'", text)
+    return text
 
 
 def _written(cell: Cell) -> Cell:

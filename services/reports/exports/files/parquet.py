@@ -11,6 +11,7 @@ from arro3.io import write_parquet
 
 from chassis.clock import milliseconds_of
 from services.reports.exports.files.rows import Column, Rows
+from services.reports.exports.files.sink import Sink
 
 _GROUP: Final = 50_000
 """Rows of a group: what is held in memory."""
@@ -32,7 +33,7 @@ class ParquetFile:
         fields = [Field(column.name, self._types[column.kind]) for column in columns]
         self._schema = Schema(fields)
         self._batches: Queue[RecordBatch | None] = Queue(1)
-        self._sink = _Sink()
+        self._sink = Sink()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -86,30 +87,3 @@ class ParquetFile:
             return Array(cells, self._types[column.kind])
         moments = [milliseconds_of(c) if isinstance(c, datetime) else None for c in cells]
         return Array(moments, DataType.int64()).cast(self._types["time"])
-
-
-class _Sink:
-    """Takes what is written, until it is fetched."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._lock = threading.Lock()
-
-    def write(self, piece: bytes) -> int:
-        """Take a piece."""
-        with self._lock:
-            self._pieces.append(bytes(piece))
-        return len(piece)
-
-    def taken(self) -> bytes:
-        """What was written since."""
-        with self._lock:
-            pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-    def seek(self, _offset: int, _whence: int = 0) -> int:
-        """Asked for by name, and never called."""
-        raise OSError("written from beginning to end")

@@ -1,13 +1,9 @@
 """A page as PDF: its words can be searched, copied and read aloud."""
 
-from pathlib import Path
-from typing import Final
-
 from fpdf import FPDF
 
+from chassis.fonts import font_file
 from services.reports.exports.picture.sheet import HEIGHT, WIDTH, Box, Sheet
-
-_FONTS: Final = Path(__file__).parent.parent / "fonts"
 
 
 def pdf(sheet: Sheet) -> bytes:
@@ -17,8 +13,8 @@ def pdf(sheet: Sheet) -> bytes:
     document.set_lang(sheet.language)
     document.set_creator("Merhaba")
     document.set_auto_page_break(auto=False)
-    document.add_font("Roboto", "", _FONTS / "Roboto-Regular.ttf")
-    document.add_font("Roboto", "B", _FONTS / "Roboto-Bold.ttf")
+    document.add_font("Roboto", "", font_file("Roboto-Regular"))
+    document.add_font("Roboto", "B", font_file("Roboto-Bold"))
     document.add_page()
     for mark in sheet.marks:
         if isinstance(mark, Box):

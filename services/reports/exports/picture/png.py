@@ -2,14 +2,13 @@
 
 import io
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
+from chassis.fonts import font_file
 from services.reports.exports.picture.sheet import HEIGHT, WIDTH, Box, Sheet
 
-_FONTS: Final = Path(__file__).parent.parent / "fonts"
 _SCALE: Final = 2
 """Pixels of a point."""
 _GROUND: Final = (255, 255, 255)
@@ -40,4 +39,4 @@ def png(sheet: Sheet) -> bytes:
 
 @lru_cache(maxsize=32)
 def _font(weight: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(_FONTS / f"Roboto-{weight}.ttf"), size)
+    return ImageFont.truetype(font_file(f"Roboto-{weight}"), size)

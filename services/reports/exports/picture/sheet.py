@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
+from chassis.fonts import covered
 from services.reports.funnel import rate
 from services.reports.ledger import CampaignReport
 from services.reports.words import Speech
@@ -59,7 +60,7 @@ class Sheet(NamedTuple):
 def sheet(report: CampaignReport, say: Speech, now: datetime) -> Sheet:
     """Head, funnel, variants, and why messages did not arrive."""
     state, tally = report.state, report.total.tally
-    title = state.name or state.campaign_id
+    title = _legible(state.name) or state.campaign_id
     marks: list[Text | Box] = [
         Text(_LEFT, 64, title, 20, bold=True, width=_RIGHT - _LEFT),
         Text(_LEFT, 84, _subtitle(report, say), 9, colour=_SOFT),
@@ -82,7 +83,16 @@ def sheet(report: CampaignReport, say: Speech, now: datetime) -> Sheet:
             marks += drawn
             y = max(m.y for m in drawn) + 2 * _LINE
     marks.append(Text(_LEFT, HEIGHT - 36, f"Merhaba · {say.moment(now)}", 8, colour=_SOFT))
-    return Sheet(title, say.language, marks)
+    return Sheet(
+        title,
+        say.language,
+        [m._replace(words=_legible(m.words)) if isinstance(m, Text) else m for m in marks],
+    )
+
+
+def _legible(words: str) -> str:
+    """Words without what the page's letters cannot show, as emoji in a campaign's name."""
+    return " ".join("".join(c for c in words if ord(c) in covered("Roboto-Regular")).split())
 
 
 def _placed(part: Sequence[Text | Box], y: float) -> Iterator[Text | Box]:

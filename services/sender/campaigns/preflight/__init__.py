@@ -16,6 +16,7 @@ from chassis.privacy import beating
 from merhaba.sender.v1 import PreflightCampaignRequest, PreflightCampaignResponse
 from services.sender.campaigns.ahead import ahead
 from services.sender.campaigns.audiences import Audiences
+from services.sender.campaigns.checks import best_span
 from services.sender.campaigns.findings import Finding
 from services.sender.campaigns.people import Members, Person, batches
 from services.sender.campaigns.preflight.judging import Judge, Known
@@ -27,7 +28,7 @@ from services.sender.campaigns.wire import campaign_of
 from services.sender.model import Campaign, Contact, Number
 from services.sender.pace import Pace
 from services.sender.rulebook import Rules
-from services.sender.wire import at, span
+from services.sender.wire import at
 
 _BATCH: Final = 2_000
 _PAGES: Final = 4
@@ -92,7 +93,7 @@ class Preflights:
         sums = self._begin(request, query, campaign)
         start = max(at(request.schedule, "start_time"), sums.asked_time)
         campaign.start_time = start
-        campaign.best_time_ms = span(request.schedule.best_time_duration)
+        campaign.best_time_ms = best_span(request.schedule, campaign)
         rules = await self._knowledge.rules()
         ground = await self._ground(campaign, rules, start)
 
@@ -100,7 +101,7 @@ class Preflights:
             return PreflightCampaignResponse(
                 cursor=paging.token(query, [sums.packed()]),
                 checked_recipients=sums.checked,
-                total_recipients=max(sums.total, sums.checked),
+                total_recipients=sums.checked if complete else max(sums.total, sums.checked),
                 preflight=result(sums, ground, complete=complete),
                 complete=complete,
             )
@@ -124,8 +125,6 @@ class Preflights:
         return Sums(campaign.version, milliseconds_of(self._clock.now()))
 
     async def _ground(self, campaign: Campaign, rules: Rules, start: int) -> Ground:
-        if campaign.file is not None:
-            await self._audiences.ready(campaign.file, start)
         _, numbers = await self._campaigns.materials(campaign)
         for one in numbers:
             if one.reply_share is None:

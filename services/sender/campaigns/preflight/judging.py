@@ -126,6 +126,8 @@ class Judge:
     def _form(self, variant: Variant, language: str) -> Form | None:
         key = variant.name, language
         if key not in self._forms:
+            if len(self._forms) >= _REMEMBERED:
+                self._forms.clear()
             self._forms[key] = self._words[variant.name].form(language)
         return self._forms[key]
 
@@ -163,7 +165,8 @@ class Judge:
         if verdict.never:
             sums.excludes(verdict.never)
             return
-        if not self._campaign.ignores_control and controlled(self._policy, purpose, person):
+        drawing = not self._campaign.ignores_control
+        if drawing and controlled(self._policy, purpose, category, person):
             sums.excludes(GLOBAL_CONTROL)
             return
         if verdict.later:
@@ -193,6 +196,8 @@ class Judge:
         )
         found = self._verdicts.get(key)
         if found is None:
+            if len(self._verdicts) >= _REMEMBERED:
+                self._verdicts.clear()
             found = self._verdicts[key] = self._decide(template, number, contact, hour)
         return found
 

@@ -98,6 +98,16 @@ RULES: Final = {
             "Değişen bölümü sona alın.",
         ),
     ),
+    "url_host_variable": warning(
+        Said(
+            "The variable stands at the name of the site: whoever fills it says where people go.",
+            "Put a slash before it, such as https://shop.example/{{{{1}}}}.",
+        ),
+        Said(
+            "Değişken site adının parçası: dolduran kişi, nereye gidileceğini de seçer.",
+            "Önüne eğik çizgi koyun: https://magaza.example/{{{{1}}}}.",
+        ),
+    ),
     "url_example_missing": error(
         Said("The address has a variable and no example.", "Give the whole address as an example."),
         Said("Adreste değişken var, örnek yok.", "Örnek olarak tam adres verin."),
@@ -156,6 +166,7 @@ _SHORTENERS: Final = frozenset(
     }
 )
 _WHATSAPP: Final = ("wa.me", "whatsapp.com")
+_HOST_VARIABLE: Final = re.compile(r"https?://[^/?#]*\{\{", re.IGNORECASE)
 
 
 def check(buttons: Sequence[Mapping[str, Any]], where: str) -> Iterator[Broken]:
@@ -163,10 +174,9 @@ def check(buttons: Sequence[Mapping[str, Any]], where: str) -> Iterator[Broken]:
     field, kinds = f"{where}.buttons", [kind(one) for one in buttons]
     if len(buttons) > _BUTTONS:
         yield broken("too_many_buttons", field, count=len(buttons), limit=_BUTTONS)
-    for what, count in Counter(kinds).items():
-        if what and count > (limit := _MOST.get(what, 1)):
-            yield broken("too_many_of_kind", field, kind=what, count=count, limit=limit)
-        if what in _ALONE and count < len(buttons):
+    yield from check_count(buttons, field)
+    for what in dict.fromkeys(kinds):
+        if what in _ALONE and set(kinds) != {what}:
             yield broken("button_alone", field, kind=what)
     replies = [place for place, what in enumerate(kinds) if what == "QUICK_REPLY"]
     if replies and replies[-1] - replies[0] >= len(replies):
@@ -176,6 +186,13 @@ def check(buttons: Sequence[Mapping[str, Any]], where: str) -> Iterator[Broken]:
     said: set[str] = set()
     for place, one in enumerate(buttons):
         yield from _button(one, f"{field}[{place}]", said)
+
+
+def check_count(buttons: Sequence[Mapping[str, Any]], field: str) -> Iterator[Broken]:
+    """Whether there are more of a kind than Meta takes."""
+    for what, count in Counter(kind(one) for one in buttons).items():
+        if what and count > (limit := _MOST.get(what, 1)):
+            yield broken("too_many_of_kind", field, kind=what, count=count, limit=limit)
 
 
 def _button(button: Mapping[str, Any], field: str, said: set[str]) -> Iterator[Broken]:
@@ -207,6 +224,8 @@ def _url(button: Mapping[str, Any], field: str) -> Iterator[Broken]:
     host = _host(url)
     if not host:
         yield broken("url_invalid", f"{field}.url")
+    elif _HOST_VARIABLE.match(url):
+        yield broken("url_host_variable", f"{field}.url")
     if url.startswith("http://"):
         yield broken("url_insecure", f"{field}.url")
     if len(url) > _URL:
@@ -215,6 +234,7 @@ def _url(button: Mapping[str, Any], field: str) -> Iterator[Broken]:
         yield broken("url_shortened", f"{field}.url", host=host)
     if any(host == one or host.endswith(f".{one}") for one in _WHATSAPP):
         yield broken("url_whatsapp", f"{field}.url")
+    url = url[:_URL]
     variables = BRACES.findall(url)
     if "{{" not in url and "}}" not in url:
         return

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from services.sender.templates.draft import MONTH_S, Draft
+from services.sender.templates.lint.buttons import check_count
 from services.sender.templates.lint.languages import LANGUAGES
 from services.sender.templates.lint.rules import Broken, Said, broken, error, warning
 from services.sender.templates.seen import kind, mapping, mappings, text
@@ -97,6 +98,10 @@ RULES: Final = {
             "Çıkarın.",
         ),
     ),
+    "body_missing_of_code": error(
+        Said("An authentication template has a body, without a text.", "Add an empty one."),
+        Said("Kimlik doğrulama şablonunun gövdesi olur, metni olmaz.", "Boş bir gövde ekleyin."),
+    ),
     "otp_missing": error(
         Said("An authentication template has a one-time-code button.", "Add one."),
         Said("Kimlik doğrulama şablonunda kod düğmesi olmalı.", "Ekleyin."),
@@ -161,7 +166,7 @@ _PROMOTIONAL: Final = re.compile(
 )
 _OPT_OUT: Final = re.compile(
     r"\b(stop|unsub\w+|opt[ -]?out|not interested|manage your|durdur\w*|dur|iptal|istemiyorum"
-    r"|çıkmak|abonelik\w*|parar|sair|cancelar|baja)\b"
+    r"|ç[ıi]kmak|abonelik\w*|parar|sair|cancelar|baja)\b"
 )
 
 
@@ -206,6 +211,8 @@ def _ttl(draft: Draft) -> Iterator[Broken]:
 
 def _authentication(parts: list[Mapping[str, Any]], *, stands: bool) -> Iterator[Broken]:
     otp = False
+    if all(kind(part) != "BODY" for part in parts):
+        yield broken("body_missing_of_code", "components.body")
     for part in parts:
         match kind(part):
             case "BODY":
@@ -214,16 +221,20 @@ def _authentication(parts: list[Mapping[str, Any]], *, stands: bool) -> Iterator
             case "FOOTER":
                 yield from _expiration(part, stands=stands)
             case "BUTTONS":
-                for place, one in enumerate(mappings(part.get("buttons"))):
+                own = mappings(part.get("buttons"))
+                yield from check_count(own, "components.buttons")
+                for place, one in enumerate(own):
                     field = f"components.buttons[{place}]"
                     # Meta lists it as what people see: a link
                     if kind(one) == "OTP" or stands:
                         otp = True
-                        yield from _otp(one, f"{field}.otp") if kind(one) == "OTP" else ()
+                        yield from () if stands else _otp(one, f"{field}.otp")
                     else:
                         yield broken("authentication_fixed", field)
-            case _:
-                yield broken("authentication_fixed", f"components.{kind(part).lower()}")
+            case "CAROUSEL":
+                yield broken("authentication_fixed", "components.cards")
+            case other:
+                yield broken("authentication_fixed", f"components.{other.lower()[:40]}")
     if not otp:
         yield broken("otp_missing", "components.buttons")
 

@@ -156,11 +156,17 @@ RULES: Final = {
     ),
 }
 
-EMOJI: Final = re.compile(
-    "[\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff\u2600-\u27bf\u2b50\u2b55\u231a\u231b\u23e9-\u23fa]"
+_ONE: Final = (
+    "[\U0001f300-\U0001faff\u2600-\u27bf\u2b50\u2b55\u231a\u231b\u23e9-\u23fa]\ufe0f?"
+    "[\U0001f3fb-\U0001f3ff]?"
 )
+EMOJI: Final = re.compile(
+    f"[\U0001f1e6-\U0001f1ff]{{1,2}}|[#*0-9]\ufe0f?\u20e3|{_ONE}(?:\u200d{_ONE})*"
+)
+"""As people count them: a flag, a family, a hand with its colour are one."""
 FORMATTING: Final = re.compile(r"[*`\n\r]|(?<!\w)_[^_\n]+_(?!\w)|(?<!\w)~[^~\n]+~(?!\w)")
-BRACES: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+# Bounded: of a text full of braces that never close, each would be followed to the end.
+BRACES: Final = re.compile(r"\{\{(.{0,128}?)\}\}", re.DOTALL)
 _NAME: Final = re.compile(r"[a-z0-9_]+")
 _WORD: Final = re.compile(r"\w+")
 _UNEVEN: Final = re.compile(r"\t| {5}|\n{3}")
@@ -171,6 +177,8 @@ _BODY_OF_OFFER: Final = 600
 _BODY_OF_CARD: Final = 160
 _FOOTER: Final = 60
 _EMOJIS: Final = 10
+_READ: Final = 8_192
+"""Characters that are looked at: what is longer is too long, whatever else stands in it."""
 
 
 def check(draft: Draft) -> Iterator[Broken]:
@@ -209,6 +217,7 @@ def _header(part: Mapping[str, Any], field: str, *, named: bool) -> Iterator[Bro
         yield broken("header_text_missing", field)
     if len(said) > _HEADER:
         yield broken("header_too_long", field, length=len(said), limit=_HEADER)
+    said = said[:_READ]
     if EMOJI.search(said) or FORMATTING.search(BRACES.sub("", said)):
         yield broken("header_formatting", field)
     names = _names(said)
@@ -227,6 +236,7 @@ def _body(part: Mapping[str, Any], field: str, limit: int, *, named: bool) -> It
         return
     if len(said) > limit:
         yield broken("body_too_long", field, length=len(said), limit=limit)
+    said = said[:_READ]
     if _UNEVEN.search(said):
         yield broken("body_whitespace", field)
     if (count := len(EMOJI.findall(said))) > _EMOJIS:
@@ -291,8 +301,9 @@ def _examples(names: Sequence[str], given: Mapping[str, str], field: str) -> Ite
     for name in names:
         if not given.get(name, "").strip():
             yield broken("example_missing", field, text=f"{{{{{_shown(name)}}}}}")
+    known = frozenset(names)
     for name, example in given.items():
-        if name not in names:
+        if name not in known:
             yield broken("example_unused", field, text=f"{{{{{_shown(name)}}}}}")
         elif _UNEVEN_VALUE.search(example):
             yield broken("example_whitespace", field, text=f"{{{{{_shown(name)}}}}}")

@@ -15,6 +15,7 @@ from services.sender.wording.showing import Header
 _RADIUS: Final = 6.0
 _WIDE: Final = 1.91  # Meta's ratio of pictures above texts
 _LARGEST_PIXELS: Final = 40_000_000
+_DECODED_PIXELS: Final = 16_000_000
 _NAME: Final = Style(14, medium=True)
 _DETAIL: Final = Style(12)
 _LINE: Final = 18.0
@@ -81,7 +82,9 @@ def _opened(header: Header, pictures: Mapping[str, bytes]) -> Image.Image | None
             picture = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
         if picture.width * picture.height > _LARGEST_PIXELS:
             return None
-        picture.draft("RGB", (1_200, 1_200))
+        picture.draft("RGB", (1_200, 1_200))  # a JPEG is read as small as it will be shown
+        if picture.width * picture.height > _DECODED_PIXELS:
+            return None
         return ImageOps.exif_transpose(picture).convert("RGB")
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
         return None

@@ -46,8 +46,11 @@ def _lines(text: str, style: Style) -> Iterator[Run]:
 def _marked(text: str, style: Style) -> Iterator[Run]:
     at = 0
     for found in _MARKED.finditer(text):
+        field = _FIELDS[found[1]]
+        if getattr(style, field):
+            continue  # bold within bold is a star
         yield from _linked(text[at : found.start()], style)
-        yield from _marked(found[2], style._replace(**{_FIELDS[found[1]]: True}))
+        yield from _marked(found[2], style._replace(**{field: True}))
         at = found.end()
     yield from _linked(text[at:], style)
 

@@ -24,6 +24,10 @@ _OFFER: Final = 62.0
 _RADIUS: Final = 9.0
 _NARROWEST: Final = 96.0
 _SHOWN_BUTTONS: Final = 3
+_CARDS: Final = 10
+_LINES: Final = 120
+_LINES_OF_CARD: Final = 24
+_LINES_BESIDE: Final = 8  # above a body and below it
 _TITLE: Final = Style(16, bold=True)
 _BODY: Final = Style(15)
 _FOOTER: Final = Style(13)
@@ -56,7 +60,7 @@ def draw(
     `pictures` are JPEG or PNG by the source of a header; for others a placeholder stands."""
     found = pictures or {}
     message = _set(shown, _BUBBLE, found)
-    cards = [_set(card, _CARD, found, fixed=True) for card in shown.cards]
+    cards = [_set(card, _CARD, found, fixed=True) for card in shown.cards[:_CARDS]]
     row = max((card.height for card in cards), default=0.0)
     width = max(_WIDTH, _LEFT + len(cards) * (_CARD + _GAP) - _GAP + _EDGE if cards else 0)
     height = _EDGE + message.height + (_GAP + row if cards else 0) + _EDGE
@@ -75,9 +79,10 @@ def _set(shown: Bubble, most: float, pictures: Mapping[str, bytes], *, fixed: bo
     header = shown.header
     media = height_of(header, most - 2 * _INSET, pictures) if header else 0.0
     heading = header.text if header and header.kind == "text" else ""
-    title = block(heading, _TITLE, inner) if heading else None
-    body = block(shown.body, _BODY, inner) if shown.body else None
-    footer = block(shown.footer, _FOOTER, inner) if shown.footer else None
+    lines = _LINES_OF_CARD if fixed else _LINES
+    title = block(heading, _TITLE, inner, _LINES_BESIDE) if heading else None
+    body = block(shown.body, _BODY, inner, lines) if shown.body else None
+    footer = block(shown.footer, _FOOTER, inner, _LINES_BESIDE) if shown.footer else None
     type_blocks = [one for one in (title, body, footer) if one]
     widest = max((one.width for one in type_blocks), default=0.0) / SCALE
     clock = plain(shown.time, _TIME).width / SCALE if shown.time else 0.0

@@ -8,6 +8,8 @@ from services.sender.wording.bubble.markup import Run, paragraphs
 from services.sender.wording.bubble.typefaces import SCALE, Glyphs, Style, glyphs
 
 _MOST_LINES: Final = 120
+_MOST_LETTERS: Final = 2_048  # twice what Meta takes; a draft may be of any length
+_MOST_OF_A_LINE: Final = 160
 _LEADING: Final = 1.36  # line height by size of letters
 
 
@@ -53,6 +55,7 @@ class Block(NamedTuple):
 def block(text: str, style: Style, most: float, lines: int = _MOST_LINES) -> Block:
     """A text set to at most `most` pixels; beyond so many lines it ends in `…`."""
     set_lines: list[Line] = []
+    text = text[:_MOST_LETTERS].replace("\r\n", "\n").replace("\r", "\n")
     for runs in paragraphs(text, style):
         set_lines += _broken(runs, most)
     if len(set_lines) > lines:
@@ -75,6 +78,8 @@ def mirrored(line: Line) -> Line:
 
 def fitted(text: str, style: Style, most: float) -> Line:
     """A text on one line, shortened to `most` pixels."""
+    if len(text) > _MOST_OF_A_LINE:
+        text = text[:_MOST_OF_A_LINE] + "…"
     line = plain(text, style)
     while line.width > most and len(text) > 1:
         text = text[:-2].rstrip() + "…"

@@ -1,20 +1,21 @@
 """Letters: which font has them, how wide they are, and how they are painted."""
 
 import re
-import struct
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from PIL import ImageDraw, ImageFont
 
+from chassis.fonts import covered, font_file
+
 SCALE: Final = 2
 """Pixels of a point."""
-_FOLDER: Final = Path(__file__).parent / "fonts"
 _FALLBACK: Final = "DejaVuSans"
 _EMOJI: Final = "Emoji"
 _EMOJI_SIZE: Final = 1.2  # of the letters beside it, as WhatsApp has it
 _ONE: Final = "[\u203c\u2049\u2122\u2139\u2194-\u21aa\u231a-\u23ff\u24c2\u25aa-\u25fe\u2600-\u27bf\u2934-\u2b55\u3030\u303d\u3297\u3299\U0001f004-\U0001f251\U0001f300-\U0001faff]"  # fmt: skip  # noqa: E501 - blocks of Unicode with emoji
+_BREAKS: Final = re.compile("[\n\r\x1c-\x1e\x85\u2029]")
+"""What ends a paragraph to those who set type: they take one at a time."""
 _EMOJIS: Final = re.compile(
     "[\U0001f1e6-\U0001f1ff]{2}"
     "|[#*0-9]\ufe0f?\u20e3"
@@ -47,7 +48,8 @@ class Glyphs(NamedTuple):
 
 
 def glyphs(text: str, style: Style) -> list[Glyphs]:
-    """A text without line breaks as runs of one font each."""
+    """A text on one line as runs of one font each."""
+    text = _BREAKS.sub(" ", text)
     found: list[Glyphs] = []
     at = 0
     for match in _EMOJIS.finditer(text):
@@ -78,13 +80,13 @@ def paint(
 
 def has(letter: str, style: Style) -> bool:
     """Whether there is a picture of a letter."""
-    return any(ord(letter) in _covered(name) for name in (_name(style), _FALLBACK))
+    return any(ord(letter) in covered(name) for name in (_name(style), _FALLBACK))
 
 
 def _is_emoji(cluster: str) -> bool:
     """What is written as text by itself (™, ↔) is an emoji only where a selector says so."""
     first = cluster[0]
-    if ord(first) not in _covered(_EMOJI) and not cluster.endswith("\u20e3"):
+    if ord(first) not in covered(_EMOJI) and not cluster.endswith("\u20e3"):
         return False
     return len(cluster) > 1 or not has(first, Style(1)) or ord(first) > 0x2600
 
@@ -102,8 +104,10 @@ def _letters(text: str, style: Style) -> list[Glyphs]:
 def _split(text: str, name: str) -> list[tuple[bool, str]]:
     parts: list[tuple[bool, str]] = []
     for letter in text:
-        own = ord(letter) in _covered(name) or ord(letter) not in _covered(_FALLBACK)
-        if parts and (parts[-1][0] == own or letter == " "):
+        own = ord(letter) in covered(name) or ord(letter) not in covered(_FALLBACK)
+        # A full stop behind Arabic stands on its left: it is set with the letters before it
+        other = own and parts and not parts[-1][0] and ord(letter) in covered(_FALLBACK)
+        if parts and (parts[-1][0] == own or letter == " " or (other and not letter.isalnum())):
             parts[-1] = (parts[-1][0], parts[-1][1] + letter)
         else:
             parts.append((own, letter))
@@ -119,35 +123,4 @@ def _name(style: Style) -> str:
 
 @lru_cache(64)
 def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(_FOLDER / f"{name}.ttf", size)
-
-
-@cache
-def _covered(name: str) -> frozenset[int]:
-    """Code points of a font: its `cmap`, formats 4 and 12 (OpenType 1.9)."""
-    data = (_FOLDER / f"{name}.ttf").read_bytes()
-    tables = struct.unpack_from(">H", data, 4)[0]
-    for index in range(tables):
-        tag, _, offset, _ = struct.unpack_from(">4sIII", data, 12 + 16 * index)
-        if tag == b"cmap":
-            return frozenset(_mapped(data, offset))
-    raise AssertionError(f"{name} has no cmap")
-
-
-def _mapped(data: bytes, cmap: int) -> set[int]:
-    found: set[int] = set()
-    for index in range(struct.unpack_from(">H", data, cmap + 2)[0]):
-        at = cmap + struct.unpack_from(">I", data, cmap + 8 + 8 * index)[0]
-        form = struct.unpack_from(">H", data, at)[0]
-        if form == 12:
-            groups = struct.unpack_from(">I", data, at + 12)[0]
-            for group in range(groups):
-                first, last, _ = struct.unpack_from(">III", data, at + 16 + 12 * group)
-                found.update(range(first, last + 1))
-        elif form == 4:
-            count = struct.unpack_from(">H", data, at + 6)[0] // 2
-            ends = struct.unpack_from(f">{count}H", data, at + 14)
-            begins = struct.unpack_from(f">{count}H", data, at + 16 + 2 * count)
-            for first, last in zip(begins, ends, strict=True):
-                found.update(range(first, last + 1))
-    return found - {0xFFFF}
+    return ImageFont.truetype(font_file(name), size)

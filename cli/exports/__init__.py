@@ -1,0 +1,1 @@
+"""`merhaba exports`: answers as files, now or again and again."""

@@ -1,0 +1,177 @@
+"""What Meta wants of texts, and of the variables in them: broken and kept."""
+
+from services.sender.tests.lint_cases.drafts import LONG_CARD, Case, named
+from services.sender.tests.templates import (
+    body,
+    buttons,
+    carousel,
+    draft,
+    footer,
+    header,
+    link,
+    offer,
+)
+
+CASES: list[Case] = [
+    ("body_missing", draft(footer()), "components.body.text", draft()),
+    ("body_missing", draft(body(" "), footer()), "components.body.text", draft()),
+    (
+        "header_text_missing",
+        draft(header(""), body(), footer()),
+        "components.header.text",
+        draft(header("Selam"), body(), footer()),
+    ),
+    (
+        "header_too_long",
+        draft(header("x" * 61), body(), footer()),
+        "components.header.text",
+        draft(header("x" * 60), body(), footer()),
+    ),
+    (
+        "body_too_long",
+        draft(body("x" * 1025), footer()),
+        "components.body.text",
+        draft(body("x" * 1024), footer()),
+    ),
+    (
+        "body_too_long",
+        draft(offer(), body("x" * 601), buttons(link())),
+        "components.body.text",
+        draft(offer(), body("x" * 600), buttons(link())),
+    ),
+    (
+        "body_too_long",
+        draft(body(), carousel(LONG_CARD, LONG_CARD)),
+        "components.cards[0].body.text",
+        draft(body(), carousel()),
+    ),
+    (
+        "footer_too_long",
+        draft(body(), footer("x" * 61)),
+        "components.footer.text",
+        draft(body(), footer("x" * 60)),
+    ),
+    ("footer_missing", draft(body(), footer("")), "components.footer.text", draft()),
+    ("footer_variable", draft(body(), footer("{{1}} dur")), "components.footer.text", draft()),
+    (
+        "header_variables",
+        draft(header("a {{1}} b {{2}}", "x", "y"), body(), footer()),
+        "components.header.text",
+        draft(header("a {{1}} b", "x"), body(), footer()),
+    ),
+    (
+        "header_formatting",
+        draft(header("Yaz *geldi*"), body(), footer()),
+        "components.header.text",
+        draft(header("Yaz_2 geldi"), body(), footer()),
+    ),
+    (
+        "header_formatting",
+        draft(header("Yaz geldi 😃"), body(), footer()),
+        "components.header.text",
+        draft(header("Yaz geldi: %20, ilk 3 gün!"), body(), footer()),
+    ),
+    ("footer_formatting", draft(body(), footer("dur 😃")), "components.footer.text", draft()),
+    (
+        "body_whitespace",
+        draft(body("Selam\n\n\nyeni sezon"), footer()),
+        "components.body.text",
+        draft(body("Selam\n\nyeni    sezon"), footer()),
+    ),
+    (
+        "body_emojis",
+        draft(body("Selam " + "😃" * 11), footer()),
+        "components.body.text",
+        draft(body("Selam " + "😃" * 10), footer()),
+    ),
+    (
+        "body_emojis",
+        draft(body("Selam " + "🇹🇷" * 11), footer()),
+        "components.body.text",
+        draft(body("Selam " + "👨‍👩‍👧‍👦" * 5 + "🇹🇷" * 4 + "👍🏽"), footer()),
+    ),
+    (
+        "variable_malformed",
+        draft(body("Selam {{Ad}}, iyi günler"), footer()),
+        "components.body.text",
+        draft(body("Selam {{ 1 }}, yeni sezon geldi", "x"), footer()),
+    ),
+    (
+        "variable_malformed",
+        draft(body("Selam {{1}, iyi günler"), footer()),
+        "components.body.text",
+        draft(body("Selam {1}, iyi günler"), footer()),
+    ),
+    (
+        "variables_mixed",
+        draft(body("Selam {{ad}}, yeni sezon geldi {{1}} dedi", "x"), footer()),
+        "components.body.text",
+        draft(named("Selam {{ad}}, yeni sezon geldi", ad="Ada"), footer(), named=True),
+    ),
+    (
+        "variables_mixed",
+        draft(named("Selam {{1}}, yeni sezon geldi"), footer(), named=True),
+        "components.body.text",
+        draft(),
+    ),
+    (
+        "variable_gap",
+        draft(body("Selam {{1}}, kod {{3}} ile yeni sezon geldi", "a", "b"), footer()),
+        "components.body.text",
+        draft(body("Selam {{2}}, kod {{1}} ile yeni sezon geldi", "a", "b"), footer()),
+    ),
+    (
+        "variable_at_edge",
+        draft(body("{{1}} için yeni sezon geldi"), footer()),
+        "components.body.text",
+        draft(),
+    ),
+    (
+        "variable_at_edge",
+        draft(body("Yeni sezon geldi, kod {{1}} \n"), footer()),
+        "components.body.text",
+        draft(body("Yeni sezon geldi, kod {{1}}."), footer()),
+    ),
+    (
+        "variables_adjacent",
+        draft(body("Selam {{1}}{{2}}, yeni sezon geldi artık", "a", "b"), footer()),
+        "components.body.text",
+        draft(body("Selam {{1}} {{2}}, yeni sezon geldi artık", "a", "b"), footer()),
+    ),
+    (
+        "too_many_variables",
+        draft(body("a {{1}} - {{2}} - {{3}}!", "x", "y", "z"), footer()),
+        "components.body.text",
+        draft(body("a {{1}} b {{2}} c {{3}}!", "x", "y", "z"), footer()),
+    ),
+    (
+        "few_words_for_variables",
+        draft(body("Selam sana {{1}}!"), footer()),
+        "components.body.text",
+        draft(body("Selam sana da {{1}}!"), footer()),
+    ),
+    (
+        "example_missing",
+        draft(body("Selam {{1}}, kod {{2}} ile yeni sezon", "a"), footer()),
+        "components.body.examples",
+        draft(body("Selam {{1}}, kod {{2}} ile yeni sezon", "a", "b"), footer()),
+    ),
+    (
+        "example_missing",
+        draft(header("Selam {{1}}"), body(), footer()),
+        "components.header.examples",
+        draft(header("Selam {{1}}", "Ada"), body(), footer()),
+    ),
+    (
+        "example_unused",
+        draft(body("Selam {{1}}, yeni sezon geldi", "a", "b"), footer()),
+        "components.body.examples",
+        draft(),
+    ),
+    (
+        "example_whitespace",
+        draft(body("Selam {{1}}, yeni sezon geldi", "a\nb"), footer()),
+        "components.body.examples",
+        draft(body("Selam {{1}}, yeni sezon geldi", "a    b"), footer()),
+    ),
+]
