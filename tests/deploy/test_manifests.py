@@ -1,47 +1,17 @@
 """The manifests hold together: what one part of them names, another part has."""
 
-import functools
-import os
 import re
-import shutil
-import subprocess
-from pathlib import Path
-from typing import Any
 
-import pytest
-import yaml
+from chassis.policy import read_policy
+from services import POLICY
+from tests.deploy.conftest import K8S, Manifest, settings_of
+from tools import network_policies
 
-ROOT = Path(__file__).resolve().parent.parent
-K8S = ROOT / "deploy" / "k8s"
-OVERLAYS = sorted(folder.name for folder in (K8S / "overlays").iterdir())
 SERVICES = {"ingest", "profile", "segment", "sender", "reports"}
+HEALTH = 50053
 NAME, PART_OF = "app.kubernetes.io/name", "app.kubernetes.io/part-of"
 # What the labels that policies select by are called in the README.
 ROLES = {"migrate", "postgres", "redis", "opentelemetry-collector", "kube-dns"} | SERVICES
-
-Manifest = dict[str, Any]
-
-
-@functools.cache
-def render(overlay: str) -> list[Manifest]:
-    done = subprocess.run(
-        ["kubectl", "kustomize", K8S / "overlays" / overlay],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
-
-
-@pytest.fixture(params=OVERLAYS)
-def rendered(request) -> list[Manifest]:
-    if shutil.which("kubectl") is None:
-        missing = "kubectl is not on the PATH: the manifests cannot be rendered"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return render(request.param)
 
 
 def of(rendered: list[Manifest], *kinds: str) -> dict[str, Manifest]:
@@ -102,11 +72,13 @@ def test_services_lead_to_ports_that_containers_open(rendered):
 
 
 def test_the_settings_name_the_ports_and_services_that_there_are(rendered):
-    (settings,) = (m["data"] for m in rendered if m["kind"] == "ConfigMap")
+    settings = settings_of(rendered)
     services = of(rendered, "Service")
     for deployment in of(rendered, "Deployment").values():
         opened = {p["name"]: p["containerPort"] for p in pod(deployment)["containers"][0]["ports"]}
         assert opened["grpc"] == int(settings["GRPC_PORT"])
+        assert opened["api"] == int(settings["API_PORT"])
+        assert opened["health"] == int(settings["HEALTH_PORT"])
         assert opened.get("http", 8080) == int(settings["HTTP_PORT"])
     for key, target in settings.items():
         if key.endswith("_TARGET"):
@@ -125,6 +97,7 @@ def test_every_deployment_is_probed_bounded_and_protected(rendered):
         opened = [port["containerPort"] for port in container["ports"]]
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             assert container[probe]["grpc"]["port"] in opened, (name, probe)
+            assert container[probe]["grpc"]["port"] == HEALTH, "probes have no certificates"
         assert pod(deployment)["serviceAccountName"] == name
         assert name in accounts
         assert name in budgets
@@ -158,9 +131,9 @@ def test_every_image_has_a_version_that_stays(rendered):
 
 def test_secrets_are_referenced_and_never_written(rendered):
     assert not of(rendered, "Secret")
-    (settings,) = (m["data"] for m in rendered if m["kind"] == "ConfigMap")
+    settings = settings_of(rendered)
     secret = re.compile(r"SECRET|TOKEN|PASSWORD|KEY|DATABASE_URL|REDIS_URL")
-    assert not [key for key in settings if secret.search(key)]
+    assert not [key for key in settings if secret.search(key) and not key.endswith("_FILE")]
     for name, workload in workloads(rendered).items():
         for container in pod(workload)["containers"]:
             literal = [e["name"] for e in container.get("env", []) if "value" in e]
@@ -178,8 +151,12 @@ def test_the_readme_lists_exactly_the_secrets_that_are_referenced(rendered):
             for source in container.get("envFrom", []):
                 if "secretRef" in source:
                     used.setdefault(source["secretRef"]["name"], set())
+        for volume in pod(workload).get("volumes", []):
+            if "secret" in volume:
+                used.setdefault(volume["secret"]["secretName"], set())
     documented = {
-        row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in table("secret", "keys")
+        row[0].split("`")[1]: set(re.findall(r"`([\w.]+)`", row[1]))
+        for row in table("secret", "keys")
     }
     assert used.keys() <= documented.keys()
     assert documented.keys() - used.keys() <= {"stores"}
@@ -206,8 +183,9 @@ def role(selector: Manifest) -> str:
     """The README's word for whom one `from`, `to` or `podSelector` means."""
     if "ipBlock" in selector:
         return "internet"
-    if selector.get("namespaceSelector") == {"matchLabels": {"merhaba.dev/gateway": "true"}}:
-        return "gateway"
+    for whose, word in (("gateway", "gateway"), ("client", "clients")):
+        if selector.get("namespaceSelector") == {"matchLabels": {f"merhaba.dev/{whose}": "true"}}:
+            return word
     found = selector["podSelector"]["matchLabels"]
     if found == {PART_OF: "merhaba"}:
         return "every pod"
@@ -221,7 +199,7 @@ def edges(rendered: list[Manifest], direction: str) -> set[tuple[str, str, str]]
     peers = {"egress": "to", "ingress": "from"}[direction]
     found = set()
     for name, policy in of(rendered, "NetworkPolicy").items():
-        if name in {"default-deny", "stores"}:
+        if name not in SERVICES | {"every-pod", "migrate"}:
             continue
         own = role(policy["spec"])
         for rule in policy["spec"].get(direction, []):
@@ -235,8 +213,26 @@ def edges(rendered: list[Manifest], direction: str) -> set[tuple[str, str, str]]
 
 def test_the_network_policies_are_the_call_graph_of_the_readme(rendered):
     documented = {(row[0], row[1], row[2]) for row in table("from", "to", "port")}
-    assert edges(rendered, "egress") == {edge for edge in documented if edge[0] != "gateway"}
+    assert edges(rendered, "egress") == {
+        edge for edge in documented if edge[0] not in {"gateway", "clients"}
+    }
     assert edges(rendered, "ingress") == {edge for edge in documented if edge[1] in SERVICES}
+
+
+def test_the_network_policies_are_made_from_who_may_call_what():
+    assert network_policies.FILE.read_text() == network_policies.text(read_policy(POLICY)), (
+        "run `python tools/network_policies.py`"
+    )
+
+
+def test_certificates_are_mounted_where_the_settings_look_for_them(rendered):
+    settings = settings_of(rendered)
+    for name, deployment in of(rendered, "Deployment").items():
+        volumes = {volume["name"]: volume for volume in pod(deployment)["volumes"]}
+        assert volumes["tls"]["secret"]["secretName"] == f"{name}-tls"
+        mounts = {mount["mountPath"] for mount in pod(deployment)["containers"][0]["volumeMounts"]}
+        for key in ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE", "KEYS_FILE"):
+            assert settings[key].rpartition("/")[0] in mounts
 
 
 def test_what_no_policy_allows_is_denied(rendered):
@@ -254,26 +250,3 @@ def test_names_that_are_referenced_exist(rendered):
                     assert source["configMapRef"]["name"] in maps, name
             volumes = {volume["name"] for volume in pod(workload)["volumes"]}
             assert {mount["name"] for mount in container["volumeMounts"]} <= volumes, name
-
-
-def test_the_image_runs_as_nobody_special_from_locked_wheels():
-    text = (ROOT / "deploy" / "Dockerfile").read_text()
-    assert "USER 10001:10001" in text
-    installs = re.findall(r"pip install (.*)", text)
-    assert installs
-    assert all("--require-hashes --only-binary=:all:" in arguments for arguments in installs)
-    copied = [line.split()[1] for line in text.splitlines() if re.match(r"COPY (?!--from)", line)]
-    assert copied
-    for path in copied:
-        assert (ROOT / path).exists(), path
-        top = f"!{path}"
-        assert top in (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
-
-
-def test_the_generator_of_the_image_is_in_the_lock():
-    text = (ROOT / "deploy" / "Dockerfile").read_text()
-    wanted = re.search(r"\^\((.*?)\)==", text)
-    assert wanted
-    locked = (ROOT / "requirements-dev.lock").read_text()
-    for package in wanted[1].split("|"):
-        assert re.search(rf"^{re.escape(package)}==", locked, re.MULTILINE), package
