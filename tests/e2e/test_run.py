@@ -63,7 +63,7 @@ def test_the_story_is_played_and_every_recipient_is_counted_once(data_folder: Pa
     for line in again.stderr:
         if "everything is up" in line:
             break
-    assert time.monotonic() - started < 20, "a second start is quick"
+    assert time.monotonic() - started < 60, "a second start is quick"
     assert (data / "runs").read_text() in {"1", "2"}, "what was there is there"
     stopped = time.monotonic()
     again.send_signal(signal.SIGINT)
