@@ -1,7 +1,6 @@
 """`merhaba alerts`: what somebody should know."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -10,10 +9,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from rich.table import Table
 from rich.text import Text
 
-from chassis.rpc import channel
-from cli.target import target_of
+from cli.calling import calling
 from cli.terminal import Console, echo
-from cli.told import time_told, told
+from cli.told import time_told
 from merhaba.reports.v1 import (
     AcknowledgeAlertRequest,
     Alert,
@@ -27,6 +25,7 @@ from merhaba.reports.v1 import (
 )
 
 app = typer.Typer(help="What somebody should know.", no_args_is_help=True)
+_alerts = partial(calling, "reports", AlertServiceStub, "operations")
 
 
 @app.command("list")
@@ -159,14 +158,6 @@ async def _change(wanted: AlertRule, paths: list[str]) -> None:
         rule = (await service.UpdateAlertRule(request)).alert_rule
     state = "off" if rule.disabled else "on"
     echo(f"{rule.alert_rule_id} {state}, {len(rule.routes)} told")
-
-
-@asynccontextmanager
-async def _alerts() -> AsyncIterator[AlertServiceStub]:
-    """The running stack of this folder, or REPORTS_TARGET with API_TOKEN."""
-    with told():
-        async with channel(*target_of("reports"), purpose="operations") as opened:
-            yield AlertServiceStub(opened)
 
 
 def _state(one: Alert) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from chassis.policy import read_policy
 from chassis.rpc import channel
 from chassis.times import stamped
+from cli.calling import pages
 from cli.target import target_of
 from cli.terminal import Console
 from cli.told import time_told, told
@@ -67,14 +68,8 @@ async def _newest(
 
 
 async def _of(service: str, asked: ListAuditRecordsRequest) -> AsyncGenerator[AuditRecord, None]:
-    request = ListAuditRecordsRequest()
-    request.CopyFrom(asked)
     async with channel(*target_of(service), purpose="operations") as opened:
         stub = AuditServiceStub(opened)
-        while True:
-            page = await stub.ListAuditRecords(request)
+        async for page in pages(stub.ListAuditRecords, asked):
             for record in page.audit_records:
                 yield record
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return

@@ -1,8 +1,7 @@
 """`merhaba conversions`: what counts as success."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 from uuid import uuid4
 
@@ -11,10 +10,8 @@ import uvloop
 from rich.table import Table
 from rich.text import Text
 
-from chassis.rpc import channel
-from cli.target import target_of
+from cli.calling import calling, pages
 from cli.terminal import Console, echo
-from cli.told import told
 from merhaba.reports.v1 import (
     Conversion,
     ConversionServiceStub,
@@ -24,6 +21,7 @@ from merhaba.reports.v1 import (
 )
 
 app = typer.Typer(help="What counts as success.", no_args_is_help=True)
+_conversions = partial(calling, "reports", ConversionServiceStub, "operations")
 
 
 @app.command("list")
@@ -34,8 +32,7 @@ def list_conversions() -> None:
         table = Table("conversion", "name", "event", "if", "worth", "within")
         request = ListConversionsRequest()
         async with _conversions() as service:
-            while True:
-                page = await service.ListConversions(request)
+            async for page in pages(service.ListConversions, request):
                 for one in page.conversions:
                     table.add_row(
                         one.conversion_id,
@@ -45,9 +42,6 @@ def list_conversions() -> None:
                         Text(f"{one.value_expression} {one.currency_expression}".strip()),
                         f"{one.window_duration.ToTimedelta() / timedelta(days=1):g} days",
                     )
-                request.page_token = page.next_page_token
-                if not request.page_token:
-                    break
         Console().print(table)
 
     uvloop.run(ask())
@@ -98,11 +92,3 @@ def delete(conversion_id: str) -> None:
         echo(f"{conversion_id} deleted")
 
     uvloop.run(ask())
-
-
-@asynccontextmanager
-async def _conversions() -> AsyncIterator[ConversionServiceStub]:
-    """The running stack of this folder, or REPORTS_TARGET with API_TOKEN."""
-    with told():
-        async with channel(*target_of("reports"), purpose="operations") as opened:
-            yield ConversionServiceStub(opened)

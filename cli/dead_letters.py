@@ -1,6 +1,7 @@
 """`merhaba dead-letters`: what could not be handled, why, and another try."""
 
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -9,16 +10,18 @@ from google.protobuf.json_format import MessageToJson
 from rich.table import Table
 
 from chassis.ids import fresh_id
-from cli.admin import ingest_admin
+from cli.calling import calling
 from cli.terminal import Console, echo
 from merhaba.ingest.v1 import (
     DeadLetterFilter,
     GetDeadLetterRequest,
+    IngestAdminServiceStub,
     ListDeadLettersRequest,
     RedriveDeadLettersRequest,
 )
 
 app = typer.Typer(help="What could not be handled.", no_args_is_help=True)
+_ingest = partial(calling, "ingest", IngestAdminServiceStub)
 
 Group = Annotated[str, typer.Option(help="Only of this consumer group.")]
 
@@ -29,7 +32,7 @@ def list_letters(group: Group = "") -> None:
 
     async def ask() -> None:
         table = Table("id", "group", "reason", "event")
-        async with ingest_admin() as ingest:
+        async with _ingest() as ingest:
             answer = await ingest.ListDeadLetters(
                 ListDeadLettersRequest(page_size=100, filter=DeadLetterFilter(group=group))
             )
@@ -45,7 +48,7 @@ def show(dead_letter_id: str) -> None:
     """One of them, whole."""
 
     async def ask() -> None:
-        async with ingest_admin() as ingest:
+        async with _ingest() as ingest:
             answer = await ingest.GetDeadLetter(GetDeadLetterRequest(dead_letter_id=dead_letter_id))
         echo(MessageToJson(answer.dead_letter))
 
@@ -62,7 +65,7 @@ def redrive(
         sys.exit("merhaba: name dead letters, or a group with --group")
 
     async def ask() -> None:
-        async with ingest_admin() as ingest:
+        async with _ingest() as ingest:
             answer = await ingest.RedriveDeadLetters(
                 RedriveDeadLettersRequest(
                     request_id=fresh_id("r"),

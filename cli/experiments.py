@@ -1,7 +1,6 @@
 """`merhaba experiments`: which variant is better, and how sure that is."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated
 from uuid import uuid4
 
@@ -9,10 +8,9 @@ import typer
 import uvloop
 from rich.table import Table
 
-from chassis.rpc import channel
-from cli.target import target_of
+from cli.calling import calling, pages
 from cli.terminal import Console, echo
-from cli.told import time_told, told
+from cli.told import time_told
 from merhaba.reports.v1 import (
     CreateExperimentRequest,
     DeclareWinnerRequest,
@@ -29,6 +27,7 @@ from merhaba.reports.v1 import (
 )
 
 app = typer.Typer(help="Which variant is better.", no_args_is_help=True)
+_experiments = partial(calling, "reports", ExperimentServiceStub, "operations")
 
 
 @app.command("list")
@@ -43,8 +42,7 @@ def list_experiments(
         )
         request = ListExperimentsRequest(states=[] if ended else [Experiment.STATE_RUNNING])
         async with _experiments() as service:
-            while True:
-                page = await service.ListExperiments(request)
+            async for page in pages(service.ListExperiments, request):
                 for one in page.experiments:
                     table.add_row(
                         one.experiment_id,
@@ -56,9 +54,6 @@ def list_experiments(
                         one.winner_variant,
                         time_told(one.create_time),
                     )
-                request.page_token = page.next_page_token
-                if not request.page_token:
-                    break
         Console().print(table)
 
     uvloop.run(ask())
@@ -195,14 +190,6 @@ def stop(
         echo(f"{answer.experiment.experiment_id} {_state(answer.experiment)}")
 
     uvloop.run(ask())
-
-
-@asynccontextmanager
-async def _experiments() -> AsyncIterator[ExperimentServiceStub]:
-    """The running stack of this folder, or REPORTS_TARGET with API_TOKEN."""
-    with told():
-        async with channel(*target_of("reports"), purpose="operations") as opened:
-            yield ExperimentServiceStub(opened)
 
 
 def _show(report: ExperimentReport) -> None:

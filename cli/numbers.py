@@ -6,7 +6,7 @@ import typer
 import uvloop
 from rich.table import Table
 
-from cli.admin import sender
+from cli.calling import calling, pages
 from cli.terminal import Console, echo
 from merhaba.sender.v1 import (
     BusinessNumber,
@@ -34,14 +34,10 @@ def list_numbers(
             "id", "number", "name", "state", "quality", "a second", "limit", "today", "circuit"
         )
         request = ListNumbersRequest(waba_id=account)
-        async with sender(NumberServiceStub) as service:
-            while True:
-                page = await service.ListNumbers(request)
+        async with calling("sender", NumberServiceStub) as service:
+            async for page in pages(service.ListNumbers, request):
                 for one in page.numbers:
                     table.add_row(*_row(one))
-                request.page_token = page.next_page_token
-                if not request.page_token:
-                    break
         Console().print(table)
 
     uvloop.run(ask())
@@ -73,7 +69,7 @@ def register(
             throughput_limit=limit,
             marketing_endpoint=marketing,
         )
-        async with sender(NumberServiceStub) as service:
+        async with calling("sender", NumberServiceStub) as service:
             answer = await service.RegisterNumber(RegisterNumberRequest(number=wanted))
         _tell(answer.number)
 
@@ -86,7 +82,7 @@ def refresh(phone_number_id: Id) -> None:
 
     async def ask() -> None:
         request = GetNumberRequest(phone_number_id=phone_number_id, refresh=True)
-        async with sender(NumberServiceStub) as service:
+        async with calling("sender", NumberServiceStub) as service:
             answer = await service.GetNumber(request)
         _tell(answer.number)
 
@@ -102,7 +98,7 @@ def pause(
 
     async def ask() -> None:
         request = PauseNumberRequest(phone_number_id=phone_number_id, reason=reason)
-        async with sender(NumberServiceStub) as service:
+        async with calling("sender", NumberServiceStub) as service:
             answer = await service.PauseNumber(request)
         _tell(answer.number)
 
@@ -115,7 +111,7 @@ def resume(phone_number_id: Id) -> None:
 
     async def ask() -> None:
         request = ResumeNumberRequest(phone_number_id=phone_number_id)
-        async with sender(NumberServiceStub) as service:
+        async with calling("sender", NumberServiceStub) as service:
             answer = await service.ResumeNumber(request)
         _tell(answer.number)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from chassis.failures import Misconfigured
 from chassis.times import stamped
-from cli.admin import sender
+from cli.calling import calling, pages
 from cli.terminal import Console, echo
 from cli.told import time_told, told
 from merhaba.sender.v1 import (
@@ -60,7 +60,7 @@ def load(
         request = UploadRateCardRequest(
             request_id=str(UUID(bytes=same[:16])), rate_card=card, csv=csv
         )
-        async with sender(RateCardServiceStub) as service:
+        async with calling("sender", RateCardServiceStub) as service:
             stored = (await service.UploadRateCard(request)).rate_card
         begins = time_told(stored.effective_time)
         echo(f"{stored.rate_card_id} {stored.name}: {len(stored.rates)} prices from {begins}")
@@ -75,9 +75,8 @@ def list_cards(account: Account = "") -> None:
     async def ask() -> None:
         table = Table("id", "name", "currency", "account", "from", "free answers")
         request = ListRateCardsRequest(waba_id=account)
-        async with sender(RateCardServiceStub) as service:
-            while True:
-                page = await service.ListRateCards(request)
+        async with calling("sender", RateCardServiceStub) as service:
+            async for page in pages(service.ListRateCards, request):
                 for card in page.rate_cards:
                     table.add_row(
                         card.rate_card_id,
@@ -87,9 +86,6 @@ def list_cards(account: Account = "") -> None:
                         time_told(card.effective_time),
                         str(card.free_service_messages),
                     )
-                request.page_token = page.next_page_token
-                if not request.page_token:
-                    break
         Console().print(table)
 
     uvloop.run(ask())

@@ -8,9 +8,9 @@ import uvloop
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cli.admin import ingest_admin
+from cli.calling import calling
 from cli.terminal import Console, echo
-from merhaba.ingest.v1 import ReplayWebhooksRequest, ReplayWebhooksResponse
+from merhaba.ingest.v1 import IngestAdminServiceStub, ReplayWebhooksRequest, ReplayWebhooksResponse
 
 
 def replay(
@@ -39,7 +39,7 @@ async def _follow(request: ReplayWebhooksRequest) -> None:
     try:
         with Progress(*columns, console=Console(stderr=True)) as shown:
             bar = shown.add_task("webhooks", total=None)
-            async with ingest_admin() as ingest:
+            async with calling("ingest", IngestAdminServiceStub) as ingest:
                 async for last in ingest.ReplayWebhooks(request):
                     shown.update(bar, total=last.total_count, completed=last.replayed_count)
     except BaseException:

@@ -1,8 +1,8 @@
 """`merhaba segments`: who belongs where, and why."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 from uuid import uuid4
 
@@ -14,11 +14,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from chassis.failures import FieldInvalid
-from chassis.rpc import channel
 from chassis.times import stamped
-from cli.target import target_of
+from cli.calling import calling, pages
 from cli.terminal import Console, echo
-from cli.told import time_told, told
+from cli.told import time_told
 from merhaba.segment.v1 import (
     Backfill,
     Clause,
@@ -35,6 +34,7 @@ from merhaba.segment.v1 import (
 )
 
 app = typer.Typer(help="Who belongs where, and why.", no_args_is_help=True)
+_segments = partial(calling, "segment", SegmentServiceStub, "operations")
 
 
 @app.command("list")
@@ -48,8 +48,7 @@ def list_segments(
         states = [state for state in Segment.State.values() if state] if ended else []
         request = ListSegmentsRequest(states=states)
         async with _segments() as service:
-            while True:
-                page = await service.ListSegments(request)
+            async for page in pages(service.ListSegments, request):
                 for one in page.segments:
                     state = Segment.State.Name(one.state).removeprefix("STATE_").lower()
                     if one.state == Segment.STATE_BACKFILLING:
@@ -63,9 +62,6 @@ def list_segments(
                         str(one.version),
                         Text(one.expression),
                     )
-                request.page_token = page.next_page_token
-                if not request.page_token:
-                    break
         Console().print(table)
 
     uvloop.run(ask())
@@ -201,14 +197,6 @@ def members(
         echo(f"{len(page.members)} of {page.total_count}, {time_told(page.moment_time)}")
 
     uvloop.run(ask())
-
-
-@asynccontextmanager
-async def _segments() -> AsyncIterator[SegmentServiceStub]:
-    """The running stack of this folder, or SEGMENT_TARGET with API_TOKEN."""
-    with told():
-        async with channel(*target_of("segment"), purpose="operations") as opened:
-            yield SegmentServiceStub(opened)
 
 
 async def _named(service: SegmentServiceStub, name: str) -> Segment:

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from chassis.failures import FieldInvalid, Misconfigured
-from cli.admin import sender
 from cli.apply import files
 from cli.apply.command import applied
 from cli.apply.files import Declared
 from cli.apply.kinds import TEMPLATE
+from cli.calling import calling, pages
 from cli.terminal import Console, echo
 from cli.told import time_told, told
 from merhaba.sender.v1 import (
@@ -51,7 +51,7 @@ def lint(
 
     async def ask() -> int:
         declared, refused, count = _read(paths), 0, 0
-        async with sender(TemplateServiceStub) as service:
+        async with calling("sender", TemplateServiceStub) as service:
             for one in declared:
                 request = LintTemplateRequest(template=_template(one), language=language)
                 for finding in (await service.LintTemplate(request)).findings:
@@ -84,14 +84,10 @@ def list_templates(
         request = ListTemplatesRequest(
             waba_id=account, name_query=name, language=language, states=states
         )
-        async with sender(TemplateServiceStub) as service:
-            while True:
-                page = await service.ListTemplates(request)
+        async with calling("sender", TemplateServiceStub) as service:
+            async for page in pages(service.ListTemplates, request):
                 for one in page.templates:
                     table.add_row(*_row(one))
-                request.page_token = page.next_page_token
-                if not request.page_token:
-                    break
         Console().print(table)
 
     with told():
@@ -104,7 +100,7 @@ def sync(account: Account = "") -> None:
 
     async def ask() -> None:
         accounts = [account] if account else await _accounts()
-        async with sender(TemplateServiceStub) as service:
+        async with calling("sender", TemplateServiceStub) as service:
             for one in accounts:
                 done = await service.SyncTemplates(SyncTemplatesRequest(waba_id=one))
                 echo(
@@ -145,7 +141,7 @@ def preview(
         request = PreviewTemplateRequest(
             contact_id=contact, language=language, include_image=image is not None, dark=dark
         )
-        async with sender(TemplateServiceStub) as service:
+        async with calling("sender", TemplateServiceStub) as service:
             if template.endswith(_SUFFIXES):
                 declared = _read([Path(template)])
                 if len(declared) != 1:
@@ -188,13 +184,10 @@ async def _accounts() -> list[str]:
     """Of all numbers."""
     found: set[str] = set()
     request = ListNumbersRequest()
-    async with sender(NumberServiceStub) as service:
-        while True:
-            page = await service.ListNumbers(request)
+    async with calling("sender", NumberServiceStub) as service:
+        async for page in pages(service.ListNumbers, request):
             found |= {one.waba_id for one in page.numbers}
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return sorted(found)
+        return sorted(found)
 
 
 async def _standing(
@@ -204,12 +197,8 @@ async def _standing(
         waba_id=account, name_query=name, language=language, page_size=1000
     )
     found: list[Template] = []
-    while True:
-        page = await service.ListTemplates(request)
+    async for page in pages(service.ListTemplates, request):
         found += [one for one in page.templates if one.name == name]
-        request.page_token = page.next_page_token
-        if not request.page_token:
-            break
     if not found:
         raise FieldInvalid("template", f"there is no template {name}; list them first")
     if accounts := {one.waba_id for one in found[1:]} - {found[0].waba_id}:

@@ -19,6 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Table
 
 from chassis.rpc import channel
+from cli.calling import pages
 from cli.target import target_of
 from cli.terminal import Console, echo
 from cli.told import told
@@ -172,24 +173,17 @@ async def _history(services: Services, message: Message, begin: Timestamp) -> As
     """Events that profile keeps of this message."""
     until = Timestamp()
     until.FromDatetime(_at(begin) + _AROUND)
-    token = ""
-    while True:
-        page = await services.profile.ListEvents(
-            ListEventsRequest(
-                contact_id=message.contact_id,
-                start_time=begin,
-                end_time=until,
-                oldest_first=True,
-                page_size=_PAGE,
-                page_token=token,
-            )
-        )
+    request = ListEventsRequest(
+        contact_id=message.contact_id,
+        start_time=begin,
+        end_time=until,
+        oldest_first=True,
+        page_size=_PAGE,
+    )
+    async for page in pages(services.profile.ListEvents, request):
         for event in page.events:
             if _message_id(event) == message.ref.message_id:
                 yield event
-        token = page.next_page_token
-        if not token:
-            return
 
 
 def _sent(event: MessageEvent) -> Iterator[Step]:

@@ -1,6 +1,7 @@
 """`merhaba write-keys`: keys with which the business's sources post events."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 from uuid import uuid4
 
@@ -11,10 +12,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Table
 
 from chassis.times import stamped
-from cli.admin import ingest_admin
+from cli.calling import calling, pages
 from cli.terminal import Console, echo
 from merhaba.ingest.v1 import (
     CreateWriteKeyRequest,
+    IngestAdminServiceStub,
     ListWriteKeysRequest,
     RevokeWriteKeyRequest,
     UpdateWriteKeyRequest,
@@ -22,6 +24,7 @@ from merhaba.ingest.v1 import (
 )
 
 app = typer.Typer(help="Keys with which sources post events.", no_args_is_help=True)
+_ingest = partial(calling, "ingest", IngestAdminServiceStub)
 
 Limit = Annotated[int, typer.Option(help="Events a second, over all replicas; 0: the usual.")]
 
@@ -38,7 +41,7 @@ def create(
 
     async def ask() -> None:
         wanted = WriteKey(name=name, source=source, max_events_per_second=limit)
-        async with ingest_admin() as ingest:
+        async with _ingest() as ingest:
             answer = await ingest.CreateWriteKey(
                 CreateWriteKeyRequest(request_id=str(uuid4()), write_key=wanted)
             )
@@ -58,9 +61,8 @@ def list_keys(
     async def ask() -> None:
         table = Table("id", "name", "source", "secret", "limit", "last used", "ends")
         request = ListWriteKeysRequest(show_revoked=ended)
-        async with ingest_admin() as ingest:
-            while True:
-                page = await ingest.ListWriteKeys(request)
+        async with _ingest() as ingest:
+            async for page in pages(ingest.ListWriteKeys, request):
                 for key in page.write_keys:
                     table.add_row(
                         key.write_key_id,
@@ -71,9 +73,6 @@ def list_keys(
                         _time(key.last_use_time) if key.HasField("last_use_time") else "never",
                         _time(key.revoke_time) if key.HasField("revoke_time") else "",
                     )
-                request.page_token = page.next_page_token
-                if not request.page_token:
-                    break
         Console().print(table)
 
     uvloop.run(ask())
@@ -84,7 +83,7 @@ def update(write_key_id: str, limit: Limit) -> None:
     """Give a key another limit."""
 
     async def ask() -> None:
-        async with ingest_admin() as ingest:
+        async with _ingest() as ingest:
             answer = await ingest.UpdateWriteKey(
                 UpdateWriteKeyRequest(
                     request_id=str(uuid4()),
@@ -105,7 +104,7 @@ def revoke(
     """End a key, for good."""
 
     async def ask() -> None:
-        async with ingest_admin() as ingest:
+        async with _ingest() as ingest:
             answer = await ingest.RevokeWriteKey(
                 RevokeWriteKeyRequest(
                     request_id=str(uuid4()),

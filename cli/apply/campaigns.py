@@ -14,6 +14,7 @@ from chassis.failures import Invalid, Misconfigured
 from cli.apply.files import Declared
 from cli.apply.kinds import CAMPAIGN
 from cli.apply.plan import differences
+from cli.calling import pages
 from cli.campaigns.file import account, upload
 from cli.campaigns.views import state_told
 from merhaba.sender.v1 import (
@@ -46,17 +47,14 @@ class Campaigns:
         """Every name with its campaign."""
         request = ListCampaignsRequest(page_size=_PAGE)
         found: dict[str, Any] = {}
-        while True:
-            page = await self._campaigns.ListCampaigns(request)
+        async for page in pages(self._campaigns.ListCampaigns, request):
             for one in page.campaigns:  # the latest first
                 if one.state not in _OVER:
                     self._open.setdefault(one.name, []).append(one.campaign_id)
                 stands = found.setdefault(one.name, one)
                 if stands.state in _OVER and one.state not in _OVER:
                     found[one.name] = one
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return found
+        return found
 
     async def ids(self, name: str) -> list[str]:
         """Of the campaigns of that name that are not over."""

@@ -15,6 +15,7 @@ from cli.apply.campaigns import Campaigns
 from cli.apply.files import Declared
 from cli.apply.kinds import CAMPAIGN, JOURNEY, PLACE, SEGMENT, TEMPLATE, TRIGGER, Kind
 from cli.apply.templates import Templates
+from cli.calling import pages
 from cli.target import target_of
 from merhaba.ingest.v1 import DeletePlacesRequest, IngestServiceStub, UpsertPlacesRequest
 from merhaba.segment.v1 import (
@@ -74,12 +75,9 @@ class Definitions:
         states = [state for state in self._kind.noun.State.values() if state]  # type: ignore[attr-defined]
         request = self._request("List", page_size=_PAGE, states=states, plural=True)
         found: dict[str, Any] = {}
-        while True:
-            page = await getattr(self._stub, f"List{self._noun}s")(request)
+        async for page in pages(getattr(self._stub, f"List{self._noun}s"), request):
             found |= {one.name: one for one in getattr(page, f"{self._kind.name}s")}
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return found
+        return found
 
     async def check(self, declared: Declared, standing: Any) -> Any:
         """What it would be, made or changed."""
@@ -145,12 +143,9 @@ class Places:
         """Every place by its id."""
         request = ListPlacesRequest(page_size=_PAGE)
         found: dict[str, Any] = {}
-        while True:
-            page = await self._catalog.ListPlaces(request)
+        async for page in pages(self._catalog.ListPlaces, request):
             found |= {one.place_id: one for one in page.places}
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return found
+        return found
 
     async def check(self, declared: Declared, standing: Any) -> Any:  # noqa: ARG002 - a Keeper's
         """As it is declared: ingest checks it when it is told."""

@@ -10,6 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from chassis.failures import Invalid
 from cli.apply.files import Declared
+from cli.calling import pages
 from merhaba.sender.v1 import (
     AppendFileRequest,
     CreateFileRequest,
@@ -52,26 +53,20 @@ class Templates:
         accounts = await self._accounts()
         request = ListTemplatesRequest(page_size=_PAGE)
         found: dict[str, Any] = {}
-        while True:
-            page = await self._templates.ListTemplates(request)
+        async for page in pages(self._templates.ListTemplates, request):
             for one in page.templates:
                 found[f"{one.name} {one.language} {one.waba_id}"] = one
                 if accounts == {one.waba_id}:
                     found[f"{one.name} {one.language}"] = one
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return found
+        return found
 
     async def _accounts(self) -> set[str]:
         """Those that have a number."""
         request = ListNumbersRequest(page_size=_PAGE)
         found: set[str] = set()
-        while True:
-            page = await self._numbers.ListNumbers(request)
+        async for page in pages(self._numbers.ListNumbers, request):
             found |= {one.waba_id for one in page.numbers}
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return found
+        return found
 
     async def check(self, declared: Declared, standing: Any) -> Any:
         """What it would be; raises Invalid for what Meta would refuse."""

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from chassis.failures import FieldInvalid
 from chassis.rpc import channel
-from cli.admin import sender
+from cli.calling import calling
 from cli.campaigns import file, views
 from cli.campaigns.following import followed
 from cli.target import target_of
@@ -69,7 +69,7 @@ def list_campaigns(
     async def ask() -> None:
         table = Table("name", "state", "created", "launched", "variants", "id", "why")
         states = [_state(one) for one in state or ()]
-        async with sender(CampaignServiceStub) as service:
+        async with calling("sender", CampaignServiceStub) as service:
             page = await service.ListCampaigns(
                 ListCampaignsRequest(name_query=name, states=states, page_size=most)
             )
@@ -89,7 +89,7 @@ def show(campaign: Named) -> None:
     """One campaign, and how far it is."""
 
     async def ask() -> None:
-        async with sender(CampaignServiceStub) as service:
+        async with calling("sender", CampaignServiceStub) as service:
             found = await _named(service, campaign)
             answer = await service.GetCampaign(GetCampaignRequest(campaign_id=found.campaign_id))
         Console().print(views.campaign_view(answer.campaign))
@@ -130,7 +130,7 @@ def preflight(campaign: Named, at: Moment = None, best_time: Best = "") -> None:
     """
 
     async def ask() -> int:
-        async with sender(CampaignServiceStub) as service:
+        async with calling("sender", CampaignServiceStub) as service:
             found = await _named(service, campaign)
             request = PreflightCampaignRequest(
                 campaign_id=found.campaign_id, schedule=_schedule(at, best_time)
@@ -175,7 +175,7 @@ def launch(
     """Launch a draft: now, at a time, or at each contact's best time."""
 
     async def ask() -> None:
-        async with sender(CampaignServiceStub) as service:
+        async with calling("sender", CampaignServiceStub) as service:
             found = await _named(service, campaign)
             answer = await service.LaunchCampaign(
                 LaunchCampaignRequest(
@@ -197,7 +197,7 @@ def watch(campaign: Named) -> None:
     """How far a campaign is, until it is over."""
 
     async def ask() -> None:
-        async with sender(CampaignServiceStub) as service:
+        async with calling("sender", CampaignServiceStub) as service:
             await _watched(service, await _named(service, campaign))
 
     uvloop.run(ask())
@@ -273,7 +273,7 @@ def test(
     """Send a variant to testers now. No report counts it."""
 
     async def ask() -> None:
-        async with sender(CampaignServiceStub) as service:
+        async with calling("sender", CampaignServiceStub) as service:
             found = await _named(service, campaign)
             answer = await service.TestSendCampaign(
                 TrialRequest(
@@ -294,7 +294,7 @@ def test(
 
 def _changed(name: str, change: Callable[[CampaignServiceStub, str], Awaitable[Campaign]]) -> None:
     async def ask() -> None:
-        async with sender(CampaignServiceStub) as service:
+        async with calling("sender", CampaignServiceStub) as service:
             found = await _named(service, name)
             after = await change(service, found.campaign_id)
         echo(f"{after.name}: {views.state_told(after.state)}")

@@ -10,6 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from rich.table import Table
 from rich.text import Text
 
+from cli.calling import pages
 from cli.exports import asking
 from cli.terminal import Console, echo
 from cli.told import time_told
@@ -99,8 +100,7 @@ def list_schedules() -> None:
         table = Table("schedule", "name", "when", "goes to", "next", "last file", "failed")
         request = ListExportSchedulesRequest()
         async with asking.exports() as (service, _):
-            while True:
-                page = await service.ListExportSchedules(request)
+            async for page in pages(service.ListExportSchedules, request):
                 for one in page.schedules:
                     table.add_row(
                         one.schedule_id,
@@ -111,9 +111,6 @@ def list_schedules() -> None:
                         one.last_export_id or "-",
                         Text(one.last_failure or "-"),
                     )
-                request.page_token = page.next_page_token
-                if not request.page_token:
-                    break
         Console().print(table)
 
     uvloop.run(ask())

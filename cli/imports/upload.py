@@ -11,6 +11,7 @@ from grpc_status import rpc_status
 
 from chassis.clock import Clock
 from chassis.failures import Unavailable
+from cli.calling import pages
 from cli.imports.source import Source
 from merhaba.ingest.v1 import (
     ImportChunkRequest,
@@ -72,13 +73,11 @@ class Upload:
     async def rejects(self, import_id: str) -> AsyncIterator[ImportReject]:
         """Everything that was refused, in the order of the file."""
         request = ListImportRejectsRequest(import_id=import_id, page_size=1_000)
-        while True:
-            page = await self._patiently(lambda: self._api.ListImportRejects(request))
+        async for page in pages(
+            lambda asked: self._patiently(lambda: self._api.ListImportRejects(asked)), request
+        ):
             for reject in page.rejects:
                 yield reject
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return
 
     async def _take(self, chunk: ImportChunkRequest) -> ImportChunkResponse:
         return await self._api.ImportChunk(chunk, timeout=_DEADLINE_S)

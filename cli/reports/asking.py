@@ -1,7 +1,7 @@
 """What commands ask of reports, as people write it."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,9 +9,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from chassis.failures import FieldInvalid
-from chassis.rpc import channel
-from cli.target import target_of
-from cli.told import told
+from cli.calling import calling, pages
 from merhaba.reports.v1 import (
     Dimension,
     Filter,
@@ -23,12 +21,11 @@ from merhaba.reports.v1 import (
 )
 
 
-@asynccontextmanager
-async def reports(purpose: str = "looking at reports") -> AsyncIterator[ReportServiceStub]:
+def reports(
+    purpose: str = "looking at reports",
+) -> AbstractAsyncContextManager[ReportServiceStub]:
     """The running stack of this folder, or REPORTS_TARGET with API_TOKEN."""
-    with told():
-        async with channel(*target_of("reports"), purpose=purpose) as opened:
-            yield ReportServiceStub(opened)
+    return calling("reports", ReportServiceStub, purpose)
 
 
 def period(days: float, start: datetime | None, end: datetime | None, zone: str) -> Period:
@@ -84,17 +81,13 @@ async def campaign_id(service: ReportServiceStub, given: str) -> str:
     )
     request = QueryRequest(query=query, page_size=10_000)
     named: set[str] = set()
-    while True:
-        page = await service.Query(request)
+    async for page in pages(service.Query, request):
         for row in page.rows:
             (one,) = row.dimensions
             if one.value == given:
                 return given
             if one.label == given:
                 named.add(one.value)
-        request.page_token = page.next_page_token
-        if not request.page_token:
-            break
     if len(named) > 1:
         raise FieldInvalid("campaign", f"several are called so: {', '.join(sorted(named))}")
     return named.pop() if named else given

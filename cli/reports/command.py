@@ -9,6 +9,7 @@ import uvloop
 from rich.table import Table
 from rich.text import Text
 
+from cli.calling import pages
 from cli.reports import asking, words
 from cli.terminal import Console
 from cli.told import time_told
@@ -196,12 +197,8 @@ def costs(
         )
         lines: list[CostLine] = []
         async with asking.reports() as service:
-            while True:
-                page = await service.GetCostReport(request)
+            async for page in pages(service.GetCostReport, request):
                 lines += page.lines
-                request.page_token = page.next_page_token
-                if not request.page_token:
-                    break
         console = Console()
         console.print(_costs(lines, by or ("market", "category")))
         console.print(f"together {_amounts(page.totals)}")
