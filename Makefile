@@ -54,20 +54,21 @@ test: setup ## every test, against real servers
 
 .PHONY: survive
 survive: setup ## the long tests: kills, freezes, a full disk, fuzzing
-	@SURVIVE=long $(BIN)/python -m pytest tests/ingest tests/sender services/ingest/tests/test_fuzz.py services/ingest/tests/test_raw_http.py services/ingest/tests/test_batching.py tests/security tests/e2e/test_chaos.py
+	@SURVIVE=long $(BIN)/python -m pytest tests/ingest tests/sender services/ingest/tests/test_fuzz.py services/ingest/tests/test_raw_http.py services/ingest/tests/test_batching.py tests/security tests/chaos/test_chaos.py
 
 .PHONY: chaos
 chaos: setup ## SEED=n SECONDS=n: kills, freezes and cuts for a whole suite, then every promise checked
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 .PHONY: lint
-lint: setup ## ruff, mypy, import contracts, buf, kustomize
+lint: setup ## ruff, mypy, import contracts, buf, kustomize, migrations
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python tools/lint_protos.py
 	@$(BIN)/python tools/lint_k8s.py
+	@$(BIN)/python tools/lint_migrations.py
 
 .PHONY: audit
 audit: setup ## known weaknesses of what is locked

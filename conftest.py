@@ -3,13 +3,14 @@
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # In CI the same examples each time: a red run is somebody's change. Everywhere else new ones are
 # drawn, and what they find is kept in .hypothesis until it is put right.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI") == "true":
-    settings.load_profile("ci")
+# How long an example takes says nothing: machines stand still for a while.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 
 # Servers are forked while gRPC's threads run; each becomes another program at once, so what gRPC
 # does for forks has nothing to do, and sometimes kills the child. Read when gRPC is first imported.

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chassis.streams import EventLog, Position
-from cli.clients import Clients
 from merhaba.event.v1 import Event
-from merhaba.ingest.v1 import GetLagRequest
 
 _CAUSED: Final = ("message_received", "message_sent", "message_delivered", "message_read")
 _MOVED: Final = ("segment_entered", "segment_left")
+_TOPICS: Final = (
+    *("raw", "inbound.message", "inbound.status", "inbound.track"),
+    *("contact", "signal", "message"),
+)
 _EVERY: Final = 8  # decoding all of them would take a core of what is measured
 _ENTRIES: Final = 500
 _BLOCK_MS: Final = 1_000
@@ -50,10 +52,10 @@ class Effects:
                 self.signals.append(age)
 
 
-async def lags(services: Clients, into: list[float]) -> None:
-    """The age of what is oldest that a group has not finished, in seconds, each second."""
+async def lags(log: EventLog, into: list[float]) -> None:
+    """The age of what is oldest that a group has not finished, in seconds, each second. Asked of
+    the log itself, so that nobody measured works for it."""
     while True:
-        answer = await services.ingest.GetLag(GetLagRequest())
-        oldest = [g.oldest_duration.seconds + g.oldest_duration.nanos / 1e9 for g in answer.groups]
-        into.append(max(oldest, default=0.0))
+        behind = [one.behind.total_seconds() for one in await log.lag(_TOPICS)]
+        into.append(max(behind, default=0.0))
         await asyncio.sleep(1)

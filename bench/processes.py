@@ -28,8 +28,12 @@ class Processes:
 
     def spent(self) -> Spent:
         """Since then."""
-        cpu = {name: seconds - self._before[name] for name, seconds in self._cpu().items()}
-        return Spent(cpu, {name: sum(map(_memory, _all(of))) for name, of in self._of.items()})
+        memory = {name: sum(map(_memory, _all(of))) for name, of in self._of.items()}
+        return Spent(self.cpu_s(), memory)
+
+    def cpu_s(self) -> Mapping[str, float]:
+        """Seconds of processor time since then."""
+        return {name: seconds - self._before[name] for name, seconds in self._cpu().items()}
 
     def _cpu(self) -> dict[str, float]:
         return {name: sum(map(_seconds, _all(of))) for name, of in self._of.items()}

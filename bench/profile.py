@@ -17,6 +17,7 @@ import uvloop
 from bench.people import SCOPE, Base, caught_up, customer, log_of, records
 from bench.result import Figure, percentile, tell
 from bench.running import note, suite
+from bench.work import Cost
 from chassis.streams import EventLog, event_log
 from cli import stack
 from cli.place import Place
@@ -38,33 +39,6 @@ _BATCHES = 200
 _BATCH = 500
 
 
-class Cost:
-    """Processor time of profile and of Postgres since it was made."""
-
-    def __init__(self, running: stack.Stack) -> None:
-        self._profile = running.addresses().pids["profile"]
-        self._before = _seconds()
-
-    def spent(self) -> tuple[float, float]:
-        """Seconds of profile, seconds of Postgres."""
-        spent = {
-            process: seconds - self._before.get(process, 0.0)
-            for process, seconds in _seconds().items()
-        }
-        profile = sum(seconds for (pid, _), seconds in spent.items() if pid == self._profile)
-        return profile, sum(s for (_, name), s in spent.items() if name == "postgres")
-
-
-def _seconds() -> dict[tuple[int, str], float]:
-    """Process id and name → processor time (s)."""
-    found: dict[tuple[int, str], float] = {}
-    for process in psutil.process_iter(["name", "cpu_times"]):
-        times = process.info["cpu_times"]
-        if times is not None:
-            found[process.pid, process.info["name"]] = times.user + times.system
-    return found
-
-
 class Measured:
     """What taking events in costs."""
 
@@ -79,7 +53,7 @@ async def _events(
 ) -> Measured:
     some = [chance.randrange(people) for _ in range(len(numbers))]
     batch = list(records(numbers, some, int(time.time() * 1000)))
-    cost, started = Cost(running), time.perf_counter()
+    cost, started = Cost(running, "profile"), time.perf_counter()
     for first in range(0, len(batch), 2_000):
         await log.append(batch[first : first + 2_000])
     await caught_up(log, "profile.track", "inbound.track")

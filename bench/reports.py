@@ -85,7 +85,7 @@ class Year:
             await self._database.execute(index["indexdef"], timeout=600)
         await self._database.execute(
             "VACUUM (ANALYZE) message_facts, sampled_facts, rollups, rollup_days, cubes,"
-            " segment_rollups, summaries, summary_days, base_changes, letters",
+            " segment_rollups, summaries, summary_hours, summary_days, base_changes, letters",
             timeout=600,
         )
         await self._database.execute("CHECKPOINT", timeout=600)
@@ -156,8 +156,9 @@ class Year:
 
     async def _sample(self) -> None:
         await self._database.execute(
-            "INSERT INTO sampled_facts SELECT message_id, contact_id, campaign_id, counted_time,"
-            " reached_time, response_ms, progress, cube_id FROM message_facts"
+            "INSERT INTO sampled_facts SELECT message_id, contact_id, f.campaign_id, counted_time,"
+            " reached_time, response_ms, progress, cube_id, c.template, c.market,"
+            " c.phone_number_id, c.category FROM message_facts f JOIN cubes c USING (cube_id)"
             " WHERE get_byte(sha256(convert_to(contact_id, 'UTF8')), 0) % 64 = 0"
             " ON CONFLICT DO NOTHING",
             timeout=600,
@@ -187,7 +188,7 @@ class Year:
         )
 
     async def _summaries(self) -> None:
-        await self._database.execute("TRUNCATE summaries")
+        await self._database.execute("TRUNCATE summaries, summary_hours")
         sums = ", ".join(f"sum({name})" for name in Counts._fields)
         for cut, by in enumerate(CUTS):
             dimensions = ", ".join(
@@ -200,6 +201,12 @@ class Year:
                 f" GROUP BY bucket, {', '.join(['c.currency', *(f'c.{name}' for name in by)])}",
                 timeout=600,
             )
+        dimensions = ", ".join(Summary._fields[2:])
+        await self._database.execute(
+            f"INSERT INTO summary_hours SELECT cut, date_bin('1 hour', bucket, 'epoch'),"  # noqa: S608 - constants
+            f" {dimensions}, {sums} FROM summaries GROUP BY cut, 2, {dimensions}",
+            timeout=600,
+        )
         await self._database.execute("TRUNCATE rollup_days, summary_days")
         for statement in messages._ANEW:
             await self._database.execute(statement, "Europe/Istanbul", timeout=600)
@@ -306,6 +313,7 @@ def _questions(
         "days": lambda: query(30, [], Grain.GRAIN_DAY),
         "months": lambda: query(_DAYS, [Dimension.DIMENSION_MARKET], Grain.GRAIN_MONTH),
         "templates": lambda: query(30, [Dimension.DIMENSION_TEMPLATE], Grain.GRAIN_UNSPECIFIED),
+        "codes": lambda: query(30, [Dimension.DIMENSION_ERROR_CODE], Grain.GRAIN_UNSPECIFIED),
     }
 
 

@@ -4,8 +4,8 @@ import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from cli import stack
@@ -17,16 +17,23 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+@contextmanager
+def passing_folder() -> Iterator[Path]:
+    """A folder for servers, gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="merhaba-passing-", dir="/var/tmp"))
+    folder.chmod(0o755)  # Postgres runs as another user when we are root
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @asynccontextmanager
 async def suite(services: Sequence[str] = stack.SERVICES) -> AsyncIterator[stack.Stack]:
     """Some services, running for as long as the block does."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir="/var/tmp"))
-    folder.chmod(0o755)  # Postgres runs as another user when we are root
-    try:
+    with passing_folder() as folder:
         async with stack.running(Place(folder), note, services) as running:
             yield running
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @asynccontextmanager

@@ -56,7 +56,7 @@ _SEGMENTS: Final = {
     "wrote_lately": 'events("message_received").within("30s").exists()',
     "readers": 'events("message_read").within("1h").count() >= 1',
 }
-_RATES: Final = (1_000, 1_300, 1_600, 2_000, 2_300, 2_600, 3_000, 3_300)
+_RATES: Final = (1_000, 1_300, 1_600, 1_900, 2_200, 2_600, 3_000, 3_630)  # all webhooks
 _TURN_S: Final = 20.0
 _BARE_S: Final = 5.0
 _PREPARE_S: Final = 900.0
@@ -158,7 +158,7 @@ async def _turn(
     async with event_log(LogSettings(redis_url=addresses.redis_url)) as log:
         watching = asyncio.create_task(effects.watch(log))
         await effects.ready.wait()
-        lagging = asyncio.create_task(lags(services, behind))
+        lagging = asyncio.create_task(lags(log, behind))
         before, processes = await written(addresses), Processes(addresses.pids)
         try:
             load = await offer(addresses.webhook_url, requests, per_second)
@@ -286,6 +286,7 @@ def _tell(found: Turn, beside: Load, flat_out: Load) -> None:
 
     figures = [
         Figure("webhooks_per_s", answered(load), "1/s", answered(flat_out)),
+        Figure("statuses_per_s", answered(load) * (1 - _MESSAGE_SHARE), "1/s"),
         Figure("sustained", float(found.sustained()), "1"),
         Figure("seconds", load.seconds, "s"),
         Figure("answer_p50_ms", ms(load.latencies, 0.5), "ms", ms(beside.latencies, 0.5)),

@@ -1,7 +1,6 @@
 """Processor time of one service and of the Postgres behind it."""
 
-import psutil
-
+from bench.processes import Processes
 from cli import stack
 
 
@@ -9,27 +8,11 @@ class Cost:
     """What both spent since this was made."""
 
     def __init__(self, running: stack.Stack, service: str) -> None:
-        self._service = psutil.Process(running.addresses().pids[service])
-        self._postgres = psutil.Process(running.addresses().pids["postgres"])
-        self._before = self._now()
-
-    def _now(self) -> tuple[float, float]:
-        own = self._service.cpu_times()
-        # Those of its processes that ended count too: the postmaster has waited for them.
-        postgres = sum(
-            _seconds(one) for one in (self._postgres, *self._postgres.children(recursive=True))
-        )
-        return own.user + own.system, postgres
+        pids = running.addresses().pids
+        self._service = service
+        self._processes = Processes({name: pids[name] for name in (service, "postgres")})
 
     def spent(self) -> tuple[float, float]:
         """Seconds of the service, seconds of Postgres."""
-        own, postgres = self._now()
-        return own - self._before[0], postgres - self._before[1]
-
-
-def _seconds(process: psutil.Process) -> float:
-    try:
-        times = process.cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return float(times.user + times.system + times.children_user + times.children_system)
+        cpu_s = self._processes.cpu_s()
+        return cpu_s[self._service], cpu_s["postgres"]

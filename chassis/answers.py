@@ -7,19 +7,17 @@ from hashlib import sha256
 from typing import Final, TypeVar
 
 import asyncpg
-import structlog
 from google.protobuf.message import Message
 
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import FieldInvalid, RequestIdReused
-from chassis.postgres import Pool, Seal
-from chassis.transient import transient
+from chassis.postgres import Pool, Seal, delete_before
+from chassis.transient import keep_at
 
 R = TypeVar("R", bound=Message)
 
 _KEPT: Final = timedelta(hours=24)
 _FORGET_EVERY: Final = timedelta(hours=1)
-_FORGOTTEN: Final = 5_000  # rows at once
 _USABLE: Final = re.compile(r"[!-~]{1,200}")
 _LOOK: Final = "SELECT digest, response FROM requests WHERE request_id = $1"
 _KEEP: Final = """
@@ -32,8 +30,6 @@ _KEEP: Final = """
     ON CONFLICT (request_id) DO UPDATE SET request_id = EXCLUDED.request_id
     RETURNING digest, response
 """
-
-_logger = structlog.get_logger()
 
 
 class Answers:
@@ -95,26 +91,12 @@ class Answers:
 
     async def run(self) -> None:
         """Forget old answers now and then, until cancelled."""
-        while True:
-            await self._clock.sleep(_FORGET_EVERY)
-            try:
-                await self.forget()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                _logger.warning("kept old answers", error=type(error).__name__)
+        await keep_at(self.forget, self._clock, _FORGET_EVERY, "old answers stay for now")
 
-    async def forget(self) -> None:
-        """Forget answers older than a day."""
+    async def forget(self) -> int:
+        """Forget some answers older than a day; returns how many."""
         before = milliseconds_of(self._clock.now() - _KEPT)
-        done = f"DELETE {_FORGOTTEN}"
-        while done == f"DELETE {_FORGOTTEN}":
-            done = await self._pool.execute(
-                "DELETE FROM requests WHERE request_id IN"
-                " (SELECT request_id FROM requests WHERE create_time < $1 LIMIT $2)",
-                before,
-                _FORGOTTEN,
-            )
+        return await delete_before(self._pool, "requests", "create_time", before)
 
 
 def _digest(request: Message, request_id: str) -> bytes:

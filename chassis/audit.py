@@ -1,37 +1,34 @@
-"""The audit: what people and tools had done, on record before it happens, and whom they read about.
+"""The audit: what people and tools had done, on record before it happens. Whom they read about is
+on record with `chassis.reads`.
 
 Records are written in groups by one task; a call waits for its group. When Postgres does not take
 them, or too many wait, calls are refused, and none goes unrecorded. Services' own calls are not in
 it: what they do follows from something that is.
 """
 
-import asyncio
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 import grpc
-import structlog
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from chassis import paging
-from chassis.callers import Call, call_with_purpose
+from chassis.callers import Call
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Unavailable
-from chassis.postgres import Pool
+from chassis.groups import Groups
+from chassis.postgres import Pool, delete_before
 from chassis.times import milliseconds, timestamp
-from chassis.transient import keep_at, transient
+from chassis.transient import keep_at
 
-_MOST_WAITING: Final = 2_000
-_AT_ONCE: Final = 200
+_MOST_ENDED: Final = 2_000  # not written yet
 _FORGET_EVERY: Final = timedelta(hours=1)
-_FORGOTTEN: Final = 5_000  # rows at once
 _LONGEST: Final = 200  # characters of what a caller wrote
 _EVER: Final = 2**62
 _NO_RESOURCES: Final = ("request_id", "wa_id", "user_id")
-_logger = structlog.get_logger()
 
 
 class _Row(NamedTuple):
@@ -54,29 +51,14 @@ class Audit:
         self._pool = pool
         self._clock = clock
         self._keep = keep
-        self._waiting: list[tuple[_Row, asyncio.Future[None]]] = []
+        self._groups: Groups[_Row] = Groups(
+            self._write, _unavailable, "calls are refused: no audit"
+        )
         self._ended: list[tuple[str, str]] = []
-        self._wake = asyncio.Event()
 
     async def begin(self, asked: Call, request: Message) -> str:
         """Put a call on record before it is served; returns its id. Raises `Unavailable` when it
         cannot be, and then it must not be served."""
-        return await self._add(asked, resource_of(request), getattr(request, "request_id", ""), "")
-
-    def end(self, audit_id: str, outcome: str) -> None:
-        """Say what became of it, soon."""
-        if len(self._ended) < _MOST_WAITING:  # else it stays without an end, which is true as well
-            self._ended.append((audit_id, outcome))
-            self._wake.set()
-
-    async def read(self, resource: str) -> None:
-        """Put on record that the call which this task serves reads of a person; only then may the
-        answer leave. Raises `FieldInvalid` without a purpose, and `Unavailable`."""
-        await self._add(call_with_purpose(), resource, "", "OK")
-
-    async def _add(self, asked: Call, resource: str, request_id: str, outcome: str) -> str:
-        if len(self._waiting) >= _MOST_WAITING:
-            raise _unavailable()
         now_ms = milliseconds_of(self._clock.now())
         row = _Row(
             f"audit_{now_ms:012x}{secrets.token_hex(10)}",
@@ -85,15 +67,18 @@ class Audit:
             asked.caller.role,
             asked.method,
             asked.purpose[:_LONGEST],
-            resource[:_LONGEST],
-            request_id[:_LONGEST],
-            outcome,
+            resource_of(request)[:_LONGEST],
+            getattr(request, "request_id", "")[:_LONGEST],
+            "",
         )
-        written = asyncio.get_running_loop().create_future()
-        self._waiting.append((row, written))
-        self._wake.set()
-        await written
+        await self._groups.enqueue(row)
         return row.audit_id
+
+    def end(self, audit_id: str, outcome: str) -> None:
+        """Say what became of it, soon."""
+        if len(self._ended) < _MOST_ENDED:  # else it stays without an end, which is true as well
+            self._ended.append((audit_id, outcome))
+            self._groups.wake()
 
     def serve(self, contract: Any, server: grpc.aio.Server) -> None:
         """Have it asked for by gRPC. `contract`: the package `merhaba.audit.v1`, which is given
@@ -103,43 +88,24 @@ class Audit:
     async def run(self) -> None:
         """Write records until cancelled, and then what is left."""
         try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while self._waiting or self._ended:
-                    await self._write()
+            await self._groups.run()
         finally:
             while self._ended:
-                await self._write()
+                await self._groups.flush()
 
-    async def _write(self) -> None:
-        begun, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
-        ended, self._ended = self._ended[:_AT_ONCE], self._ended[_AT_ONCE:]
-        failure: Exception | None = None
-        try:
-            async with self._pool.acquire(timeout=10) as connection:
-                if begun:
-                    await connection.executemany(
-                        "INSERT INTO audit VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-                        [row for row, _ in begun],
-                    )
-                if ended:
-                    await connection.executemany(
-                        "UPDATE audit SET outcome = $2 WHERE audit_id = $1", ended
-                    )
-        except Exception as error:
-            failure = _unavailable()
-            if not transient(error):
-                raise
-            _logger.warning("calls are refused: no audit", error=type(error).__name__)
-        finally:
-            for _, written in begun:
-                if written.done():
-                    continue
-                if failure is None:
-                    written.set_result(None)
-                else:
-                    written.set_exception(failure)
+    async def _write(self, begun: Sequence[_Row]) -> None:
+        ended, self._ended = self._ended, []
+        async with self._pool.acquire(timeout=10) as connection:
+            if begun:
+                await connection.executemany(
+                    "INSERT INTO audit (audit_id, audit_time, caller, role, method, purpose,"
+                    " resource, request_id, outcome) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                    begun,
+                )
+            if ended:
+                await connection.executemany(
+                    "UPDATE audit SET outcome = $2 WHERE audit_id = $1", ended
+                )
 
     async def forget(self) -> None:
         """Delete what is older than is kept, until cancelled."""
@@ -147,12 +113,8 @@ class Audit:
 
     async def forget_old(self) -> int:
         """Delete some of what is older than is kept; returns how many records that were."""
-        done = await self._pool.execute(
-            "DELETE FROM audit WHERE ctid IN"
-            " (SELECT ctid FROM audit WHERE audit_time < $1 LIMIT $2)",
-            *(milliseconds_of(self._clock.now() - self._keep), _FORGOTTEN),
-        )
-        return int(done.split()[-1])
+        before = milliseconds_of(self._clock.now() - self._keep)
+        return await delete_before(self._pool, "audit", "audit_time", before)
 
     async def records(
         self, caller: str, resource: str, start: int, end: int, before: str, limit: int

@@ -35,4 +35,9 @@ def fresh_id(prefix: str) -> str:
 @lru_cache(4_096)  # of every event several times in a row
 def fingerprint(event_id: str) -> UUID:
     """128 bits of an event id, for the table of what was seen."""
-    return UUID(bytes=hashlib.blake2b(event_id.encode(), digest_size=16).digest())
+    return UUID(bytes=digest(event_id))
+
+
+def digest(event_id: str) -> bytes:
+    """The 16 bytes of a fingerprint, a fifth of whose cost they are."""
+    return hashlib.blake2b(event_id.encode(), digest_size=16).digest()

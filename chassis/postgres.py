@@ -13,19 +13,19 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 from urllib.parse import quote, urlsplit
-from uuid import UUID
 
 import asyncpg
 import msgspec
 import psycopg
 import structlog
+from asyncpg.pgproto import pgproto
 from asyncpg.pool import PoolConnectionProxy
 from psycopg import sql
 from yoyo import get_backend, read_migrations
 
 from chassis.clock import Clock
 from chassis.failures import Failure, Misconfigured
-from chassis.ids import fingerprint
+from chassis.ids import digest
 from chassis.streams.log import EventLog, Record
 from chassis.transient import transient
 
@@ -41,6 +41,7 @@ _FORGET_EVERY: Final = 600  # sweeps
 _SWEPT: Final = 100
 _MIGRATION_LOCK_S: Final = 3
 _CLOSING_S: Final = 5
+_FORGOTTEN: Final = 50_000  # events at once
 _NUMBER: Final = attrgetter("int")  # UUIDs compared as such cost more than all the rest
 
 _logger = structlog.get_logger()
@@ -52,8 +53,9 @@ async def _no_reset(_connection: object) -> None:
 
 
 @asynccontextmanager
-async def database(dsn: str, schema: str, size: int = 8) -> AsyncIterator[Pool]:
-    """A pool whose unqualified names mean `schema`. Every wait has a limit."""
+async def database(dsn: str, schema: str, size: int = 8, **settings: str) -> AsyncIterator[Pool]:
+    """A pool whose unqualified names mean `schema`. Every wait has a limit. `settings`: of
+    Postgres, for these sessions."""
     try:
         pool = await asyncpg.create_pool(
             dsn,
@@ -69,6 +71,7 @@ async def database(dsn: str, schema: str, size: int = 8) -> AsyncIterator[Pool]:
                 "idle_in_transaction_session_timeout": "60s",
                 "application_name": f"merhaba {schema}",
                 "jit": "off",  # compiling costs more than these short statements
+                **settings,
             },
             reset=_no_reset,
         )
@@ -118,6 +121,19 @@ def _yoyo_url(dsn: str, schema: str) -> str:
     return f"postgresql+psycopg://{parts.netloc}{parts.path}?{query}"
 
 
+async def delete_before(
+    within: "Pool | Connection", table: str, column: str, before: object, most: int = 5_000
+) -> int:
+    """Delete rows in which `column` is before a moment; returns how many. No more than `most`: a
+    statement that took all might take too long, and be given up again and again."""
+    statement = sql.SQL(
+        "DELETE FROM {table} WHERE ctid = ANY (ARRAY("
+        "SELECT ctid FROM {table} WHERE {column} < $1 LIMIT $2))"
+    ).format(table=sql.Identifier(table), column=sql.Identifier(column))
+    done = await within.execute(statement.as_string(), before, most)
+    return int(done.split()[-1])
+
+
 class Seal(Protocol):
     """Keeps what is written from whoever has the database alone."""
 
@@ -158,7 +174,7 @@ class Effects:
         sweeper.
         """
         async with self._pool.acquire(timeout=10) as connection, connection.transaction():
-            fresh = await self._unseen(connection, event_ids) if event_ids else []
+            fresh = await self.unseen(connection, event_ids) if event_ids else []
             if event_ids and not fresh:
                 return 0
             records = await work(connection, fresh)
@@ -167,10 +183,11 @@ class Effects:
             await self._publish(row, records)
         return len(fresh)
 
-    async def _unseen(self, connection: Connection, event_ids: Sequence[str]) -> list[int]:
-        prints: dict[UUID, int] = {}
+    async def unseen(self, connection: Connection, event_ids: Sequence[str]) -> list[int]:
+        """The positions of events not seen before, each once; seen from this transaction on."""
+        prints: dict[pgproto.UUID, int] = {}
         for position, event_id in enumerate(event_ids):
-            prints.setdefault(fingerprint(event_id), position)
+            prints.setdefault(pgproto.UUID(digest(event_id)), position)
         # In order, so that two transactions with the same events wait for, not deadlock, each other
         rows = await connection.fetch(
             "INSERT INTO seen (event) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING"
@@ -236,6 +253,6 @@ class Effects:
         return len(rows)
 
     async def _forget(self) -> None:
-        await self._pool.execute(
-            "DELETE FROM seen WHERE seen_time < now() - $1::interval", self._remember
-        )
+        before = await self._pool.fetchval("SELECT now() - $1::interval", self._remember)
+        while await delete_before(self._pool, "seen", "seen_time", before, _FORGOTTEN):
+            pass

@@ -262,9 +262,10 @@ def _options(repeated: Sequence[str], name: str) -> list[tuple[str, Any]]:
         ("grpc.enable_retries", 1),
         # A connection of one's own: of a shared one, another channel's failed attempts are ours.
         ("grpc.use_local_subchannel_pool", 1),
-        # What was away for long is found again soon: gRPC would wait for up to two minutes.
+        # What was away for long is found again soon, so that a call can wait for it within its
+        # deadline: gRPC would wait for up to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 5_000),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
         # More often than a proxy cuts what is idle, and not so often that a server takes offence.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

@@ -30,10 +30,10 @@ class LogSettings(Settings):
     log_shards: Annotated[int, Field(ge=1, le=1024)] = 2
     """Streams per topic and lane. Fixed when the log is first used."""
 
-    log_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 8.0
+    log_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 16.0
     """How long an entry is filled at most before it is written, in milliseconds."""
 
-    log_pace_ms: Annotated[float, Field(ge=0, le=1000)] = 50.0
+    log_pace_ms: Annotated[float, Field(ge=0, le=1000)] = 120.0
     """Shortest time between two reads of a consumer under load, in milliseconds: the longer, the
     larger its batches and the fewer its transactions."""
 
@@ -119,7 +119,7 @@ class ServiceSettings(LogSettings):
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
 
     otel_exporter_otlp_endpoint: str = ""
-    """Where traces and metrics go (OTLP over gRPC); empty: nowhere."""
+    """Where traces go (OTLP over gRPC), and metrics without `METRICS_PORT`; empty: nowhere."""
 
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """Port where Prometheus reads metrics (`/metrics`, without TLS); none: nowhere."""

@@ -5,8 +5,10 @@ opens one span for its batch, linked to the producers, and one span per sampled 
 event's own trace: so one trace shows a webhook's whole way, and the batch shows who shared it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from random import random
 from typing import Final, TypedDict
 
 import prometheus_client
@@ -15,7 +17,7 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import Counter, Histogram
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
 from opentelemetry.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
@@ -55,12 +57,15 @@ _SIZES: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)
 
 tracer = trace.get_tracer("merhaba")
 _meter = metrics.get_meter("merhaba")
-_failures: trace.Tracer = trace.NoOpTracer()
+_whole: trace.Tracer = trace.NoOpTracer()  # records whatever is begun with it
+_share = 0.0  # of traces that begin in this process
 
 
 @contextmanager
 def telemetry(service: str, settings: ServiceSettings) -> Iterator[None]:
-    """Export traces and metrics for as long as the block runs; flushes at its end.
+    """Export traces and metrics for as long as the block runs; flushes at its end. Metrics go one
+    way, to Prometheus where it reads them: each reader keeps sums of its own, at half as much
+    again for whatever is counted.
 
     Raises `Misconfigured` naming the port of metrics when it is taken.
     """
@@ -71,11 +76,12 @@ def telemetry(service: str, settings: ServiceSettings) -> Iterator[None]:
         readers: list[MetricReader] = []
         if endpoint:
             stack.callback(_trace(resource, endpoint, insecure, settings.trace_sample_ratio))
-            exporter = OTLPMetricExporter(endpoint, insecure)
-            readers.append(PeriodicExportingMetricReader(exporter, export_interval_millis=10_000))
         if settings.metrics_port is not None:
             readers.append(PrometheusMetricReader(scope_info_enabled=False))
             stack.callback(_scraped(settings.grpc_host, settings.metrics_port))
+        elif endpoint:
+            exporter = OTLPMetricExporter(endpoint, insecure)
+            readers.append(PeriodicExportingMetricReader(exporter, export_interval_millis=10_000))
         if readers:
             meters = MeterProvider(readers, resource)
             metrics.set_meter_provider(meters)
@@ -85,17 +91,17 @@ def telemetry(service: str, settings: ServiceSettings) -> Iterator[None]:
 
 def _trace(resource: Resource, endpoint: str, insecure: bool, ratio: float) -> Callable[[], None]:
     """Export spans; returns what ends that."""
-    global _failures  # noqa: PLW0603 - as the SDK's own providers, one a process
+    global _whole, _share
     batches = BatchSpanProcessor(OTLPSpanExporter(endpoint, insecure), schedule_delay_millis=1000)
     sampled = TracerProvider(
         resource=resource, sampler=ParentBased(TraceIdRatioBased(ratio)), shutdown_on_exit=False
     )
     sampled.add_span_processor(batches)
     trace.set_tracer_provider(sampled)
-    # What fails is told whether its trace was chosen or not.
-    failed = TracerProvider(resource=resource, sampler=ALWAYS_ON, shutdown_on_exit=False)
-    failed.add_span_processor(batches)
-    _failures = failed.get_tracer("merhaba")
+    # For what is chosen before its span is made, and for what fails, chosen or not.
+    whole = TracerProvider(resource=resource, sampler=ALWAYS_ON, shutdown_on_exit=False)
+    whole.add_span_processor(batches)
+    _whole, _share = whole.get_tracer("merhaba"), ratio
     return sampled.shutdown
 
 
@@ -124,11 +130,42 @@ def failed(
     current = trace.get_current_span().get_span_context()
     if current.trace_flags.sampled:
         return
-    span = _failures.start_span(
+    span = _whole.start_span(
         name, kind=kind, attributes={**(attributes or {}), names.ERROR_TYPE: error}
     )
     span.set_status(StatusCode.ERROR, error)
     span.end()
+
+
+def chosen() -> bool:
+    """Whether a trace that begins now is to be recorded. Asked before anything is made for it: a
+    span that is not recorded costs as much as reading a status."""
+    return random() < _share  # noqa: S311 - nobody gains by guessing it
+
+
+@contextmanager
+def begun(name: names.Span, kind: SpanKind) -> Iterator[str]:
+    """The first span of a trace that was `chosen`; yields its context, for events to carry."""
+    with _whole.start_as_current_span(name, kind=kind, **WORDLESS):
+        yield traceparent()
+
+
+class Tally:
+    """A counter for what is counted thousands of times a second: added up here, and told when
+    somebody reads, at a tenth of what telling each costs."""
+
+    def __init__(self, name: names.Metric) -> None:
+        """`name`: registered."""
+        self._counts: Counts[tuple[tuple[str, str], ...]] = Counts()
+        _meter.create_observable_counter(name, [self.told], *names.METRICS[name])
+
+    def add(self, amount: int, attributes: Mapping[str, str]) -> None:
+        """Count."""
+        self._counts[tuple(attributes.items())] += amount
+
+    def told(self, _options: CallbackOptions) -> Iterable[Observation]:
+        """All there were, by attributes. Called by another thread."""
+        return [Observation(count, dict(of)) for of, count in self._counts.copy().items()]
 
 
 def counter(name: names.Metric) -> Counter:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
-from chassis.postgres import Connection, Pool
+from chassis.postgres import Connection, Pool, delete_before
 
 _REMEMBERED: Final = timedelta(days=366)  # longer than a dead letter waits to be redriven
 _FORGOTTEN: Final = 1_000  # at once
@@ -40,9 +40,4 @@ async def bury(pool: Pool, contact_ids: Collection[str], now: datetime) -> None:
             sorted(contact_ids),
             now,
         )
-        await connection.execute(
-            "DELETE FROM tombstones WHERE contact_id IN"
-            " (SELECT contact_id FROM tombstones WHERE erase_time < $1 LIMIT $2)",
-            now - _REMEMBERED,
-            _FORGOTTEN,
-        )
+        await delete_before(connection, "tombstones", "erase_time", now - _REMEMBERED, _FORGOTTEN)

@@ -13,7 +13,7 @@ from cli import stack
 from cli.place import Place
 
 _START_TIMEOUT_S: Final = 120
-_STOP_TIMEOUT_S: Final = 10
+_STOP_TIMEOUT_S: Final = 60
 
 
 def up(place: Place) -> str:

@@ -29,7 +29,7 @@ def list_conversions() -> None:
     """Definitions, by name."""
 
     async def ask() -> None:
-        table = Table("conversion", "name", "event", "if", "worth", "within")
+        table = Table("conversion", "name", "event", "if", "worth", "within", "after it was")
         request = ListConversionsRequest()
         async with _conversions() as service:
             async for page in pages(service.ListConversions, request):
@@ -41,6 +41,7 @@ def list_conversions() -> None:
                         Text(one.condition),
                         Text(f"{one.value_expression} {one.currency_expression}".strip()),
                         f"{one.window_duration.ToTimedelta() / timedelta(days=1):g} days",
+                        Conversion.Anchor.Name(one.anchor).removeprefix("ANCHOR_").lower(),
                     )
         Console().print(table)
 
@@ -61,8 +62,14 @@ def add(
     ] = "",
     undone_by: Annotated[str, typer.Option(help="An event that undoes it.")] = "",
     days: Annotated[float, typer.Option(help="How long after a message it counts.")] = 7,
+    after: Annotated[
+        str, typer.Option(help="Once the message was delivered, read or clicked.")
+    ] = "delivered",
 ) -> None:
     """Count events as success, from some seconds later on."""
+    anchor = f"ANCHOR_{after.upper()}"
+    if anchor not in Conversion.Anchor.keys():  # noqa: SIM118 - an enum wrapper
+        raise typer.BadParameter(f"{after}: give delivered, read or clicked")
     wanted = Conversion(
         name=name,
         event_name=event,
@@ -71,6 +78,7 @@ def add(
         currency_expression=currency,
         key_expression=key,
         reversal_event_name=undone_by,
+        anchor=Conversion.Anchor.Value(anchor),
     )
     wanted.window_duration.FromTimedelta(timedelta(days=days))
 

@@ -9,6 +9,7 @@ import uvloop
 from rich.table import Table
 
 from cli.calling import calling, pages
+from cli.reports.asking import conversion_id
 from cli.terminal import Console, echo
 from cli.told import time_told
 from merhaba.reports.v1 import (
@@ -116,7 +117,8 @@ def begin(
     ] = "read_rate",
     name: Annotated[str, typer.Option(help="As people know it.")] = "",
     conversion: Annotated[
-        str, typer.Option(help="With conversion_rate and revenue: which; empty are orders.")
+        str,
+        typer.Option(help="With conversion_rate and revenue: which, by name or id; else orders."),
     ] = "",
     bandit: Annotated[
         bool, typer.Option("--bandit", help="Shares follow what is learned.")
@@ -136,12 +138,12 @@ def begin(
         name=name,
         kind=kind,
         measure=_number(measure),
-        conversion_id=conversion,
         automatic_winner=automatic,
         guards=[_guard(one) for one in guard or ()],
     )
 
     async def ask() -> None:
+        wanted.conversion_id = await conversion_id(conversion)
         async with _experiments() as service:
             answer = await service.CreateExperiment(
                 CreateExperimentRequest(request_id=str(uuid4()), experiment=wanted)

@@ -36,7 +36,7 @@ from services import POLICY
 SERVICES: Final = ("ingest", "profile", "segment", "sender", "reports")
 _HTTP: Final = {"ingest": "MERHABA_INGEST_PORT", "reports": "MERHABA_DASHBOARD_PORT"}
 _WORKERS: Final = "MERHABA_INGEST_WORKERS"  # processes of ingest, which share its HTTP port
-_START_TIMEOUT_S: Final = 60
+_START_TIMEOUT_S: Final = 180
 _STOP_TIMEOUT_S: Final = 6
 _LOOK_S: Final = 0.2
 _RENEW_S: Final = 3_600

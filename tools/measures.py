@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from merhaba.reports.v1 import Attribution, Dimension, Measure
-from services.reports.answers.measures import BASE, PEOPLE, Column, Made, made
-from services.reports.answers.question import COLUMNS
+from services.reports.answers.measures import ADS, BASE, PEOPLE, SALES, Column, Made, made
+from services.reports.answers.question import COLUMNS, CREDITED
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "measures.md"
@@ -27,6 +27,16 @@ page from the contract (`protos/merhaba/reports/v1/measure.proto`) and the code
 
 Rates have a 95 % interval (Wilson's) and the size of the sample beside them. Without a denominator
 there is no rate. Amounts of different currencies never share a row.
+
+A period is widened to whole quarters of an hour, of which all sums are made: it begins with the
+quarter in which it is asked to begin, and ends with the one in which it is asked to end. By hour,
+day, week or month, the first and the last row hold of their bucket what lies in the period.
+
+A conversion is an order (`order_completed`) unless a question names definitions of the business
+(`conversion_id`, `merhaba report … --conversion`), each with its own window and its own word of
+what a person has to have done with a message: got it, read it or tapped on it. Events count from
+when a definition was made. Of several definitions a message converts once, and what it brought is
+added up.
 """
 _UNITS: Final = {
     "count": "count",
@@ -45,6 +55,8 @@ _FROM: Final[dict[Column, str]] = {
     "consent_growth": "what was said of people (`consents`, `base_changes`)",
     "our_response": "messages of both sides (`letters`, `message_facts`)",
 }
+_GOALS: Final = "messages that brought something (`message_conversions`)"
+_ARRIVALS: Final = "people who came by ads (`arrivals`)"
 _SUMS: Final = "sums of messages (`rollups`, `summaries`)"
 _FACTS: Final = "messages and their people (`message_facts`, `sampled_facts`)"
 
@@ -59,7 +71,7 @@ def page() -> str:
         "|---|---|---|---|---|",
     ]
     for name, number in Measure.items():
-        found = made(number, Attribution.ATTRIBUTION_LAST_TOUCH)
+        found = _made(number)
         if found is not None:
             short = name.removeprefix("MEASURE_")
             lines.append(
@@ -73,8 +85,8 @@ def page() -> str:
     for name, value in Dimension.items():
         if value:
             short, told = name.removeprefix("DIMENSION_"), dimensions[name]
-            where = f"`{COLUMNS[value]}`" if value in COLUMNS else "of no figure yet"
-            lines.append(f"| `{short}` | {told or _plain(short)} | {where} |")
+            where = (COLUMNS | CREDITED)[value]
+            lines.append(f"| `{short}` | {told or _plain(short)} | `{where}` |")
     lines += ["", "## To which message a conversion belongs", ""]
     lines += ["| attribution | what it is |", "|---|---|"]
     for name, attribution in Attribution.items():
@@ -103,11 +115,22 @@ def _comments(contract: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def _made(number: int) -> Made | None:
+    """As it is unless something else is asked for."""
+    return made(number, Attribution.ATTRIBUTION_LAST_TOUCH) or made(
+        number, Attribution.ATTRIBUTION_FIRST_TOUCH_AD
+    )
+
+
 def _formula(number: int, found: Made) -> str:
     told = _of(found)
-    other = made(number, Attribution.ATTRIBUTION_ANY_TOUCH)
-    if other is not None and other != found:
-        told += f"; by any touch {_of(other)}"
+    for words, attribution in (
+        ("by any touch", Attribution.ATTRIBUTION_ANY_TOUCH),
+        ("by ad", Attribution.ATTRIBUTION_FIRST_TOUCH_AD),
+    ):
+        other = made(number, attribution)
+        if other is not None and other != found:
+            told += f"; {words} {_of(other)}"
     return told
 
 
@@ -123,7 +146,11 @@ def _of(found: Made) -> str:
 def _source(found: Made) -> str:
     if found.part in BASE:
         return _FROM[found.part]
-    return _FACTS if PEOPLE & set(found.columns) else _SUMS
+    if found.part in ADS:
+        return _ARRIVALS
+    if PEOPLE & set(found.columns):
+        return _FACTS
+    return f"{_SUMS}; by other definitions {_GOALS}" if SALES & set(found.columns) else _SUMS
 
 
 def _plain(name: str) -> str:

@@ -96,13 +96,14 @@ def settings_page() -> str:
 TELEMETRY = """# Telemetry
 
 Traces go out by OTLP (`OTEL_EXPORTER_OTLP_ENDPOINT`), `TRACE_SAMPLE_RATIO` of them; a span that
-fails is kept whether its trace was chosen or not. Metrics go out by OTLP as well and are read
-by Prometheus at `METRICS_PORT`, where dots become underscores, the unit is added (`_seconds`,
-`_bytes`) and counters end in `_total`. Logs are JSON on standard error, one object a line, with
-the `trace_id` and `span_id` they belong to. Nothing personal is in any of them: ids only, and a
-test looks for what should not be there. `merhaba trace` shows a message's way without any of
-this. Names follow OpenTelemetry's conventions for RPC (release candidate 1.44) and messaging
-(in development), and stand in `chassis/names.py`. Made by `tools/references.py` from it.
+fails is kept whether its trace was chosen or not. Metrics are read by Prometheus at
+`METRICS_PORT`, where dots become underscores, the unit is added (`_seconds`, `_bytes`) and
+counters end in `_total`; without a port they go out by OTLP as well. Logs are JSON on standard
+error, one object a line, with the `trace_id` and `span_id` they belong to. Nothing personal is
+in any of them: ids only, and a test looks for what should not be there. `merhaba trace` shows a
+message's way without any of this. Names follow OpenTelemetry's conventions for RPC (release
+candidate 1.44) and messaging (in development), and stand in `chassis/names.py`. Made by
+`tools/references.py` from it.
 """
 
 

@@ -1,4 +1,4 @@
--- What people and tools had done, and whom they read about where reads are not kept otherwise.
+-- What people and tools had done.
 
 -- depends: 0000_chassis
 

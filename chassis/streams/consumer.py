@@ -37,6 +37,7 @@ _DEADLY: Final = 10  # deliveries after which an entry is held to kill its consu
 _CLAIMS: Final = 100
 _TELL_S: Final = 10
 _BACKOFF_S: Final = (0.05, 0.2, 1.0, 3.0)
+_UNHURRIED: Final = 3  # times as far apart are reads for whom nobody waits
 
 _events = counter("merhaba.consumer.events")
 _dead = counter("merhaba.consumer.dead_letters")
@@ -63,14 +64,18 @@ class Consumer:
         handle: Handle,
         part: int = 0,
         parts: int = 1,
+        *,
+        hurry: bool = True,
     ) -> None:
         """`part` of `parts`: consumers of one process that divide the streams among them, so that
-        what is of one key does not wait for itself; where there are fewer, some share one."""
+        what is of one key does not wait for itself; where there are fewer, some share one. `hurry`:
+        whether anything waits for what comes of it; else batches are larger and cost less."""
         self._log = log
         self._group = group
         self._topics = topics
         self._part, self._parts = part, parts
         self._handle = handle
+        self._pace_s = log.settings.log_pace_ms / 1000 * (1 if hurry else _UNHURRIED)
         self._letters = DeadLetters(log)
         self._name = f"{log.settings.instance}-{os.getpid()}-{secrets.token_hex(3)}"
         self._attributes = {names.MESSAGING_GROUP: group}
@@ -93,7 +98,7 @@ class Consumer:
         await self._log.ensure_group(self._group, self._topics)
 
     async def _read(self, streams: Sequence[str]) -> None:
-        pace, most = self._log.settings.log_pace_ms / 1000, _ENTRIES
+        most = _ENTRIES
         while True:
             started = monotonic()
             entries = await self._forever(
@@ -102,7 +107,7 @@ class Consumer:
             if entries:
                 events = await self._process(entries)
                 most = min(max(most * _READ // max(events, 1), 1), 2 * most, _ENTRIES)
-                await asyncio.sleep(max(started + pace - monotonic(), 0))
+                await asyncio.sleep(max(started + self._pace_s - monotonic(), 0))
 
     async def _process(self, entries: Sequence[Entry]) -> int:
         """Have them handled; returns how many events they held."""
@@ -217,10 +222,8 @@ class Consumer:
             now = perf_counter()
             _pending.set(now - min(self._held.values(), default=now), own)
             for topic in self._topics if self._part == 0 else ():
-                lags = await self._forever(partial(self._log.lag, [topic]))
-                behind = max(
-                    (o.behind for o in lags if o.group == self._group), default=timedelta()
-                )
+                lags = await self._forever(partial(self._log.lag, [topic], self._group))
+                behind = max((one.behind for one in lags), default=timedelta())
                 _lag.set(behind.total_seconds(), {**self._attributes, names.MESSAGING_TOPIC: topic})
             await asyncio.sleep(_TELL_S)
 

@@ -72,6 +72,32 @@ async def test_two_at_once_do_each_step_once(
         assert connection.execute(f"SELECT * FROM {schema}.one").fetchall() == [(1,)]
 
 
+async def test_an_index_is_built_beside_writers_and_built_again_when_that_was_broken_off(
+    postgres_url: str, schema: str, tmp_path: Path
+) -> None:
+    step(tmp_path, 1, "CREATE TABLE one (id int);")
+    await asyncio.to_thread(migrate, postgres_url, schema, tmp_path)
+    building = (
+        "DROP INDEX CONCURRENTLY IF EXISTS one_by_id;\n"
+        "CREATE INDEX CONCURRENTLY one_by_id ON one (id);\n"
+    )
+    step(tmp_path, 2, f"-- transactional: false\n{building}")
+    with psycopg.connect(postgres_url) as writer:
+        writer.execute(f"INSERT INTO {schema}.one VALUES (1)")  # a transaction that goes on
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            await asyncio.to_thread(migrate, postgres_url, schema, tmp_path)
+    # Whatever else goes on in the database is waited for, and waits for nothing meanwhile
+    patient = f"SET lock_timeout = '2min';\n{building}RESET lock_timeout;"
+    step(tmp_path, 2, f"-- transactional: false\n{patient}")
+    assert await asyncio.to_thread(migrate, postgres_url, schema, tmp_path) == 1
+    with psycopg.connect(postgres_url) as connection:
+        valid = connection.execute(
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass",
+            [f"{schema}.one_by_id"],
+        ).fetchall()
+        assert valid == [(True,)]
+
+
 async def test_a_table_in_use_is_not_queued_for_and_the_step_may_be_tried_again(
     postgres_url: str, schema: str, tmp_path: Path
 ) -> None:

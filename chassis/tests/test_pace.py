@@ -107,6 +107,22 @@ async def test_what_is_unread_and_what_is_pending_is_counted_by_group(log: Event
     assert all(one.behind > timedelta(0) for one in told)
 
 
+async def test_how_far_one_group_is_behind_can_be_asked_alone(log: EventLog) -> None:
+    for group in ("done", "behind"):
+        await log.ensure_group(group, ["t", "u"])
+    await filled(log, 3)
+    taken = await log.read_group("done", "one", log.streams("t"), 10, None)
+    await log.acknowledge("done", taken)
+    everybody = await log.lag(["t", "u", "never written"])
+    assert len(everybody) == 2 * 2 * log.settings.log_shards
+    assert {one.group for one in everybody if one.behind} == {"behind"}
+    for group in ("done", "behind"):
+        alone = await log.lag(["t", "u", "never written"], group)
+        assert {(one.stream, one.group, one.pending) for one in alone} == {
+            (one.stream, one.group, one.pending) for one in everybody if one.group == group
+        }
+
+
 async def test_dead_letters_are_counted_by_group(log: EventLog) -> None:
     letters = DeadLetters(log)
     assert await letters.counts() == {}

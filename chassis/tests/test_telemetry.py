@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.metrics import CallbackOptions
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 
-from chassis import telemetry
+from chassis import names, telemetry
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +68,27 @@ def test_a_broken_trace_context_is_no_trace(spans: InMemorySpanExporter, broken:
     assert telemetry.parent(broken) is None
     with telemetry.batch("profile process", "g", [broken]) as onward:
         assert onward == [""]
+
+
+def test_of_traces_that_begin_here_a_share_is_chosen_and_recorded_whole(
+    spans: InMemorySpanExporter, provider: TracerProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "_whole", provider.get_tracer("whole"))
+    for share, least, most in ((0.0, 0, 0), (0.25, 100, 400), (1.0, 1_000, 1_000)):
+        monkeypatch.setattr(telemetry, "_share", share)
+        assert least <= sum(telemetry.chosen() for _ in range(1_000)) <= most
+    with telemetry.begun("webhook", SpanKind.SERVER) as context:
+        inside = produced("send message")
+    assert int(context.rpartition("-")[2], 16) & 1
+    assert context.split("-")[1] == inside.split("-")[1], "what is inside is of the same trace"
+    assert {span.name for span in spans.get_finished_spans()} == {"webhook", "send message"}
+
+
+def test_a_tally_tells_all_that_was_counted_by_its_attributes() -> None:
+    tally = telemetry.Tally("merhaba.webhook.requests")
+    for _ in range(3):
+        tally.add(1, {names.OUTCOME: "accepted"})
+    tally.add(2, {names.OUTCOME: "broken"})
+    for _ in range(2):  # read by two readers: it only grows
+        told = [(one.attributes, one.value) for one in tally.told(CallbackOptions())]
+        assert told == [({names.OUTCOME: "accepted"}, 3), ({names.OUTCOME: "broken"}, 2)]

@@ -11,8 +11,10 @@ import typer
 from chassis.failures import FieldInvalid
 from cli.calling import calling, pages
 from merhaba.reports.v1 import (
+    ConversionServiceStub,
     Dimension,
     Filter,
+    ListConversionsRequest,
     Measure,
     Period,
     Query,
@@ -91,6 +93,20 @@ async def campaign_id(service: ReportServiceStub, given: str) -> str:
     if len(named) > 1:
         raise FieldInvalid("campaign", f"several are called so: {', '.join(sorted(named))}")
     return named.pop() if named else given
+
+
+async def conversion_id(given: str) -> str:
+    """Of a definition of success that is named by its name, or by its id; empty for none."""
+    if not given:
+        return ""
+    known: dict[str, str] = {}
+    async with calling("reports", ConversionServiceStub, "looking at reports") as service:
+        async for page in pages(service.ListConversions, ListConversionsRequest()):
+            known |= {one.name: one.conversion_id for one in page.conversions}
+    if given not in known and given not in known.values():
+        names = ", ".join(sorted(known))
+        raise FieldInvalid("conversion", f"nothing is called {given}; there are {names}")
+    return known.get(given, given)
 
 
 def _value(enum: Any, prefix: str, word: str, kind: str) -> Any:

@@ -1,6 +1,5 @@
 """`merhaba report`: what came of it, and what it cost."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,12 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.calling import pages
-from cli.reports import asking, words
+from cli.reports import asking, tables, ways, words
 from cli.terminal import Console
 from cli.told import time_told
 from merhaba.reports.v1 import (
     Attribution,
-    CampaignReport,
     CostLine,
     GetCampaignReportRequest,
     GetContactTimelineRequest,
@@ -24,12 +22,9 @@ from merhaba.reports.v1 import (
     GetOverviewRequest,
     Grain,
     Measure,
-    MoneyAmount,
     Query,
     QueryRequest,
-    QueryRow,
     ReconcileWithMetaRequest,
-    Value,
 )
 
 app = typer.Typer(help="What came of it, and what it cost.", no_args_is_help=True)
@@ -44,11 +39,22 @@ Where = Annotated[
 By = Annotated[
     list[str] | None, typer.Option("--by", help="A dimension: template, segment, hour, …")
 ]
+For = Annotated[
+    str,
+    typer.Option(
+        "--conversion", help="What counts as a conversion, by its name or id; else orders."
+    ),
+]
 
 
 @app.command()
 def overview(
-    days: Days = 30, start: Start = None, end: End = None, zone: Zone = "", where: Where = None
+    days: Days = 30,
+    start: Start = None,
+    end: End = None,
+    zone: Zone = "",
+    where: Where = None,
+    conversion: For = "",
 ) -> None:
     """How many were sent, delivered, read, replied, clicked and bought; what it cost."""
 
@@ -58,6 +64,7 @@ def overview(
                 GetOverviewRequest(
                     period=asking.period(days, start, end, zone),
                     filters=asking.filters(where or ()),
+                    conversion_id=await asking.conversion_id(conversion),
                 )
             )
         console = Console()
@@ -66,31 +73,12 @@ def overview(
             measures = [value.measure for value in found.amounts[0].values]
             console.print(words.rows(found.amounts, [], measures))
         if found.campaigns:
-            _print_main(console, found.campaigns)
+            console.print(tables.campaigns(found.campaigns))
         if found.open_alerts:
             console.print(f"{found.open_alerts} open alerts")
         _end(console, found)
 
     uvloop.run(ask())
-
-
-def _print_main(console: Console, found: Sequence[QueryRow]) -> None:
-    """Campaigns by the figures that matter most."""
-    wanted = [
-        *(Measure.MEASURE_SENT, Measure.MEASURE_DELIVERY_RATE, Measure.MEASURE_READ_RATE),
-        *(Measure.MEASURE_REPLY_RATE, Measure.MEASURE_CLICK_RATE, Measure.MEASURE_CONVERTED),
-    ]
-    table = Table("campaign", *(words.name_of(Measure, measure) for measure in wanted))
-    for row in found:
-        values = {value.measure: value for value in row.values}
-        shown = []
-        for measure in wanted:
-            plain = Value(measure=measure)
-            if values[measure].HasField("value"):
-                plain.value = values[measure].value
-            shown.append(words.told(plain))
-        table.add_row(Text(row.dimensions[0].label), *shown)
-    console.print(table)
 
 
 @app.command()
@@ -99,6 +87,7 @@ def campaign(
     any_touch: Annotated[
         bool, typer.Option(help="Every message before an order brought it, not the last alone.")
     ] = False,
+    conversion: For = "",
 ) -> None:
     """What came of one campaign, by variant: whether B is better than A."""
 
@@ -109,13 +98,14 @@ def campaign(
                 attribution=Attribution.ATTRIBUTION_ANY_TOUCH
                 if any_touch
                 else Attribution.ATTRIBUTION_UNSPECIFIED,
+                conversion_id=await asking.conversion_id(conversion),
             )
             report = (await service.GetCampaignReport(request)).report
         console = Console()
         console.print(Text(f"{report.name or report.campaign_id}: {report.state}"))
-        console.print(_funnel(report))
-        console.print(_outcomes(report))
-        console.print(_variants(report))
+        console.print(tables.funnel(report))
+        console.print(tables.outcomes(report))
+        console.print(tables.variants(report))
         for lift in report.lifts:
             what = words.name_of(Measure, lift.measure)
             console.print(
@@ -127,56 +117,6 @@ def campaign(
     uvloop.run(ask())
 
 
-def _funnel(report: CampaignReport) -> Table:
-    funnel = report.funnel
-    names = [field.name for field in funnel.DESCRIPTOR.fields]
-    table = Table(*(name.replace("_", " ") for name in names), "cost", "revenue")
-    amounts = (_amounts(report.costs), _amounts(report.revenues))
-    table.add_row(*(f"{getattr(funnel, name):,}" for name in names), *amounts)
-    return table
-
-
-def _outcomes(report: CampaignReport) -> Table:
-    outcome = report.outcome
-    found = {
-        name: getattr(outcome, name)
-        for name in ("read", "delivered", "sent", "pending", "unknown", "held_out", "cancelled")
-    }
-    found |= {f"suppressed: {gate}": n for gate, n in sorted(outcome.suppressed_gates.items())}
-    found |= {f"failed: {code}": n for code, n in sorted(outcome.failed_codes.items())}
-    table = Table("outcome", "recipients")
-    for name, count in found.items():
-        if count:
-            table.add_row(name.replace("_", " "), f"{count:,}")
-    return table
-
-
-def _variants(report: CampaignReport) -> Table:
-    measures = [value.measure for value in report.variants[0].rates] if report.variants else []
-    table = Table("variant", "template", "recipients")
-    for measure in measures:
-        table.add_column(words.name_of(Measure, measure), justify="right")
-    table.add_column("cost", justify="right")
-    for one in report.variants:
-        table.add_row(
-            one.variant or "-",
-            one.template_name,
-            f"{one.recipients:,}",
-            *(words.told(value) for value in one.rates),
-            _amounts(one.costs),
-        )
-    return table
-
-
-def _amounts(amounts: Sequence[MoneyAmount]) -> str:
-    told = [
-        f"{one.amount_micros / 1_000_000:,.2f} {one.currency_code}"
-        for one in amounts
-        if one.amount_micros
-    ]
-    return ", ".join(told) or "-"
-
-
 @app.command()
 def costs(
     days: Days = 30,
@@ -185,6 +125,7 @@ def costs(
     zone: Zone = "",
     where: Where = None,
     by: By = None,
+    conversion: For = "",
 ) -> None:
     """What messages cost, per outcome, and what came back; by market and category unless said."""
 
@@ -194,34 +135,18 @@ def costs(
             filters=asking.filters(where or ()),
             dimensions=[asking.dimension(one) for one in by or ("market", "category")],
             page_size=10_000,
+            conversion_id=await asking.conversion_id(conversion),
         )
         lines: list[CostLine] = []
         async with asking.reports() as service:
             async for page in pages(service.GetCostReport, request):
                 lines += page.lines
         console = Console()
-        console.print(_costs(lines, by or ("market", "category")))
-        console.print(f"together {_amounts(page.totals)}")
+        console.print(tables.costs(lines, by or ("market", "category")))
+        console.print(f"together {tables.amounts(page.totals)}")
         _end(console, page)
 
     uvloop.run(ask())
-
-
-def _costs(lines: Sequence[CostLine], by: Sequence[str]) -> Table:
-    # Of values the cost itself stands first
-    measures = [value.measure for value in lines[0].values][1:] if lines else []
-    table = Table(*by, "messages", "billable", "cost")
-    for measure in measures:
-        table.add_column(words.name_of(Measure, measure), justify="right")
-    for line in lines:
-        table.add_row(
-            *(Text(one.label or one.value or "(none)") for one in line.dimensions),
-            f"{line.messages:,}",
-            f"{line.billable_messages:,}",
-            f"{line.cost_micros / 1_000_000:,.2f} {line.currency_code}",
-            *(words.told(value, line.currency_code) for value in line.values[1:]),
-        )
-    return table
 
 
 @app.command()
@@ -233,6 +158,7 @@ def hours(
     zone: Zone = "",
     where: Where = None,
     own: Annotated[bool, typer.Option(help="In each person's own zone.")] = False,
+    conversion: For = "",
 ) -> None:
     """Which hour of the week works best."""
 
@@ -244,10 +170,55 @@ def hours(
                     period=asking.period(days, start, end, zone),
                     filters=asking.filters(where or ()),
                     contact_zone=own,
+                    conversion_id=await asking.conversion_id(conversion),
                 )
             )
         console = Console()
         console.print(words.heat(found.cells))
+        _end(console, found)
+
+    uvloop.run(ask())
+
+
+@app.command()
+def funnel(
+    days: Days = 30,
+    start: Start = None,
+    end: End = None,
+    zone: Zone = "",
+    where: Where = None,
+    conversion: For = "",
+) -> None:
+    """How many people came from step to step."""
+
+    async def ask() -> None:
+        period = asking.period(days, start, end, zone)
+        table, found = await ways.funnel(period, where or [], conversion)
+        console = Console()
+        console.print(table)
+        _end(console, found)
+
+    uvloop.run(ask())
+
+
+@app.command()
+def ads(
+    days: Days = 30,
+    start: Start = None,
+    end: End = None,
+    zone: Zone = "",
+    where: Where = None,
+    conversion: For = "",
+    most: Annotated[int, typer.Option(help="How many ads to show.")] = 50,
+) -> None:
+    """How many people came by each click-to-WhatsApp ad, and what they bought then."""
+
+    async def ask() -> None:
+        period = asking.period(days, start, end, zone)
+        shown, found = await ways.ads(period, where or [], conversion, most)
+        console = Console()
+        for table in shown:
+            console.print(table)
         _end(console, found)
 
     uvloop.run(ask())
@@ -264,8 +235,12 @@ def query(
     zone: Zone = "",
     grain: Annotated[str, typer.Option(help="hour, day, week or month.")] = "",
     compare: Annotated[bool, typer.Option(help="Beside the period before.")] = False,
-    any_touch: Annotated[bool, typer.Option(help="Orders by any touch.")] = False,
+    any_touch: Annotated[bool, typer.Option(help="Conversions by any touch.")] = False,
     most: Annotated[int, typer.Option(help="How many rows to show.")] = 50,
+    conversion: Annotated[
+        list[str] | None,
+        typer.Option(help="What counts as a conversion, by name or id; may be given again."),
+    ] = None,
 ) -> None:
     """Any measures by any dimensions: which message, segment or hour works best."""
 
@@ -283,6 +258,7 @@ def query(
             else Attribution.ATTRIBUTION_UNSPECIFIED,
             # By time where there is time, else the best first
             order_measure=Measure.MEASURE_UNSPECIFIED if grain else asked[0],
+            conversion_ids=[await asking.conversion_id(one) for one in conversion or ()],
         )
         async with asking.reports() as service:
             page = await service.Query(QueryRequest(query=wanted, page_size=most))

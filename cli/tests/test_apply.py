@@ -1,7 +1,5 @@
 """`merhaba apply` as somebody of marketing runs it, against a running service."""
 
-import asyncio
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import pytest
 
 from cli.apply import files
+from cli.tests.running import Ended, ran
 from merhaba.segment.v1 import (
     ArchiveSegmentRequest,
     CreateSegmentRequest,
@@ -20,8 +19,6 @@ from merhaba.segment.v1 import (
     UpdateSegmentRequest,
 )
 from services.segment.tests.conftest import TOKEN, migrated, suite  # noqa: F401 - fixtures
-
-MERHABA = Path(sys.executable).parent / "merhaba"
 
 CART = """\
 # The first to buy again
@@ -48,22 +45,9 @@ action:
 """
 
 
-async def apply(suite: Any, *arguments: str, said: str = "") -> tuple[int, str, str]:  # noqa: F811
+async def apply(suite: Any, *arguments: str, said: str = "") -> Ended:  # noqa: F811
     """Exit code, output and errors of a command."""
-    program = await asyncio.create_subprocess_exec(
-        *(MERHABA, "apply", *arguments),
-        env={
-            "PLAINTEXT": "true",
-            "SEGMENT_TARGET": suite.target,
-            "API_TOKEN": TOKEN,
-            "COLUMNS": "200",
-        },
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await program.communicate(said.encode())
-    return program.returncode or 0, output.decode(), errors.decode()
+    return await ran("apply", *arguments, said=said, SEGMENT_TARGET=suite.target, API_TOKEN=TOKEN)
 
 
 def written(folder: Path, text: str, name: str = "a.yaml") -> str:

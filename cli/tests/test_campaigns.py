@@ -1,7 +1,5 @@
 """`merhaba campaigns` as somebody of marketing runs it, against a running sender."""
 
-import asyncio
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from cli.apply.plan import ordered
 from cli.campaigns.file import read
 from cli.campaigns.following import followed
 from cli.campaigns.views import progress_line, span_told
+from cli.tests.running import Ended, ran
 from merhaba.sender.v1 import (
     Binding,
     Campaign,
@@ -40,7 +39,6 @@ from services.sender.tests.conftest import (  # noqa: F401 - fixtures
     unknown_ms,
 )
 
-MERHABA = Path(sys.executable).parent / "merhaba"
 SAMPLE = Path(__file__).parents[2] / "samples" / "campaigns" / "summer.yaml"
 LIST = """\
 name: {name}
@@ -58,23 +56,13 @@ variants:
 """
 
 
-async def run(sender: Any, *arguments: str) -> tuple[int, str, str]:
+async def run(sender: Any, *arguments: str) -> Ended:
     return await command(sender, "campaigns", *arguments)
 
 
-async def command(sender: Any, *arguments: str) -> tuple[int, str, str]:
+async def command(sender: Any, *arguments: str) -> Ended:
     """Exit code, output and errors of a command."""
-    program = await asyncio.create_subprocess_exec(
-        *(MERHABA, *arguments),
-        env={
-            **{"SENDER_TARGET": sender.target, "API_TOKEN": TOKEN},
-            **{"PLAINTEXT": "true", "COLUMNS": "200"},
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await program.communicate()
-    return program.returncode or 0, output.decode(), errors.decode()
+    return await ran(*arguments, SENDER_TARGET=sender.target, API_TOKEN=TOKEN)
 
 
 def test_the_shipped_campaign_says_what_it_shows() -> None:
@@ -237,7 +225,7 @@ variants:
 """
 
 
-async def apply(sender: Any, path: Path, *arguments: str) -> tuple[int, str, str]:
+async def apply(sender: Any, path: Path, *arguments: str) -> Ended:
     return await command(sender, "apply", "-f", str(path), *arguments)
 
 

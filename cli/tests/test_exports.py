@@ -2,16 +2,15 @@
 
 import asyncio
 import re
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chassis.failures import Failure, Unavailable
 from chassis.rpc import server
+from cli.tests.running import Ended, ran
 from merhaba.reports.v1 import (
     add_ExportServiceServicer_to_server,
     add_ReportServiceServicer_to_server,
@@ -23,7 +22,6 @@ from services.reports.tests import conftest, desking
 from services.reports.tests.desking import sent
 
 TOKEN = "a token for tests"
-MERHABA = Path(sys.executable).parent / "merhaba"
 reports_url, pool, store, ledger = (
     conftest.reports_url,
     conftest.pool,
@@ -63,27 +61,16 @@ async def running(desk) -> AsyncIterator[Any]:
 
 @pytest.fixture
 def merhaba(running, tmp_path):
-    async def run(*arguments: str) -> tuple[int, str, str]:
+    async def run(*arguments: str) -> Ended:
         """Exit code, output and errors of a command, while files are made and time passes."""
-        program = await asyncio.create_subprocess_exec(
-            *(MERHABA, "exports", *arguments),
-            env={
-                "PLAINTEXT": "true",
-                "REPORTS_TARGET": f"127.0.0.1:{running.port}",
-                "API_TOKEN": TOKEN,
-                "COLUMNS": "250",
-            },
-            cwd=tmp_path,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        over = asyncio.ensure_future(program.communicate())
+        address = f"127.0.0.1:{running.port}"
+        opens = {"REPORTS_TARGET": address, "API_TOKEN": TOKEN}
+        over = asyncio.ensure_future(ran("exports", *arguments, columns=250, cwd=tmp_path, **opens))
         while not over.done():
             await running.maker.make()
             await running.clock.advance(timedelta(seconds=1))
             await asyncio.wait([over], timeout=0.1)
-        output, errors = await over
-        return program.returncode or 0, output.decode(), errors.decode()
+        return await over
 
     return run
 

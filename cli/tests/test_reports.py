@@ -1,17 +1,25 @@
 """The questions a marketing lead asks, each answered by one command, against a running service."""
 
 import asyncio
-import sys
-from datetime import UTC, datetime
+import re
+import shlex
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from chassis.ids import fresh_id
+from cli.commands import app
+from cli.tests.running import Ended, ran
+from services.reports.consumer import Folding
+from services.reports.conversions.definitions import Definitions
+from services.reports.conversions.store import ConversionStore
 from services.reports.tests import conftest
 from services.reports.tests.events import (
     DAY,
     HOUR,
+    came,
     campaign,
     entered,
     ordered,
@@ -19,11 +27,12 @@ from services.reports.tests.events import (
     received,
     ref,
     segment_changed,
+    tracked,
 )
 from services.reports.tests.test_api import TOKEN, asking, stub_port
 
 __all__ = ["asking", "stub_port"]
-MERHABA = Path(sys.executable).parent / "merhaba"
+QUESTIONS = Path(__file__).parents[2] / "docs" / "questions.md"
 reports_url, pool, store, ledger = (
     conftest.reports_url,
     conftest.pool,
@@ -41,21 +50,15 @@ answers, kept, settled, held, feed = (
 
 @pytest.fixture
 def merhaba(stub_port):
-    async def run(*arguments: str) -> tuple[int, str, str]:
+    async def run(*arguments: str) -> Ended:
         """Exit code, output and errors of a command."""
-        program = await asyncio.create_subprocess_exec(
-            *(MERHABA, "report", *arguments),
-            env={
-                "PLAINTEXT": "true",
-                "REPORTS_TARGET": f"127.0.0.1:{stub_port}",
-                "API_TOKEN": TOKEN,
-                "COLUMNS": "250",
-            },
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        return await ran(
+            "report",
+            *arguments,
+            columns=250,
+            REPORTS_TARGET=f"127.0.0.1:{stub_port}",
+            API_TOKEN=TOKEN,
         )
-        output, errors = await program.communicate()
-        return program.returncode or 0, output.decode(), errors.decode()
 
     return run
 
@@ -135,6 +138,8 @@ async def test_what_it_cost(merhaba, summer) -> None:
     assert code == 0
     assert cells(output, "400")[:4] == ["TR", "400", "400", "8.00 USD"]
     assert "together 8.00 USD" in output
+    # The one purchase was paid in another currency
+    assert "8.00 USD" in cells(output, "400")[4:]
 
 
 async def test_whether_b_is_better_than_a(merhaba, summer) -> None:
@@ -157,3 +162,78 @@ async def test_what_is_mistyped_is_told_with_what_there_is(merhaba) -> None:
     assert code == 2
     assert "no measure" in errors
     assert "read_rate" in errors
+
+
+@pytest.fixture
+def quickly(stub_port, monkeypatch):
+    """Commands in this process: the same, but for the second that a program takes to begin."""
+    monkeypatch.setenv("PLAINTEXT", "true")
+    monkeypatch.setenv("REPORTS_TARGET", f"127.0.0.1:{stub_port}")
+    monkeypatch.setenv("API_TOKEN", TOKEN)
+    monkeypatch.setenv("COLUMNS", "250")
+
+    async def run(*arguments: str) -> str:
+        done = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+        assert done.exit_code == 0, (arguments, done.output)
+        return done.output
+
+    return run
+
+
+async def test_every_question_of_the_page_is_answered_by_its_command(
+    quickly, summer, feed, pool, ledger, held, settled, manual_clock
+) -> None:
+    """As somebody new would, who copies them: first what counts as success, then each question."""
+    page, trials = QUESTIONS.read_text(), fresh_id("trials")
+    named = {
+        "Summer sale": f"Summer {summer}",
+        "con_…": f"{summer}0",
+        "trials": trials,
+        "trial_started": f"trial_{summer}".lower(),
+    }
+    commands = re.findall(r"`(merhaba (?:report|conversions) [^`]*)`", page)
+    (defined,) = [one for one in commands if one.startswith("merhaba conversions")]
+    asked = [one for one in commands if one.startswith("merhaba report")]
+    assert len(asked) >= 18
+
+    def filled(command: str) -> list[str]:
+        return [named.get(word, word) for word in shlex.split(command)[1:]]
+
+    await quickly(*filled(defined))
+    assert trials in await quickly("conversions", "list")
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    definitions = Definitions(ConversionStore(pool), manual_clock, timedelta(days=7))
+    await definitions.refresh()
+    folding = Folding("contact", ledger, held.erase, lambda: definitions.reader)
+    told = [
+        tracked(now - HOUR, f"{summer}0", named["trial_started"], {"price": 7}),
+        came(now - 2 * HOUR, f"{summer}0", f"ad {summer}", f"Ad {summer}"),
+        ordered(now - HOUR, f"{summer}0", f"{summer}/2", 50),
+    ]
+    await folding.handle([one.SerializeToString() for one in told])
+    await settled()
+    answers = {command: await quickly(*filled(command)) for command in asked}
+    assert all(len(answer.splitlines()) > 3 for answer in answers.values())
+
+    ads = [line for line in answers["merhaba report ads"].splitlines() if f"Ad {summer}" in line]
+    assert [cells(line, "Ad")[1:] for line in ads] == [
+        ["1", "1", "100.0% (20.7% to 100.0%, of 1)"],
+        ["50.00 TRY"],
+    ]
+    mine = ("--where", f"campaign={summer}")
+    output = await quickly("report", "overview", "--conversion", trials, *mine)
+    assert "7.00 EUR" in output
+    assert "100.00 TRY" not in output
+    output = await quickly("report", "funnel", "--conversion", trials, *mine)
+    assert cells(output, "converted")[1] == "1"
+    output = await quickly("report", "campaign", f"Summer {summer}", "--conversion", trials)
+    assert "7.00 EUR" in output
+    by = ("--by", "conversion", "--by", "message")
+    output = await quickly("report", "query", "converted", "revenue", *by, *mine)
+    assert cells(output, trials)[1:] == ["short", "1", "7.00 EUR"]
+
+
+async def test_a_conversion_that_nobody_defined_is_told_with_those_there_are(merhaba) -> None:
+    code, _, errors = await merhaba("overview", "--conversion", "nothing")
+    assert code == 2
+    assert "order_completed" in errors

@@ -1,32 +1,16 @@
 """`merhaba segments` as somebody of marketing runs it, against a running service."""
 
-import asyncio
-import sys
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from cli.tests.running import Ended, ran
 from merhaba.profile.v1 import Attribute
 from services.segment.tests.conftest import TOKEN, migrated, suite  # noqa: F401 - fixtures
 
-MERHABA = Path(sys.executable).parent / "merhaba"
 
-
-async def run(suite: Any, *arguments: str) -> tuple[int, str, str]:  # noqa: F811 - a fixture
+async def run(suite: Any, *arguments: str) -> Ended:  # noqa: F811 - a fixture
     """Exit code, output and errors of a command."""
-    program = await asyncio.create_subprocess_exec(
-        *(MERHABA, "segments", *arguments),
-        env={
-            "PLAINTEXT": "true",
-            "SEGMENT_TARGET": suite.target,
-            "API_TOKEN": TOKEN,
-            "COLUMNS": "200",
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await program.communicate()
-    return program.returncode or 0, output.decode(), errors.decode()
+    return await ran("segments", *arguments, SEGMENT_TARGET=suite.target, API_TOKEN=TOKEN)
 
 
 async def test_a_segment_is_made_listed_looked_into_and_explained(suite: Any) -> None:  # noqa: F811

@@ -1,11 +1,10 @@
 """`merhaba numbers` and `merhaba rate-cards` as an operator runs them, against a running sender."""
 
-import asyncio
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
+from cli.tests.running import Ended, ran
 from services.sender.tests.conftest import (  # noqa: F401 - fixtures
     TOKEN,
     call_timeout_s,
@@ -17,25 +16,12 @@ from services.sender.tests.conftest import (  # noqa: F401 - fixtures
     unknown_ms,
 )
 
-MERHABA = Path(sys.executable).parent / "merhaba"
 EXAMPLE = Path(__file__).parents[2] / "samples" / "rate_cards" / "example.csv"
 
 
-async def run(sender: Any, *arguments: str) -> tuple[int, str, str]:
+async def run(sender: Any, *arguments: str) -> Ended:
     """Exit code, output and errors of a command."""
-    program = await asyncio.create_subprocess_exec(
-        *(MERHABA, *arguments),
-        env={
-            "PLAINTEXT": "true",
-            "SENDER_TARGET": sender.target,
-            "API_TOKEN": TOKEN,
-            "COLUMNS": "200",
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await program.communicate()
-    return program.returncode or 0, output.decode(), errors.decode()
+    return await ran(*arguments, SENDER_TARGET=sender.target, API_TOKEN=TOKEN)
 
 
 async def cells(sender: Any, number_id: str) -> list[str]:

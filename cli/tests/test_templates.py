@@ -1,10 +1,9 @@
 """`merhaba templates` as somebody of marketing runs it, against a running sender."""
 
-import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
+from cli.tests.running import Ended, ran
 from merhaba.sender.v1 import ListTemplatesRequest, Template
 from services.sender.tests.conftest import (  # noqa: F401 - fixtures
     TOKEN,
@@ -17,7 +16,6 @@ from services.sender.tests.conftest import (  # noqa: F401 - fixtures
     unknown_ms,
 )
 
-MERHABA = Path(sys.executable).parent / "merhaba"
 SAMPLES = Path(__file__).parents[2] / "samples" / "declarations" / "templates.yaml"
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 100
 OFFER = """\
@@ -36,21 +34,9 @@ components:
 """
 
 
-async def run(sender: Any, *arguments: str) -> tuple[int, str, str]:
+async def run(sender: Any, *arguments: str) -> Ended:
     """Exit code, output and errors of a command."""
-    program = await asyncio.create_subprocess_exec(
-        *(MERHABA, *arguments),
-        env={
-            "PLAINTEXT": "true",
-            "SENDER_TARGET": sender.target,
-            "API_TOKEN": TOKEN,
-            "COLUMNS": "200",
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await program.communicate()
-    return program.returncode or 0, output.decode(), errors.decode()
+    return await ran(*arguments, SENDER_TARGET=sender.target, API_TOKEN=TOKEN)
 
 
 def written(folder: Path, text: str) -> str:

@@ -1,16 +1,14 @@
 """`merhaba triggers` as somebody of marketing runs it, against a running service."""
 
-import asyncio
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from cli.tests.running import Ended, ran
 from merhaba.segment.v1 import CreateTriggerRequest, EventCause, Trigger
 from services.segment.tests.conftest import TOKEN, migrated, suite  # noqa: F401 - fixtures
 
-MERHABA = Path(sys.executable).parent / "merhaba"
 ALWAYS = ("--since", "3650d")  # before and after any date of this machine
 CART = """\
 kind: segment
@@ -32,21 +30,11 @@ action:
 """
 
 
-async def run(suite: Any, *arguments: str) -> tuple[int, str, str]:  # noqa: F811 - a fixture
+async def run(suite: Any, *arguments: str) -> Ended:  # noqa: F811 - a fixture
     """Exit code, output and errors of a command."""
-    program = await asyncio.create_subprocess_exec(
-        *(MERHABA, "triggers", *arguments),
-        env={
-            "PLAINTEXT": "true",
-            "SEGMENT_TARGET": suite.target,
-            "API_TOKEN": TOKEN,
-            "COLUMNS": "240",
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    return await ran(
+        "triggers", *arguments, columns=240, SEGMENT_TARGET=suite.target, API_TOKEN=TOKEN
     )
-    output, errors = await program.communicate()
-    return program.returncode or 0, output.decode(), errors.decode()
 
 
 def rows(output: str) -> list[list[str]]:

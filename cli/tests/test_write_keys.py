@@ -1,32 +1,21 @@
 """`merhaba write-keys` as an operator runs it, against a running ingest."""
 
-import asyncio
 import os
-import sys
-from pathlib import Path
 
 from chassis.ids import fresh_id
 from chassis.testing import wait_until
+from cli.tests.running import Ended, ran
 from services.ingest.tests.conftest import API_TOKEN, Front
 
-MERHABA = Path(sys.executable).parent / "merhaba"
 
-
-async def run(*arguments: str) -> tuple[int, str, str]:
+async def run(*arguments: str) -> Ended:
     """Exit code, output and errors of a command."""
-    program = await asyncio.create_subprocess_exec(
-        *(MERHABA, "write-keys", *arguments),
-        env={
-            "PLAINTEXT": "true",
-            "INGEST_TARGET": f"127.0.0.1:{os.environ['GRPC_PORT']}",
-            "API_TOKEN": API_TOKEN,
-            "COLUMNS": "200",
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    return await ran(
+        "write-keys",
+        *arguments,
+        INGEST_TARGET=f"127.0.0.1:{os.environ['GRPC_PORT']}",
+        API_TOKEN=API_TOKEN,
     )
-    output, errors = await program.communicate()
-    return program.returncode or 0, output.decode(), errors.decode()
 
 
 async def test_a_key_is_made_listed_limited_and_ended(front: Front) -> None:

@@ -13,7 +13,7 @@ from chassis.limits import Limits
 from chassis.privacy import Erasures
 from chassis.settings import from_env
 from chassis.streams import Consumer, EventLog, Upkeep
-from chassis.telemetry import counter
+from chassis.telemetry import Tally, counter
 from merhaba.audit import v1 as audit
 from merhaba.ingest.v1.ingest_admin_service_pb2_grpc import (
     add_IngestAdminServiceServicer_to_server,
@@ -88,7 +88,7 @@ async def main(stop: asyncio.Event) -> None:
         await stack.enter_async_context(
             tasks(
                 admission.run,
-                Consumer(_slowly(log), ARCHIVE_GROUP, [RAW], archivist.handle).run,
+                Consumer(log, ARCHIVE_GROUP, [RAW], archivist.handle, hurry=False).run,
                 Consumer(log, GROUP, [RETRY], Retrier(intake).handle).run,
                 Upkeep(log, [topic for topic in TOPICS if topic != RAW], clock).run,
                 Upkeep(_briefly(log, settings.raw_retention_s), [RAW], clock).run,
@@ -97,23 +97,19 @@ async def main(stop: asyncio.Event) -> None:
                 keys.run,
             )
         )
-        traced = bool(settings.otel_exporter_otlp_endpoint)
         webhooks = WebhookDoor(
             intake,
             admission,
             app_secrets(settings.app_secrets.get_secret_value()),
             settings.verify_token.get_secret_value(),
             clock,
-            counter("merhaba.webhook.requests"),
+            Tally("merhaba.webhook.requests"),
             settings.http_body_s,
-            traced,
         )
         limits = Limits(
             log, "write-limit", settings.write_key_limit, settings.write_key_burst_s, clock
         )
-        tracking = TrackingDoor(
-            intake, admission, keys, limits, clock, settings.http_body_s, traced
-        )
+        tracking = TrackingDoor(intake, admission, keys, limits, clock, settings.http_body_s)
         await stack.enter_async_context(clicks.telling(settings.grace_s))
         opener = LinkDoor(signer, Targets(targets), Visitors(), clicks, clock)
         doors = http(webhooks, tracking, opener)
@@ -149,12 +145,6 @@ async def main(stop: asyncio.Event) -> None:
         await stack.enter_async_context(serving(own, settings, SERVICES))
         await stop.wait()
         lanes.leaving = True
-
-
-def _slowly(log: EventLog) -> EventLog:
-    """The log, for a reader whom nobody waits for: larger batches cost less."""
-    pace = min(log.settings.log_pace_ms * 5, 1_000)
-    return EventLog(log.redis, log.settings.model_copy(update={"log_pace_ms": pace}))
 
 
 def _briefly(log: EventLog, retention_s: int) -> EventLog:

@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import BatchTooLarge, Busy, Unavailable
 from chassis.limits import Limits
-from chassis.telemetry import WORDLESS, traceparent, tracer
+from chassis.telemetry import begun, chosen
 from services.ingest.admission import Admission
 from services.ingest.answer import HEADERS, RETRY_AFTER_S, abandoned
 from services.ingest.intake import MOST_CALLS, Intake, Refusal
@@ -44,7 +44,6 @@ class TrackingDoor:
         limits: Limits,
         clock: Clock,
         body_s: float,
-        traced: bool,
     ) -> None:
         self._intake = intake
         self._admission = admission
@@ -52,7 +51,6 @@ class TrackingDoor:
         self._limits = limits
         self._clock = clock
         self._body_s = body_s
-        self._traced = traced
 
     def routes(self) -> list[web.RouteDef]:
         """The paths and what answers them."""
@@ -119,10 +117,10 @@ class TrackingDoor:
         received_ms = milliseconds_of(self._clock.now())
         sent_at = body.get("sentAt")
         try:
-            if self._traced:
-                with tracer.start_as_current_span("track", kind=SpanKind.SERVER, **WORDLESS):
+            if chosen():
+                with begun("track", SpanKind.SERVER) as trace:
                     refusals = await self._intake.calls(
-                        calls, key.source, sent_at, received_ms, traceparent()
+                        calls, key.source, sent_at, received_ms, trace
                     )
             else:
                 refusals = await self._intake.calls(calls, key.source, sent_at, received_ms, "")

@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Final, Protocol
 
@@ -13,7 +12,7 @@ from opentelemetry.trace import SpanKind
 from chassis import names
 from chassis.clock import Clock, milliseconds_of
 from chassis.failures import Busy, Failure, Unavailable
-from chassis.telemetry import WORDLESS, histogram, traceparent, tracer
+from chassis.telemetry import begun, chosen, histogram
 from services.ingest.admission import Admission
 from services.ingest.answer import HEADERS, abandoned, text_headers
 from services.ingest.intake import Intake, Taken
@@ -49,10 +48,8 @@ class WebhookDoor:
         clock: Clock,
         requests: Counts,
         body_s: float,
-        traced: bool,
     ) -> None:
-        """`requests` counts webhooks by outcome; `body_s`: how long a body may take; `traced`:
-        whether anybody collects traces."""
+        """`requests` counts webhooks by outcome; `body_s`: how long a body may take."""
         self._intake = intake
         self._admission = admission
         self._secrets = secrets
@@ -60,7 +57,6 @@ class WebhookDoor:
         self._clock = clock
         self._requests = requests
         self._body_s = body_s
-        self._traced = traced
 
     async def verify(self, request: web.Request) -> web.Response:
         """Meta's handshake: the challenge comes back when the token is ours."""
@@ -94,8 +90,8 @@ class WebhookDoor:
             _durations.record(perf_counter() - started)
 
         try:
-            if self._traced:  # asked here too: entering a block costs more than reading a status
-                with self._span() as trace:
+            if chosen():
+                with begun("webhook", SpanKind.SERVER) as trace:
                     taken = self._intake.webhook(body, app, received_ms, trace, done)
             else:
                 taken = self._intake.webhook(body, app, received_ms, "", done)
@@ -128,20 +124,15 @@ class WebhookDoor:
             return _answer(self._counted(401, "wrong_signature"))
         received_ms = milliseconds_of(self._clock.now())
         try:
-            with self._span() as trace:
-                taken = await self._intake.large_webhook(body, app, received_ms, trace)
+            if chosen():
+                with begun("webhook", SpanKind.SERVER) as trace:
+                    taken = await self._intake.large_webhook(body, app, received_ms, trace)
+            else:
+                taken = await self._intake.large_webhook(body, app, received_ms, "")
         except (Busy, Unavailable) as error:
             return _answer(self._counted(503, _reason(error)))
         _durations.record(perf_counter() - started)
         return _answer(self._told(taken))
-
-    @contextmanager
-    def _span(self) -> Iterator[str]:
-        if not self._traced:
-            yield ""
-            return
-        with tracer.start_as_current_span("webhook", kind=SpanKind.SERVER, **WORDLESS):
-            yield traceparent()
 
     def _told(self, taken: Taken) -> int:
         if taken.broken:

@@ -53,6 +53,9 @@ LANES = {
 AT_ONCE = 2
 """Consumers of each lane, each with its own streams: one waits for Postgres, another thinks."""
 
+SPARE = 2
+"""Connections that consumers of large batches may take besides one each, of all lanes together."""
+
 
 async def main(stop: asyncio.Event) -> None:
     """Run profile until told to stop."""
@@ -113,9 +116,15 @@ async def main(stop: asyncio.Event) -> None:
         add_ReachServiceServicer_to_server(ReachApi(directory, reads, base.clock), own)
         add_RegistryServiceServicer_to_server(RegistryApi(registry, recompute, answers), own)
         due = Due(base.pool, base.effects, vault, registry, base.clock)
+        spare = asyncio.Semaphore(SPARE)
         consumers = [
             Consumer(
-                base.log, group, [topic], recording(directory, base.clock, group), part, AT_ONCE
+                base.log,
+                group,
+                [topic],
+                recording(directory, base.clock, group, spare),
+                part,
+                AT_ONCE,
             )
             for group, topic in LANES.items()
             for part in range(AT_ONCE)

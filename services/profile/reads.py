@@ -1,8 +1,7 @@
-"""The audit: every read of personal data, with who read it and what for.
+"""The audit of reads: of whom, and which fields; what the reader may see, and whom others read of.
 
 An answer leaves only when its read is on record. Reads are written in groups, while answers are
-made; when that fails, or falls too far behind, reads are refused with UNAVAILABLE, and none is
-lost.
+made; when that fails, or falls too far behind, reads are refused, and none is lost.
 """
 
 import asyncio
@@ -11,23 +10,16 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-import structlog
-
+from chassis import reads
 from chassis.callers import INTERNAL as INTERNAL_ROLE
 from chassis.callers import Call, RoleDenied, call_with_purpose
-from chassis.clock import Clock, milliseconds_of
+from chassis.clock import Clock
+from chassis.failures import Unavailable
+from chassis.groups import Groups
 from chassis.postgres import Pool
-from chassis.transient import keep_at, transient
 from services.profile import roles
 from services.profile.directory import Ref
-from services.profile.model import Identity, ServiceUnavailable
-
-_MOST_WAITING: Final = 2_000
-_AT_ONCE: Final = 200
-_FORGET_EVERY: Final = timedelta(hours=1)
-_FORGOTTEN: Final = 5_000  # rows at once
-
-_logger = structlog.get_logger()
+from services.profile.model import Identity
 
 
 class Read(NamedTuple):
@@ -72,7 +64,7 @@ class Reader:
     async def read(self, contact_ids: Sequence[str], fields: Sequence[str]) -> AsyncIterator[None]:
         """Make an answer in the block; at its end the read is on record.
 
-        Raises `ServiceUnavailable`, in which case the answer must not leave.
+        Raises `Unavailable`, in which case the answer must not leave.
         """
         if not contact_ids:
             yield
@@ -87,16 +79,13 @@ class Reader:
         await written
 
 
-class Reads:
+class Reads(reads.Reads):
     """The record of all reads."""
 
     def __init__(self, pool: Pool, clock: Clock, keep: timedelta) -> None:
         """`keep`: how long a read stays on record."""
-        self._pool = pool
-        self._clock = clock
-        self._keep = keep
-        self._waiting: list[tuple[tuple[object, ...], asyncio.Future[None]]] = []
-        self._wake = asyncio.Event()
+        super().__init__(pool, clock, keep, ("contact_ids", "fields"))
+        self._groups = Groups(self._write, _unavailable, "reads are refused: no audit")
 
     def reader(self) -> Reader:
         """Who reads in the call that this task serves. Raises `FieldInvalid` without a purpose."""
@@ -106,53 +95,12 @@ class Reads:
     def enqueue(
         self, asked: Call, contact_ids: Sequence[str], fields: Sequence[str]
     ) -> asyncio.Future[None]:
-        """Begin to write a read; done when it is durable. Raises `ServiceUnavailable`."""
-        if len(self._waiting) >= _MOST_WAITING:
-            raise _unavailable()
-        row = (
-            milliseconds_of(self._clock.now()),
-            asked.caller.name,
-            asked.purpose,
-            asked.method,
-            contact_ids,
-            fields,
-        )
-        written = asyncio.get_running_loop().create_future()
-        self._waiting.append((row, written))
-        self._wake.set()
-        return written
+        """Begin to write a read; done when it is durable. Raises `Unavailable`."""
+        return self._groups.enqueue(self._row(asked, contact_ids, fields))
 
     async def run(self) -> None:
         """Write reads until cancelled."""
-        while True:
-            await self._wake.wait()
-            group, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
-            if not self._waiting:
-                self._wake.clear()
-            failure: Exception | None = None
-            try:
-                await self._write([row for row, _ in group])
-            except Exception as error:
-                failure = _unavailable()
-                if not transient(error):
-                    raise
-                _logger.warning("reads are refused: no audit", error=type(error).__name__)
-            finally:
-                for _, written in group:
-                    if written.done():
-                        continue
-                    if failure is None:
-                        written.set_result(None)
-                    else:
-                        written.set_exception(failure)
-
-    async def _write(self, group: Sequence[tuple[object, ...]]) -> None:
-        async with self._pool.acquire(timeout=10) as connection:
-            await connection.executemany(
-                "INSERT INTO reads (read_time, caller, purpose, method, contact_ids, fields)"
-                " VALUES ($1, $2, $3, $4, $5, $6)",
-                group,
-            )
+        await self._groups.run()
 
     async def list(
         self, query: ReadQuery, before: tuple[int, int] | None, limit: int
@@ -174,26 +122,6 @@ class Reads:
         )
         return [Read(*row) for row in rows]
 
-    async def forget(self) -> None:
-        """Delete what is older than is kept, until cancelled."""
-        await keep_at(self.forget_old, self._clock, _FORGET_EVERY, "old reads stay for now")
 
-    async def forget_old(self) -> int:
-        """Delete what is older than is kept; returns how many reads that were."""
-        oldest = milliseconds_of(self._clock.now() - self._keep)
-        total = 0
-        while True:
-            done = await self._pool.execute(
-                "DELETE FROM reads WHERE (read_time, read_id) IN"
-                " (SELECT read_time, read_id FROM reads WHERE read_time < $1 LIMIT $2)",
-                oldest,
-                _FORGOTTEN,
-            )
-            count = int(done.rsplit(" ", 1)[1])
-            total += count
-            if count < _FORGOTTEN:
-                return total
-
-
-def _unavailable() -> ServiceUnavailable:
-    return ServiceUnavailable("the read cannot be recorded, so it is refused", service="audit")
+def _unavailable() -> Unavailable:
+    return Unavailable("the read cannot be recorded, so it is refused; try again")

@@ -109,6 +109,6 @@ async def acting(
                 Judge(desk, experiments, steering, recipients, clock).run,
                 Watcher(alerts, looker, clock).run,
                 Deliveries(pool, calls, secrets, clock).run,
-                Consumer(base.log, GROUP, ["inbound.message"], qualities.handle).run,
+                Consumer(base.log, GROUP, ["inbound.message"], qualities.handle, hurry=False).run,
             ],
         )

@@ -10,6 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from chassis.clock import Clock
 from chassis.failures import FieldInvalid
 from chassis.postgres import Pool
+from chassis.reads import Reads
 from chassis.times import stamped
 from merhaba.reports.v1 import (
     Attribution,
@@ -42,6 +43,7 @@ from merhaba.reports.v1 import (
 from merhaba.reports.v1 import Period as PeriodMessage
 from services.reports.answers.answering import Answers
 from services.reports.answers.api import AnsweringApi
+from services.reports.answers.crediting import known
 from services.reports.answers.flows import Flows
 from services.reports.answers.flows_api import FlowsApi
 from services.reports.answers.kept import Kept
@@ -52,17 +54,20 @@ from services.reports.chronicle.api import TimelineApi
 from services.reports.chronicle.store import Timelines
 from services.reports.failures import DataInsufficient, QueryUnsupported
 from services.reports.funnel import Tally, rate
+from services.reports.insights import Share
 from services.reports.ledger import Ledger, VariantFigures, Where
 from services.reports.live.watching import Watching
-from services.reports.model import ENDED_STATES, Period, QueryTooLarge
-from services.reports.reads import Reads
+from services.reports.model import ENDED_STATES, ORDERS, Period, QueryTooLarge
 from services.reports.reconciling.api import ReconcilingApi
 from services.reports.reconciling.asking import Asking
+from services.reports.rollups import QUARTER
 
 _LONGEST: Final = timedelta(days=800)
 _USUAL: Final = timedelta(days=30)
 _DAY: Final = timedelta(days=1)
+_QUARTER: Final = timedelta(milliseconds=QUARTER)
 _BEGINNING: Final = datetime(2020, 1, 1, tzinfo=UTC)
+_END: Final = datetime(9999, 12, 31, tzinfo=UTC)
 _CONVERTED: Final = Measure.MEASURE_CONVERTED
 _USUAL_STEPS: Final = {
     Measure.MEASURE_PLANNED: "planned",
@@ -94,18 +99,19 @@ class ReportApi(AnsweringApi):
         pool: Pool,
         clock: Clock,
         asking: Asking,
-        lifts: Callable[[str], Awaitable[list[Value]]],
+        lifts: Callable[[str, str], Awaitable[list[Value]]],
+        reads: Reads,
     ) -> None:
-        """`asking`: of Meta; `lifts`: what a campaign brought over its hold-out."""
-        standing_out = StandingOut(answers, pool)
+        """`asking`: of Meta; `lifts`: what a campaign brought over its hold-out, by what counts as
+        a conversion; `reads`: whose timelines were read."""
+        standing_out = StandingOut(answers)
         super().__init__(answers, kept, standing_out, self._period, self._fresh, ledger.fold_time)
         self._ledger = ledger
+        self._pool = pool
         self._standing_out = standing_out
-        self._overviews = Overviews(answers, standing_out, pool)
+        self._overviews = Overviews(answers, standing_out)
         self._lifts = lifts
-        self._timelines = TimelineApi(
-            Timelines(pool), Reads(pool, clock), ledger.fold_time, self._fresh
-        )
+        self._timelines = TimelineApi(Timelines(pool), reads, ledger.fold_time, self._fresh)
         self._watching = Watching(pool, clock, ledger.fold_time, self._fresh)
         self._reconciling = ReconcilingApi(
             asking, answers, self._period, self._fresh, ledger.fold_time
@@ -119,15 +125,18 @@ class ReportApi(AnsweringApi):
         any_touch = _touch(request.attribution)
         if not request.campaign_id:
             raise FieldInvalid("campaign_id", "missing; name the campaign")
-        report = await self._ledger.campaign(request.campaign_id, any_touch)
+        goal = await self._goal(request.conversion_id)
+        report = await self._ledger.campaign(request.campaign_id, any_touch, goal)
         state, total = report.state, report.total
         held = total.tally.outcomes["held_out"]
         if request.attribution == Attribution.ATTRIBUTION_INCREMENTAL and not held:
             raise DataInsufficient("recipients held out, to compare with", 1, 0)
         ended = state.state in ENDED_STATES
-        lifts = await self._lifts(state.campaign_id) if held else []
+        lifts = await self._lifts(state.campaign_id, goal) if held else []
         insights = await self._standing_out.campaign(
-            _whole(state.launch_time, self._ledger.now(), self._ledger.zone), state.campaign_id
+            _whole(state.launch_time, self._ledger.now(), self._ledger.zone),
+            state.campaign_id,
+            [(one.variant, Share(one.tally.read, one.tally.delivered)) for one in report.variants],
         )
         return GetCampaignReportResponse(
             report=CampaignReport(
@@ -153,7 +162,8 @@ class ReportApi(AnsweringApi):
         fold_time = self._ledger.fold_time()
         filters(request.filters)  # that something cannot be told with them is no error, they are
         period = self._period(request.period)
-        overview = await self._overviews.read(period, request.filters)
+        goal = await self._goal(request.conversion_id)
+        overview = await self._overviews.read(period, request.filters, goal)
         return GetOverviewResponse(
             totals=overview.totals,
             days=overview.days,
@@ -179,7 +189,8 @@ class ReportApi(AnsweringApi):
                 f"steps: no funnel over it; use {names}", measure=_named(unknown[0])
             )
         where = Where(period=self._period(request.period), filters=filters(request.filters))
-        counts, fold_time = await self._ledger.funnel(where, [steps[m] for m in measures])
+        goal = await self._goal(request.conversion_id)
+        counts, fold_time = await self._ledger.funnel(where, [steps[m] for m in measures], goal)
         return GetFunnelResponse(
             steps=[
                 FunnelStep(
@@ -222,6 +233,13 @@ class ReportApi(AnsweringApi):
         """Our figures beside Meta's."""
         return await self._reconciling.reconcile(request)
 
+    async def _goal(self, conversion_id: str) -> str:
+        """What counts as a conversion; empty: orders. Raises `ConversionNotFound`."""
+        if conversion_id in ("", ORDERS):
+            return ""
+        await known(self._pool, [conversion_id])
+        return conversion_id
+
     def _fresh(self, fold_time: datetime, cost_final: bool) -> Freshness:
         lag = Duration()
         lag.FromTimedelta(max(self._ledger.now() - fold_time, timedelta(0)))
@@ -245,13 +263,15 @@ class ReportApi(AnsweringApi):
                 limit=f"{_LONGEST.days} days",
                 estimate=f"{(end - start).days} days",
             )
+        start -= (start - _BEGINNING) % _QUARTER
+        end = min(end, _END) + (_BEGINNING - min(end, _END)) % _QUARTER
         return Period(start, end, zone)
 
 
 def _touch(attribution: int) -> bool:
     """Whether any touch counts rather than the last. Raises `QueryUnsupported`."""
     if attribution == Attribution.ATTRIBUTION_FIRST_TOUCH_AD:
-        raise QueryUnsupported("attribution: messages do not tell which ad came first")
+        raise QueryUnsupported("attribution: what ads brought is told by Query, by dimension AD")
     return attribution == Attribution.ATTRIBUTION_ANY_TOUCH
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from chassis.app import platform, serving, serving_http, tasks
 from chassis.clock import Clock
+from chassis.postgres import database
 from chassis.privacy import Erasures
 from chassis.settings import from_env
 from chassis.streams import Consumer, EventLog
@@ -27,6 +28,7 @@ from services.reports.answers.answering import Answers
 from services.reports.answers.kept import Kept
 from services.reports.answers.lift import lifts
 from services.reports.api import ReportApi
+from services.reports.chronicle.api import timeline_reads
 from services.reports.chronicle.gates import Gates
 from services.reports.config import ReportsSettings
 from services.reports.consumer import GROUP, Folding
@@ -65,7 +67,17 @@ async def main(stop: asyncio.Event) -> None:
         held = Held(base.pool, base.clock, lambda: secrets.token_hex(32))
         ledger = Ledger(store, freshness, base.clock, settings.report_zone)
         own = base.mesh.server()
-        answers, kept = Answers(base.pool), Kept(base.pool, base.clock)
+        # Each statement has one plan that is right for any period, and most cost less than to plan
+        # them. Connections of their own, so that folding waits for no answers.
+        reading = await stack.enter_async_context(
+            database(
+                settings.database_url.get_secret_value(),
+                *("reports", settings.answers_pool_size),
+                plan_cache_mode="force_generic_plan",
+                default_transaction_read_only="on",
+            )
+        )
+        answers, kept = Answers(reading), Kept(base.pool, base.clock)
         acts = await stack.enter_async_context(acting(base, settings, ledger.fold_time, own))
         graph = await stack.enter_async_context(
             analytics(
@@ -78,8 +90,9 @@ async def main(stop: asyncio.Event) -> None:
             base.mesh.channel("sender", settings.sender_target, purpose="reconciling with Meta")
         )
         asking = Asking(graph, Snapshots(base.pool), sender, base.clock)
-        brought = partial(lifts, acts.recipients.gathered, window=window)
-        reporting = ReportApi(ledger, answers, kept, base.pool, base.clock, asking, brought)
+        brought = partial(lifts, acts.recipients)
+        reads = timeline_reads(base.pool, base.clock, timedelta(days=settings.reads_kept_days))
+        reporting = ReportApi(ledger, answers, kept, base.pool, base.clock, asking, brought, reads)
         add_ReportServiceServicer_to_server(reporting, own)
         files = await stack.enter_async_context(
             exporting(base, settings, ledger, reporting, lambda: secrets.token_bytes(32), own)
@@ -101,19 +114,16 @@ async def main(stop: asyncio.Event) -> None:
                     *(topic, ledger, held.erase, lambda: acts.definitions.reader),
                     Gates(base.pool).keep,
                 ).handle,
+                hurry=False,
             )
             for topic in TOPICS
         ]
-        retention = Retention(
-            *(base.pool, base.clock),
-            timedelta(days=settings.history_kept_days),
-            timedelta(days=settings.reads_kept_days),
-        )
+        retention = Retention(base.pool, base.clock, timedelta(days=settings.history_kept_days))
         sampler = Sampler(base.log, freshness, base.clock)
         revising = partial(keep_at, store.revise, base.clock, _REVISED_EVERY, "no revisions")
         await stack.enter_async_context(
             tasks(
-                *(sampler.run, revising, retention.run, asking.run),
+                *(sampler.run, revising, retention.run, reads.forget, asking.run),
                 *(c.run for c in consumers),
                 *acts.runners,
                 *files.runners,

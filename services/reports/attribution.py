@@ -46,3 +46,22 @@ def attribute(
         message_id: tuple(Sale(currency, *sold) for currency, sold in sorted(by_currency.items()))
         for message_id, by_currency in found.items()
     }
+
+
+def first(
+    orders: Iterable[Order], touches: Iterable[Touch], window_ms: int
+) -> dict[str, tuple[Sale, ...]]:
+    """The orders of one person by the first touch within the window before each."""
+    found: dict[str, dict[str, list[int]]] = {}
+    ordered = sorted(touches)
+    for order in orders:
+        for time, touch_id in ordered:
+            if order.time - window_ms < time <= order.time:
+                sold = found.setdefault(touch_id, {}).setdefault(order.currency, [0, 0])
+                sold[0] += 1
+                sold[1] += order.micros
+                break
+    return {
+        touch_id: tuple(Sale(currency, *sold, *sold) for currency, sold in sorted(by.items()))
+        for touch_id, by in found.items()
+    }

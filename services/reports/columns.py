@@ -51,11 +51,30 @@ def upsert_days(
     """Add what is given by quarter of an hour (`bucket`) to the sums of days, those of the zone in
     which days are kept."""
     day = f"date_trunc('day', {stored('bucket', TIME)} AT TIME ZONE zone) AT TIME ZONE zone"
-    by = ", ".join(day if key == "bucket" else f"t.{key}" for key in keys)
+    return _upsert_longer(table, keys, columns, sums, day, "rollup_zone, ")
+
+
+def upsert_hours(
+    table: str, keys: Sequence[str], columns: Mapping[str, str], sums: Sequence[str]
+) -> str:
+    """The same of hours."""
+    hour = f"date_bin('1 hour', {stored('bucket', TIME)}, 'epoch')"
+    return _upsert_longer(table, keys, columns, sums, hour)
+
+
+def _upsert_longer(
+    table: str,
+    keys: Sequence[str],
+    columns: Mapping[str, str],
+    sums: Sequence[str],
+    start: str,
+    beside: str = "",
+) -> str:
+    by = ", ".join(start if key == "bucket" else f"t.{key}" for key in keys)
     places = ", ".join(str(place) for place in range(1, len(keys) + 1))
     return (
         f"INSERT INTO {table} AS f SELECT {by}, {', '.join(f'sum({name})' for name in sums)}"  # noqa: S608 - names are constants
-        f" FROM rollup_zone, {given(columns)} GROUP BY {places} ORDER BY {places}"
+        f" FROM {beside}{given(columns)} GROUP BY {places} ORDER BY {places}"
         f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {', '.join(added(sums))}"
     )
 

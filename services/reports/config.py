@@ -29,6 +29,9 @@ class ReportsSettings(HttpSettings):
     attribution_days: Annotated[float, Field(gt=0, le=90)] = 7
     """How long after delivery an order still counts as brought by the message, in days."""
 
+    answers_pool_size: Annotated[int, Field(ge=1, le=200)] = 4
+    """Connections besides, for answers out of sums, at most."""
+
     cloud_api_url: str = "https://graph.facebook.com"
     """Where Meta's Graph API answers."""
 

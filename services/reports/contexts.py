@@ -8,15 +8,26 @@ came first.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
-
-import asyncpg
+from typing import Any, Final, NamedTuple
 
 from chassis.clock import milliseconds_of, moment_of
 from chassis.postgres import Connection
+from services.reports import messages
 from services.reports.attribution import Order, Touch, attribute
 from services.reports.columns import TIME, by_column, upsert
-from services.reports.model import Context, MessageFact, OrderFact, Origin, Sale, Trait
+from services.reports.model import (
+    CLICKED,
+    ORDERS,
+    READ,
+    Anchor,
+    Context,
+    Goal,
+    MessageFact,
+    OrderFact,
+    Origin,
+    Sale,
+    Trait,
+)
 
 _SEGMENT: Final = "segment:"
 _OPT_OUT: Final = timedelta(hours=24)
@@ -52,6 +63,11 @@ _TAKE: Final = (
     " WHERE horizon <= pg_snapshot_xmin(pg_current_snapshot())"
     " ORDER BY revision_id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING contact_id, since_time"
 )
+_REACHED: Final = "SELECT reached FROM goals_catch_up FOR UPDATE SKIP LOCKED"
+_SOME: Final = "(SELECT DISTINCT contact_id FROM {} WHERE contact_id > $1 ORDER BY 1 LIMIT $2)"
+_NEXT: Final = (
+    f"{_SOME.format('order_facts')} UNION {_SOME.format('conversion_facts')} ORDER BY 1 LIMIT $2"
+)
 _AS_OF: Final = (
     "SELECT t.message_id, h.name, h.value"
     " FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS t (message_id, contact_id, at)"
@@ -66,6 +82,7 @@ _FOUND: Final = (
 _CONCERNED: Final = (
     "SELECT contact_id FROM unnest($1::text[]) AS t (contact_id)"
     " WHERE EXISTS (SELECT FROM order_facts o WHERE o.contact_id = t.contact_id)"
+    " OR EXISTS (SELECT FROM conversion_facts c WHERE c.contact_id = t.contact_id)"
     " OR EXISTS (SELECT FROM withdrawals w WHERE w.contact_id = t.contact_id)"
     " OR EXISTS (SELECT FROM people p WHERE p.contact_id = t.contact_id)"
     " OR EXISTS (SELECT FROM people p WHERE p.person_id = t.contact_id)"
@@ -78,6 +95,10 @@ _PEOPLE: Final = (
 )
 _ORDER: Final = (
     "SELECT contact_id, order_id, order_time, value_time, value_micros, currency, cancel_time"
+)
+_ALL: Final = (
+    "SELECT conversion_id, contact_id, order_id, order_time, value_time, value_micros, currency,"
+    " cancel_time FROM conversion_facts WHERE contact_id = ANY($1::text[]) AND contact_id <> ''"
 )
 _ORDERS: Final = (
     f"{_ORDER} FROM order_facts WHERE contact_id = ANY($1::text[]) AND contact_id <> ''"
@@ -92,6 +113,10 @@ _WITHDRAWALS: Final = (
 _TOUCHES: Final = (
     "SELECT contact_id, message_id, reached_time FROM message_facts"
     " WHERE contact_id = ANY($1::text[]) AND reached_time IS NOT NULL"
+)
+_SEEN: Final = (
+    f"SELECT {messages.READ} FROM message_facts"  # noqa: S608 - constants
+    f" WHERE contact_id = ANY($1::text[]) AND progress & {READ | CLICKED} <> 0"
 )
 
 
@@ -125,8 +150,22 @@ async def take(connection: Connection, most: int) -> dict[str, int]:
     return starts
 
 
+async def catch_up(connection: Connection, most: int) -> dict[str, int]:
+    """As `take`: the next of those who did something before what it brought was kept."""
+    row = await connection.fetchrow(_REACHED)
+    if row is None:
+        return {}
+    contacts = [one[0] for one in await connection.fetch(_NEXT, row[0], most)]
+    if contacts:
+        await connection.execute("UPDATE goals_catch_up SET reached = $1", contacts[-1])
+    else:
+        await connection.execute("DELETE FROM goals_catch_up")
+    return dict.fromkeys(contacts, 0)
+
+
 async def concerned(connection: Connection, contact_ids: Collection[str]) -> list[str]:
-    """Those who ordered, withdrew consent, or were found to be somebody else."""
+    """Those who ordered, did what else counts as success, withdrew consent, or were found to be
+    somebody else."""
     if not contact_ids:
         return []
     rows = await connection.fetch(_CONCERNED, list(contact_ids))
@@ -175,11 +214,47 @@ def _held(traits: Mapping[str, str] | None) -> tuple[str, str, str]:
     return traits.get("stage", ""), traits.get("zone", ""), traits.get("device", "")
 
 
+class Outcome(NamedTuple):
+    """What came of a message, by other events."""
+
+    opted_out: bool = False
+    """Consent was withdrawn after it."""
+    sales: tuple[Sale, ...] = ()
+    goals: tuple[tuple[str, tuple[Sale, ...]], ...] = ()
+    """What it brought besides orders, by definition."""
+
+
+class Success(NamedTuple):
+    """What persons did that counts as success, by definition."""
+
+    done: Mapping[str, Mapping[str, Sequence[Order]]]
+    """By definition and person."""
+    goals: Mapping[str, Goal]
+    """How each is attributed."""
+
+
+async def successes(
+    connection: Connection, persons: Mapping[str, str], goals: Mapping[str, Goal]
+) -> Success:
+    """What persons did, orders among it, by the definitions there are. `persons`: contact →
+    person, all ids of each."""
+    done: dict[str, Mapping[str, Sequence[Order]]] = {}
+    if bought := await orders(connection, persons):
+        done[ORDERS] = bought
+    rows: dict[str, list[Sequence[Any]]] = {}
+    for conversion_id, *row in await connection.fetch(_ALL, list(persons)):
+        rows.setdefault(conversion_id, []).append(row)
+    for conversion_id in sorted(rows.keys() & goals.keys()):
+        if standing := _standing(rows[conversion_id], persons):
+            done[conversion_id] = standing
+    return Success(done, goals)
+
+
 async def outcomes(
-    connection: Connection, persons: Mapping[str, str], window: timedelta
-) -> dict[str, tuple[bool, tuple[Sale, ...]]]:
-    """By message of these persons, where there is something: whether consent was withdrawn after
-    it, and the orders it brought. `persons`: contact → person, all ids of each."""
+    connection: Connection, persons: Mapping[str, str], success: Success
+) -> dict[str, Outcome]:
+    """By message of these persons, where there is something. `persons`: contact → person, all ids
+    of each."""
     ids = list(persons)
     touches: dict[str, list[Touch]] = {}
     for contact_id, message_id, time in await connection.fetch(_TOUCHES, ids):
@@ -187,20 +262,42 @@ async def outcomes(
         touches.setdefault(persons[contact_id], []).append(touch)
     if not touches:
         return {}
-    bought = await orders(connection, persons)
-    sales: dict[str, tuple[Sale, ...]] = {}
-    for person, theirs in bought.items():
-        sales |= attribute(theirs, touches.get(person, ()), window // timedelta(milliseconds=1))
+    anchors: dict[Anchor, Mapping[str, Sequence[Touch]]] = {"delivered": touches}
+    if any(success.goals[one].anchor != "delivered" for one in success.done):
+        anchors |= await _seen(connection, persons)
+    sales: dict[str, dict[str, tuple[Sale, ...]]] = {}
+    for conversion_id, by_person in success.done.items():
+        goal = success.goals[conversion_id]
+        for person, theirs in by_person.items():
+            near = anchors[goal.anchor].get(person, ())
+            for message_id, sold in attribute(theirs, near, goal.window_ms).items():
+                sales.setdefault(message_id, {})[conversion_id] = sold
     gone = {
         message_id
         for contact_id, time in await connection.fetch(_WITHDRAWALS, ids)
         for reached, message_id in touches.get(persons[contact_id], ())
         if reached <= milliseconds_of(time) < reached + _OPT_OUT // timedelta(milliseconds=1)
     }
-    return {
-        message_id: (message_id in gone, sales.get(message_id, ()))
-        for message_id in gone | sales.keys()
-    }
+    found: dict[str, Outcome] = {}
+    for message_id in gone | sales.keys():
+        brought = sales.get(message_id, {})
+        bought = brought.pop(ORDERS, ())
+        found[message_id] = Outcome(message_id in gone, bought, tuple(sorted(brought.items())))
+    return found
+
+
+async def _seen(
+    connection: Connection, persons: Mapping[str, str]
+) -> dict[Anchor, dict[str, list[Touch]]]:
+    """When persons read messages and tapped on them."""
+    found: dict[Anchor, dict[str, list[Touch]]] = {"read": {}, "clicked": {}}
+    for row in await connection.fetch(_SEEN, list(persons)):
+        fact = messages.read(row).fact
+        for anchor, by_person in found.items():
+            if (time := fact.times.get(anchor)) is not None:
+                touch = Touch(time, fact.message_id)
+                by_person.setdefault(persons[fact.contact_id], []).append(touch)
+    return found
 
 
 async def orders(
@@ -215,7 +312,7 @@ async def orders(
     return _standing(rows, persons)
 
 
-def _standing(rows: Iterable[asyncpg.Record], persons: Mapping[str, str]) -> dict[str, list[Order]]:
+def _standing(rows: Iterable[Iterable[Any]], persons: Mapping[str, str]) -> dict[str, list[Order]]:
     """Orders by person: of one order the earliest time and the latest value, whichever of the
     person's ids it was told of; not those that were cancelled or never completed."""
     facts: dict[tuple[str, str], OrderFact] = {}

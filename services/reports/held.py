@@ -43,6 +43,12 @@ _TABLES: Final = {
         "order_time",
         f"SET contact_id = {_CONTACT}, order_id = {_NAMED.format('order_id')}",
     ),
+    "arrival": (
+        "arrivals",
+        "contact_id || ' ' || letter_id",
+        "arrive_time",
+        f"SET contact_id = {_CONTACT}, letter_id = {_NAMED.format('letter_id')}",
+    ),
     "withdrawal": (
         "withdrawals",
         "contact_id || ' ' || withdraw_time",

@@ -14,6 +14,7 @@ from services.reports.model import (
     ABANDONED_STATES,
     OF_PEOPLE,
     Activity,
+    Arrival,
     CampaignFact,
     CampaignNotFound,
     CampaignState,
@@ -73,6 +74,7 @@ class Facts(msgspec.Struct):
     conversions: dict[tuple[str, str, str], OrderFact] = {}
     """By contact, definition and key."""
     letters: set[Letter] = set()
+    arrivals: set[Arrival] = set()
 
     def contacts(self) -> set[str]:
         """Of whom they tell."""
@@ -87,6 +89,7 @@ class Facts(msgspec.Struct):
             *(trait.contact_id for trait in self.traits),
             *(origin.contact_id for origin in self.origins.values()),
             *(letter.contact_id for letter in self.letters),
+            *(arrival.contact_id for arrival in self.arrivals),
         }
 
     def base(self) -> dict[tuple[str, int], int]:
@@ -117,6 +120,7 @@ class Facts(msgspec.Struct):
         self.traits = {trait for trait in self.traits if trait.contact_id not in erased}
         self.origins = {i: o for i, o in self.origins.items() if o.contact_id not in erased}
         self.letters = {letter for letter in self.letters if letter.contact_id not in erased}
+        self.arrivals = {one for one in self.arrivals if one.contact_id not in erased}
 
     def revised(self) -> dict[str, int]:
         """Contacts of whom something may count otherwise now, and of their messages those from when
@@ -128,12 +132,15 @@ class Facts(msgspec.Struct):
                     starts.setdefault(trait.contact_id, NO_MESSAGES)
                 continue
             starts[trait.contact_id] = min(trait.time, starts.get(trait.contact_id, trait.time))
+        for arrival in self.arrivals:
+            starts.setdefault(arrival.contact_id, NO_MESSAGES)
         for origin in self.origins.values():
             starts[origin.contact_id] = min(origin.time, starts.get(origin.contact_id, origin.time))
         # What a message brought may come long after it
         always = {
             *self.parted,
             *(contact for contact, _ in self.orders),
+            *(contact for contact, _, _ in self.conversions),
             *(contact for contact, _ in self.withdrawals),
             *self.people,
             *(person for _, person in self.people.values()),
@@ -155,6 +162,8 @@ def fold(said: Iterable[Said]) -> Facts:
             facts.origins[one.origin.occurrence_id] = one.origin
         if one.letter is not None:
             facts.letters.add(one.letter)
+        if one.arrival is not None:
+            facts.arrivals.add(one.arrival)
         for definition, success in one.conversions:
             which = success.contact_id, definition, success.order_id
             if (counted := facts.conversions.setdefault(which, success)) is not success:
@@ -205,17 +214,20 @@ class Store(Protocol):
         """Fold what events say that were not seen before, given by position, once."""
         ...
 
-    async def campaign(self, campaign_id: str) -> tuple[CampaignState, list[Line]] | None:
+    async def campaign(
+        self, campaign_id: str, conversion_id: str = ""
+    ) -> tuple[CampaignState, list[Line]] | None:
         """One campaign by variant and template, all at the same instant, or None when nothing was
-        heard of it."""
+        heard of it. `conversion_id`: what counts as a conversion; empty: orders."""
         ...
 
     async def lines(self, where: Where, by: Sequence[str]) -> list[Line]:
         """What messages add up to, by columns of cubes."""
         ...
 
-    async def steps(self, where: Where, steps: Sequence[str]) -> list[int]:
-        """Distinct contacts with a message that came through the first step, the first two, …"""
+    async def steps(self, where: Where, steps: Sequence[str], conversion_id: str = "") -> list[int]:
+        """Distinct contacts with a message that came through the first step, the first two, …
+        `conversion_id`: as of `campaign`."""
         ...
 
     async def activity(self, since: datetime) -> list[Activity]:
@@ -294,11 +306,14 @@ class Ledger:
         )
         self._freshness.folded(topic, accepted_ms)
 
-    async def campaign(self, campaign_id: str, any_touch: bool = False) -> CampaignReport:
-        """What came of one campaign. `any_touch`: every message before an order brought it, not the
-        last alone. Raises `CampaignNotFound`."""
+    async def campaign(
+        self, campaign_id: str, any_touch: bool = False, conversion_id: str = ""
+    ) -> CampaignReport:
+        """What came of one campaign. `any_touch`: every message before a conversion brought it, not
+        the last alone. `conversion_id`: what counts as one; empty: orders. Raises
+        `CampaignNotFound`."""
         fold_time = self.fold_time()
-        found = await self._store.campaign(campaign_id)
+        found = await self._store.campaign(campaign_id, conversion_id)
         if found is None:
             raise CampaignNotFound(
                 "no event of this campaign was seen; look at the id, or wait until it is planned",
@@ -324,10 +339,13 @@ class Ledger:
         where = Where(filters=(("campaign_id", ids, False),))
         return _lines(states, await self._store.lines(where, ["campaign_id"])), fold_time
 
-    async def funnel(self, where: Where, steps: Sequence[str]) -> tuple[list[int], datetime]:
-        """Distinct contacts who came through each step and all before it."""
+    async def funnel(
+        self, where: Where, steps: Sequence[str], conversion_id: str = ""
+    ) -> tuple[list[int], datetime]:
+        """Distinct contacts who came through each step and all before it. `conversion_id`: what
+        counts as a conversion; empty: orders."""
         fold_time = self.fold_time()
-        return await self._store.steps(where, steps), fold_time
+        return await self._store.steps(where, steps, conversion_id), fold_time
 
     async def live(self, since: timedelta) -> Live:
         """What happened lately, what came of today's messages, how many contacts there are."""

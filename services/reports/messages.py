@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import orjson
 
 from chassis.postgres import Connection
 from services.reports.columns import (
@@ -17,9 +18,10 @@ from services.reports.columns import (
     stored,
     upsert,
     upsert_days,
+    upsert_hours,
 )
-from services.reports.model import STEPS, Context, MessageFact, Progress
-from services.reports.rollups import COUNTS, Cube, Part, Summary, Sums, summaries
+from services.reports.model import STEPS, Context, MessageFact, Progress, Sale
+from services.reports.rollups import COUNTS, PLANNED_BY, Cube, Part, Summary, Sums, summaries
 from services.reports.sampling import sampled
 
 _COLUMNS: Final[dict[str, str]] = {
@@ -42,8 +44,12 @@ _UPDATE: Final = (
     + f" FROM {given(_COLUMNS)} WHERE f.message_id = t.message_id"
 )
 _SAMPLE: Final = {n: kind for n, kind in _COLUMNS.items() if n not in ("occurrence_id", "fact")}
+_PLANNED: Final = dict.fromkeys((n for n in PLANNED_BY if n not in _SAMPLE), "text")
 _SAMPLED: Final = upsert(
-    "sampled_facts", ["message_id"], _SAMPLE, [f"{n} = excluded.{n}" for n in _SAMPLE]
+    "sampled_facts",
+    ["message_id"],
+    _SAMPLE | _PLANNED,
+    [f"{n} = excluded.{n}" for n in _SAMPLE | _PLANNED],
 )
 _PLACES: Final = [[*_COLUMNS].index(name) for name in _SAMPLE]
 READ: Final = "message_id, contact_id, campaign_id, occurrence_id, fact"
@@ -70,7 +76,17 @@ _SUMMARY: Final = {
 _SUMMARIES: Final = upsert("summaries", Summary._fields, _SUMMARY, _ADDED)
 _OF_CUBES: Final = ("bucket", "cube_id")
 _DAYS: Final = upsert_days("rollup_days", _OF_CUBES, _ROW, COUNTS)
+_SUMMARY_HOURS: Final = upsert_hours("summary_hours", Summary._fields, _SUMMARY, COUNTS)
 _SUMMARY_DAYS: Final = upsert_days("summary_days", Summary._fields, _SUMMARY, COUNTS)
+_FORGET: Final = "DELETE FROM message_conversions WHERE message_id = ANY($1::text[])"
+_BRING: Final = (
+    "INSERT INTO message_conversions SELECT t.message_id, t.conversion_id, t.currency,"
+    " to_timestamp(t.counted_ms / 1000.0::float8), t.cube_id, t.segments, t.converted, t.touched,"
+    " t.conversions, t.revenue_micros, t.touches, t.touched_revenue_micros"
+    " FROM jsonb_to_recordset($1::jsonb) AS t (message_id text, conversion_id text, currency text,"
+    " counted_ms bigint, cube_id bigint, segments text[], converted boolean, touched boolean,"
+    " conversions integer, revenue_micros bigint, touches integer, touched_revenue_micros bigint)"
+)
 _ADOPTED: Final = "UPDATE rollup_zone SET zone = $1 WHERE zone <> $1 RETURNING zone"
 _ANEW: Final = (
     days_anew("rollup_days", "rollups", _OF_CUBES, COUNTS),
@@ -103,6 +119,7 @@ class _Stored(msgspec.Struct, array_like=True):
     propensity: float
     control: str
     context: Context
+    goals: tuple[tuple[str, tuple[Sale, ...]], ...] = ()
 
 
 _decoder: Final = msgspec.msgpack.Decoder(_Stored)
@@ -137,7 +154,8 @@ async def add(connection: Connection, rows: Sequence[tuple[Known, Part]]) -> set
         return set()
     written = [_row(*one, part) for one, part in rows]
     new = {row[0] for row in await connection.fetch(_INSERT, *by_column(written))}
-    await _sample(connection, [row for row in written if row[0] in new])
+    both = zip(written, rows, strict=True)
+    await _sample(connection, [(row, part) for row, (_, part) in both if row[0] in new])
     return new
 
 
@@ -146,12 +164,37 @@ async def put(connection: Connection, rows: Sequence[tuple[Known, Part]]) -> Non
     if rows:
         written = [_row(*one, part) for one, part in rows]
         await connection.execute(_UPDATE, *by_column(written))
-        await _sample(connection, written)
+        await _sample(connection, zip(written, (part for _, part in rows), strict=True))
 
 
-async def _sample(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+async def bring(connection: Connection, rows: Sequence[tuple[Known, Part]]) -> None:
+    """Write what messages brought over what is stored of that."""
+    if not rows:
+        return
+    await connection.execute(_FORGET, [one.fact.message_id for one, _ in rows])
+    told = [
+        {
+            "message_id": one.fact.message_id,
+            "counted_ms": part.counted_time,
+            "cube_id": part.cube.cube_id,
+            "segments": one.context.segments,
+            **brought._asdict(),
+        }
+        for one, part in rows
+        for brought in part.brought
+    ]
+    if told:
+        await connection.execute(_BRING, orjson.dumps(told).decode())
+
+
+async def _sample(connection: Connection, rows: Iterable[tuple[tuple[Any, ...], Part]]) -> None:
     """Write a second time what people are counted by where they are too many."""
-    if some := [[row[place] for place in _PLACES] for row in rows if sampled(row[1])]:
+    some = [
+        [*(row[place] for place in _PLACES), *(getattr(part.cube, name) for name in _PLANNED)]
+        for row, part in rows
+        if sampled(row[1])
+    ]
+    if some:
         await connection.execute(_SAMPLED, *by_column(some))
 
 
@@ -179,6 +222,7 @@ async def count(connection: Connection, sums: Sums, cubes: Mapping[int, object])
     if together := [(*key, *counts) for key, counts in summaries(sums).items()]:
         columns = by_column(together)
         await connection.execute(_SUMMARIES, *columns)
+        await connection.execute(_SUMMARY_HOURS, *columns)
         await connection.execute(_SUMMARY_DAYS, *columns)
     return fresh
 
@@ -211,6 +255,7 @@ def _row(m: MessageFact, context: Context, part: Part) -> tuple[Any, ...]:
         m.propensity,
         m.control,
         context,
+        m.goals,
     )
     return (
         m.message_id,
@@ -254,5 +299,6 @@ def read(row: Iterable[Any]) -> Known:
         s.device,
         s.propensity,
         s.control,
+        s.goals,
     )
     return Known(fact, s.context)

@@ -79,6 +79,8 @@ class MessageFact(msgspec.Struct):
     propensity: float = 0.0
     control: str = ""
     """Of those held out: `hold_out` or `global_control`."""
+    goals: "tuple[tuple[str, tuple[Sale, ...]], ...]" = ()
+    """What it brought besides orders, by definition of success; told by other events."""
 
     @property
     def reached_time(self) -> int | None:
@@ -94,12 +96,9 @@ class MessageFact(msgspec.Struct):
         return None
 
     def _first(self, steps: tuple[Step, ...]) -> int | None:
-        times, first = self.times, None
-        for step in steps:
-            time = times.get(step)
-            if time is not None and (first is None or time < first):
-                first = time
-        return first
+        times = self.times
+        found = [times[step] for step in steps if step in times]
+        return min(found) if found else None
 
     def merge(self, other: "MessageFact") -> None:
         """Learn what `other` knows of the same message."""
@@ -133,6 +132,19 @@ class Sale(NamedTuple):
     touches: int
     """Of which it was one of the messages before."""
     touched_revenue_micros: int
+
+
+ORDERS: Final = "order_completed"
+"""The definition of success that is built in: what figures count where no other is asked for."""
+Anchor = Literal["delivered", "read", "clicked"]
+
+
+class Goal(NamedTuple):
+    """How what a definition counts is attributed."""
+
+    window_ms: int
+    anchor: Anchor = "delivered"
+    """What the person has to have done with a message, and when the window begins."""
 
 
 class Context(NamedTuple):
@@ -184,6 +196,18 @@ class Letter(NamedTuple):
     time: int
     phone_number_id: str
     ours: bool
+
+
+class Arrival(NamedTuple):
+    """A person came by a click-to-WhatsApp ad."""
+
+    contact_id: str
+    letter_id: str
+    time: int
+    ad_id: str
+    phone_number_id: str
+    headline: str
+    """Of the ad."""
 
 
 class CampaignFact(msgspec.Struct):
@@ -281,6 +305,7 @@ class Said(msgspec.Struct):
     letter: Letter | None = None
     conversions: Sequence[tuple[str, OrderFact]] = ()
     """What it counts as besides, by the definitions of success."""
+    arrival: Arrival | None = None
 
 
 class Period(NamedTuple):

@@ -7,7 +7,6 @@ from typing import Any, Final, Literal
 from asyncpg import Record
 
 from chassis.postgres import Pool
-from services.reports import sampling
 from services.reports.funnel import Outcome, told_by
 from services.reports.ledger import Where
 from services.reports.model import (
@@ -24,8 +23,8 @@ from services.reports.model import (
     Progress,
     SegmentState,
 )
-from services.reports.rollups import CUTS
-from services.reports.sampling import PEOPLE_AT_ONCE, PEOPLE_IN, facts
+from services.reports.rollups import CUTS, PLANNED_BY
+from services.reports.sampling import SAMPLED_AT_ONCE, facts, people_in
 
 _STATES: Final = (
     "SELECT campaign_id, coalesce(name, '') AS name, coalesce(state, '') AS state,"
@@ -49,6 +48,26 @@ _STEPS: Final[dict[str, str]] = {
     **{became: "progress & {} = {}".format(*told_by(became)) for became in _OUTCOMES},
 }
 """What of a stored message says that it came through a step."""
+_DID: Final = (
+    "EXISTS (SELECT FROM message_conversions c WHERE c.message_id = chosen.message_id"
+    " AND c.conversion_id = ${1} AND c.{0})"
+)
+_SALES: Final = (
+    *("converted", "conversions", "revenue_micros"),
+    *("touched", "touches", "touched_revenue_micros"),
+)
+_UNSOLD: Final = dict.fromkeys(_SALES, 0)
+_BROUGHT: Final = (
+    "SELECT variant, template, c.currency, "  # noqa: S608 - constants
+    + ", ".join(
+        f"count(*) FILTER (WHERE c.{name})"
+        if name in ("converted", "touched")
+        else f"sum(c.{name})::bigint"
+        for name in _SALES
+    )
+    + " FROM message_conversions c JOIN cubes USING (cube_id)"
+    " WHERE cubes.campaign_id = $1 AND c.conversion_id = $2 GROUP BY 1, 2, 3"
+)
 _MEMBER: Final = (
     "EXISTS (SELECT FROM unnest({values}::text[]) AS s (id) WHERE (SELECT value"
     " FROM contact_history h WHERE h.contact_id = f.contact_id"
@@ -63,7 +82,9 @@ OF_CAMPAIGNS: Final = (
     "f.cube_id = ANY(ARRAY(SELECT cube_id FROM cubes WHERE campaign_id = ANY({})))"
 )
 """SQL of sums `f` that are of campaigns: there is an index of them by cube."""
-_Of = Literal["facts", "rollups", "summaries"]
+_Of = Literal["facts", "sample", "rollups", "summaries"]
+OWN: Final[dict[str, tuple[str, ...]]] = {"facts": ("campaign_id",), "sample": PLANNED_BY}
+"""By what they are counted that facts have beside them, all or a sample."""
 
 _LINE: Final = ("gate", "error_code", "currency")
 _SUMS: Final = ", ".join(f"coalesce(sum({name}), 0)::bigint" for name in Counts._fields)
@@ -75,9 +96,11 @@ class Queries:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def campaign(self, campaign_id: str) -> tuple[CampaignState, list[Line]] | None:
+    async def campaign(
+        self, campaign_id: str, conversion_id: str = ""
+    ) -> tuple[CampaignState, list[Line]] | None:
         """One campaign by variant and template, all at one instant, or None when nothing was heard
-        of it."""
+        of it. `conversion_id`: what counts as a conversion; empty: orders."""
         where = Where(filters=(("campaign_id", (campaign_id,), False),))
         statement, values = _lines(where, ["variant", "template"])
         async with (
@@ -88,18 +111,31 @@ class Queries:
             if row is None:
                 return None
             rows = await connection.fetch(statement, *values)
-        return CampaignState(*row.values()), [_line(one, 2) for one in rows]
+            brought: Sequence[Record] = ()
+            if conversion_id:
+                brought = await connection.fetch(_BROUGHT, campaign_id, conversion_id)
+        lines = [_line(one, 2) for one in rows]
+        if conversion_id:
+            lines = [one._replace(counts=one.counts._replace(**_UNSOLD)) for one in lines]
+            lines += [_sold(one) for one in brought]
+        return CampaignState(*row.values()), lines
 
     async def lines(self, where: Where, by: Sequence[str]) -> list[Line]:
         """What messages add up to, by columns of cubes."""
         statement, values = _lines(where, by)
         return [_line(row, len(by)) for row in await self._pool.fetch(statement, *values)]
 
-    async def steps(self, where: Where, steps: Sequence[str]) -> list[int]:
-        """Distinct contacts with a message that came through the first step, the first two, …"""
+    async def steps(self, where: Where, steps: Sequence[str], conversion_id: str = "") -> list[int]:
+        """Distinct contacts with a message that came through the first step, the first two, …
+        `conversion_id`: as of `campaign`."""
         many = await one_in(self._pool, where)
         chosen, values = _chosen(where, many)
-        reached = [_STEPS[step] for step in steps]
+        tests = _STEPS
+        if conversion_id:
+            values.append(conversion_id)
+            place = len(values)
+            tests = _STEPS | {one: _DID.format(one, place) for one in ("converted", "touched")}
+        reached = [tests[step] for step in steps]
         far = " ".join(f"WHEN NOT ({test}) THEN {n}" for n, test in enumerate(reached))
         counts = ", ".join(f"count(*) FILTER (WHERE far >= {n})" for n in range(1, len(steps) + 1))
         row = await self._pool.fetchrow(
@@ -149,8 +185,9 @@ class Queries:
         return [SegmentState(*row.values()) for row in rows]
 
 
-async def one_in(pool: Pool, where: Where) -> int:
-    """From how many contacts one is counted: people cannot be summed up."""
+async def one_in(pool: Pool, where: Where, at_once: int = SAMPLED_AT_ONCE) -> int:
+    """From how many contacts one is counted: people cannot be summed up. `at_once`: so many
+    messages may be gone through where not all are."""
     # By what messages are not summed up is left aside: without it there are no fewer of them
     filters = tuple(one for one in where.filters if one[0] not in _ASIDE)
     named = {column for column, _, _ in filters}
@@ -162,7 +199,7 @@ async def one_in(pool: Pool, where: Where) -> int:
         f"SELECT coalesce(sum(f.planned), 0) FROM {table} WHERE {condition}",  # noqa: S608 - constants, values are bound
         *values,
     )
-    return sampling.one_in(int(planned), PEOPLE_AT_ONCE, PEOPLE_IN)
+    return people_in(int(planned), at_once)
 
 
 def _lines(where: Where, by: Sequence[str]) -> tuple[str, list[Any]]:
@@ -193,11 +230,11 @@ def _sums(period: Period | None, values: list[Any], cut: int | None = None) -> s
 
 def _chosen(where: Where, one_in: int) -> tuple[str, list[Any]]:
     """Messages with the person each was for: the one that its contact is part of now."""
-    condition, values = _condition(where, "counted_time", "facts")
+    condition, values = _condition(where, "counted_time", "facts" if one_in == 1 else "sample")
     cubes = _CUBES if "cubes." in condition else ""
     table, tests = facts(one_in)
     return (
-        "(SELECT progress, coalesce(person_id, contact_id) AS person"  # noqa: S608 - constants, values are bound
+        "(SELECT message_id, progress, coalesce(person_id, contact_id) AS person"  # noqa: S608 - constants, values are bound
         f" FROM {table}{cubes} LEFT JOIN people USING (contact_id)"
         f" WHERE {' AND '.join([condition, *tests])}) AS chosen",
         values,
@@ -223,8 +260,9 @@ def _condition(where: Where, time: str, of: _Of) -> tuple[str, list[Any]]:
         elif column == "campaign_id" and of == "rollups":
             test = OF_CAMPAIGNS.format(f"{place}::text[]")
         else:
-            # Facts have the campaign beside them, and an index by it
-            table = "f" if of == "summaries" or column == "campaign_id" else "cubes"
+            # Facts have the campaign beside them, and an index by it; a sample all that is planned
+            own = OWN.get(of, ())
+            table = "f" if of == "summaries" or column in own else "cubes"
             test = f"{table}.{column} = ANY({place}::text[])"
         parts.append(f"NOT {test}" if exclude else test)
     return " AND ".join(parts), values
@@ -234,3 +272,11 @@ def _line(row: Record, keys: int) -> Line:
     values = tuple(row)
     gate, error_code, currency, *counts = values[keys:]
     return Line(values[:keys], gate, error_code, currency, Counts(*counts))
+
+
+def _sold(row: Record) -> Line:
+    """What was brought, of nothing else."""
+    variant, template, currency, *sales = row
+    nothing = Counts(*(0 for _ in Counts._fields))
+    counts = nothing._replace(**dict(zip(_SALES, sales, strict=True)))
+    return Line((variant, template), "", "", currency, counts)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from chassis.clock import Clock
-from chassis.postgres import Pool
+from chassis.postgres import Pool, delete_before
 from chassis.transient import keep_at
 from services.reports.answers.kept import KEPT_FOR
 from services.reports.live.watching import HELD
@@ -13,9 +13,6 @@ _EVERY: Final = timedelta(minutes=10)
 _AT_ONCE: Final = 5_000
 _SLACK: Final = timedelta(minutes=10)
 """A watch that goes on in the last moment has this long to be answered."""
-_BY_TIME: Final = (
-    "DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE {time} < $1 LIMIT $2)"
-)
 # What held at any moment since is needed, so of what was said before that the last word stays
 _SUPERSEDED: Final = (
     "DELETE FROM contact_history WHERE (contact_id, name, change_time) IN"
@@ -33,12 +30,11 @@ _RESOLVED: Final = (
 class Retention:
     """Keeps what is kept within bounds."""
 
-    def __init__(self, pool: Pool, clock: Clock, history: timedelta, reads: timedelta) -> None:
-        """`history`: how long it is known what was said of people, `reads`: who read of them."""
+    def __init__(self, pool: Pool, clock: Clock, history: timedelta) -> None:
+        """`history`: how long it is known what was said of people."""
         self._pool = pool
         self._clock = clock
         self._history = history
-        self._reads = reads
 
     async def run(self) -> None:
         """Delete, until cancelled."""
@@ -48,26 +44,16 @@ class Retention:
         """Delete some of what is older than is kept; returns how much that was."""
         now = self._clock.now()
         history = now - self._history
-        return sum(
-            [
-                await self._delete(_SUPERSEDED, history),
-                await self._delete(_BY_TIME.format(table="letters", time="write_time"), history),
-                await self._delete(_BY_TIME.format(table="gate_words", time="say_time"), history),
-                await self._delete(_RESOLVED, history),
-                await self._delete(
-                    _BY_TIME.format(table="occurrences", time="start_time"), history
-                ),
-                await self._delete(
-                    _BY_TIME.format(table="reads", time="read_time"), now - self._reads
-                ),
-                await self._delete(
-                    _BY_TIME.format(table="pulses", time="fold_time"), now - HELD - _SLACK
-                ),
-                await self._delete(
-                    _BY_TIME.format(table="answers", time="create_time"), now - KEPT_FOR
-                ),
-            ]
-        )
+        deleted = await self._delete(_SUPERSEDED, history) + await self._delete(_RESOLVED, history)
+        for table, column, before in (
+            ("letters", "write_time", history),
+            ("gate_words", "say_time", history),
+            ("occurrences", "start_time", history),
+            ("pulses", "fold_time", now - HELD - _SLACK),
+            ("answers", "create_time", now - KEPT_FOR),
+        ):
+            deleted += await delete_before(self._pool, table, column, before)
+        return deleted
 
     async def _delete(self, statement: str, before: datetime) -> int:
         done = await self._pool.execute(statement, before, _AT_ONCE)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from services.reports.funnel import outcome
 from services.reports.model import (
     CLICKED,
+    ORDERS,
     REACHED,
     READ,
     REPLIED,
@@ -21,6 +22,7 @@ from services.reports.model import (
     Counts,
     MessageFact,
     Progress,
+    Sale,
     Step,
 )
 
@@ -108,6 +110,21 @@ class Summary(NamedTuple):
     currency: str = ""
 
 
+class Brought(NamedTuple):
+    """What a message brought by one definition of success, in one currency."""
+
+    conversion_id: str
+    currency: str
+    converted: bool
+    """Once for all currencies, beside the message's own."""
+    touched: bool
+    """As `converted`."""
+    conversions: int = 0
+    revenue_micros: int = 0
+    touches: int = 0
+    touched_revenue_micros: int = 0
+
+
 class Part(NamedTuple):
     """What one message adds to the sums, and what follows from it for its row."""
 
@@ -122,6 +139,7 @@ class Part(NamedTuple):
     cube: Cube
     """What it is counted by, but for the segments of its contact."""
     sums: Sums
+    brought: tuple[Brought, ...] = ()
 
     @property
     def progress(self) -> Progress:
@@ -196,7 +214,23 @@ def part(fact: MessageFact, context: Context) -> Part:
             for (_, counted), added in together:
                 within = Cube(segment, fact.campaign_id, currency=counted.currency)
                 sums[bucket, within] = added
-    return Part(time, reached, response, bits, bool(counts[_SOLD]), own, sums)
+    brought = _brought(fact, context, own.currency) if context.sales or fact.goals else ()
+    return Part(time, reached, response, bits, bool(counts[_SOLD]), own, sums, brought)
+
+
+def _brought(fact: MessageFact, context: Context, own: str) -> tuple[Brought, ...]:
+    """`own`: the currency of what the message cost."""
+    found: list[Brought] = []
+    for conversion_id, sales in ((ORDERS, context.sales), *fact.goals):
+        if not sales:
+            continue
+        converted = any(sale.conversions for sale in sales)
+        by = {sale.currency: sale for sale in (Sale(own, 0, 0, 0, 0), *sales)}
+        found += (
+            Brought(conversion_id, one, one == own and converted, one == own, *sale[1:])
+            for one, sale in by.items()
+        )
+    return tuple(found)
 
 
 @lru_cache(maxsize=4_096)

@@ -8,15 +8,16 @@ from chassis.clock import moment_of
 from chassis.postgres import Connection, Effects, Pool
 from chassis.streams import Record
 from chassis.tombstones import erased
-from services.reports import base, contexts, messages
+from services.reports import arrivals, base, contexts, messages
 from services.reports.columns import TIME, by_column, upsert
+from services.reports.conversions.store import goals
 from services.reports.ledger import NO_MESSAGES, Facts
 from services.reports.live import pulses
 from services.reports.live.pulse import Pulse
 from services.reports.messages import Known
-from services.reports.model import MessageFact
+from services.reports.model import ORDERS, Goal, MessageFact
 from services.reports.queries import Queries
-from services.reports.rollups import Cube, Sums, changes, part
+from services.reports.rollups import Cube, Part, Sums, changes, part
 
 _CUBES: Final = 200_000
 """As many as are remembered to be stored: some 200 MB."""
@@ -140,7 +141,9 @@ class PostgresStore(Queries):
         """`window`: how long after delivery an order is attributed."""
         super().__init__(pool)
         self._effects = effects
-        self._window = window
+        self._orders = Goal(window // timedelta(milliseconds=1))
+        self._seeing = False
+        """Whether windows begin with reads or taps, by some definition."""
         self._cubes: dict[int, Cube] = {}
 
     async def adopt(self, zone: str) -> None:
@@ -183,6 +186,7 @@ class PostgresStore(Queries):
             known = await messages.known(connection, pending)
             parts = {message_id: part(*one) for message_id, one in known.items()}
             before += [counted.sums for counted in parts.values()]
+            latest: dict[str, Part] = {}
             anew: list[MessageFact] = []
             for message_id, said in pending.items():
                 if message_id not in known:
@@ -193,12 +197,14 @@ class PostgresStore(Queries):
                 fact = known[message_id].fact
                 time, touch = parts[message_id][:2]
                 was = (time, fact.occurrence_id, fact.contact_id)
+                seen = _seen(fact) if self._seeing else None
                 fact.merge(said)
-                if fact.reached_time != touch:
+                now = latest[message_id] = part(*known[message_id])
+                if now.reached_time != touch or (seen is not None and seen != _seen(fact)):
                     reached.add(fact.contact_id)
                 # Of somebody who was erased nothing is left to look at
                 if (
-                    was != (fact.counted_time, fact.occurrence_id, fact.contact_id)
+                    was != (now.counted_time, fact.occurrence_id, fact.contact_id)
                     and said.contact_id
                 ):
                     anew.append(fact)
@@ -214,16 +220,20 @@ class PostgresStore(Queries):
             ]
             new = [Known(f, found[f.message_id]) for f in anew if f.message_id not in known]
             new_rows = [(one, part(*one)) for one in new]
-            rows = [(one, part(*one)) for one in changed]
+            rows = [
+                (one, part(*one) if one.fact.message_id in found else latest[one.fact.message_id])
+                for one in changed
+            ]
             added = await messages.add(connection, new_rows)
             await messages.put(connection, rows)
+            await messages.bring(connection, _moved(parts, rows))
             after += [counted.sums for _, counted in rows]
             after += [counted.sums for one, counted in new_rows if one.fact.message_id in added]
             for (fact, _), counted in rows:
-                pulse.message(fact, parts[fact.message_id].progress, counted.progress)
+                pulse.message(fact, parts[fact.message_id].bits, counted.bits)
             for (fact, _), counted in new_rows:
                 if fact.message_id in added:
-                    pulse.message(fact, None, counted.progress)
+                    pulse.message(fact, None, counted.bits)
             pending = {f.message_id: f for f, _ in new if f.message_id not in added}
         concerned = await contexts.concerned(connection, reached - {""})
         await contexts.leave(connection, dict.fromkeys(concerned, 0))
@@ -233,7 +243,10 @@ class PostgresStore(Queries):
         """Look again at messages of whose contacts something was said; returns of how many."""
         fresh_cubes: dict[int, Cube] = {}
         async with self._pool.acquire(timeout=10) as connection, connection.transaction():
+            defined = await goals(connection) | {ORDERS: self._orders}
+            self._seeing = any(goal.anchor != "delivered" for goal in defined.values())
             starts = await contexts.take(connection, most)
+            starts = starts or await contexts.catch_up(connection, most)
             if not starts:
                 return 0
             persons = await contexts.people(connection, starts)
@@ -246,31 +259,45 @@ class PostgresStore(Queries):
                 for contact, person in persons.items()
                 if earliest[person] < NO_MESSAGES
             }
-            if since:
-                known = await messages.since(connection, since)
-                fresh_cubes = await self._again(connection, known, persons)
+            known = await messages.since(connection, since) if since else {}
+            came = await arrivals.held(connection, persons)
+            if since or came:
+                success = await contexts.successes(connection, persons, defined)
+                fresh_cubes = await self._again(connection, known, persons, success)
+                await arrivals.credit(connection, came, success.done, success.goals)
             await base.recount(connection, persons)
         self._remember(fresh_cubes)
         return len(starts)
 
     async def _again(
-        self, connection: Connection, known: Mapping[str, Known], persons: Mapping[str, str]
+        self,
+        connection: Connection,
+        known: Mapping[str, Known],
+        persons: Mapping[str, str],
+        success: contexts.Success,
     ) -> dict[int, Cube]:
         """Find out anew what other events say of messages; returns cubes that are new."""
+        if not known:
+            return {}
         found = await contexts.contexts(connection, [fact for fact, _ in known.values()])
-        brought = await contexts.outcomes(connection, persons, self._window)
+        came = await contexts.outcomes(connection, persons, success)
         before: list[Sums] = []
         changed: list[Known] = []
+        brought: list[Known] = []
         pulse = Pulse()
         for message_id, (fact, old) in known.items():
-            opted_out, sales = brought.get(message_id, (False, ()))
+            opted_out, sales, goals = came.get(message_id, contexts.Outcome())
             context = found[message_id]._replace(opted_out=opted_out, sales=sales)
-            if context != old:
+            if sales or goals or old.sales or fact.goals:
+                brought.append(Known(fact, context))
+            if context != old or goals != fact.goals:
                 changed.append(Known(fact, context))
                 before.append(part(fact, old).sums)
                 pulse.context(fact, old, context)
+                fact.goals = goals
         rows = [(one, part(*one)) for one in changed]
         await messages.put(connection, rows)
+        await messages.bring(connection, [(one, part(*one)) for one in brought])
         await pulses.leave(connection, pulse)
         sums = changes(before, (counted.sums for _, counted in rows))
         return await messages.count(connection, sums, self._cubes)
@@ -280,6 +307,25 @@ class PostgresStore(Queries):
         if len(self._cubes) + len(cubes) > _CUBES:
             self._cubes.clear()
         self._cubes.update(cubes)
+
+
+def _seen(fact: MessageFact) -> tuple[int | None, int | None]:
+    return fact.times.get("read"), fact.times.get("clicked")
+
+
+def _moved(
+    before: Mapping[str, Part], rows: Sequence[tuple[Known, Part]]
+) -> list[tuple[Known, Part]]:
+    """Messages that brought something and count otherwise now."""
+    moved: list[tuple[Known, Part]] = []
+    for one, now in rows:
+        old = before[one.fact.message_id]
+        if (now.brought or old.brought) and (
+            (old.brought, old.counted_time, old.cube) != (now.brought, now.counted_time, now.cube)
+            or old.sums.keys() != now.sums.keys()
+        ):
+            moved.append((one, now))
+    return moved
 
 
 async def _write(connection: Connection, facts: Facts) -> None:
@@ -308,6 +354,7 @@ async def _write(connection: Connection, facts: Facts) -> None:
     )
     await _put(connection, _WITHDRAWALS, list(facts.withdrawals))
     await _put(connection, _LETTERS, list(facts.letters))
+    await arrivals.note(connection, facts.arrivals)
     await _put(
         connection,
         _MEMBERSHIPS,

@@ -12,6 +12,7 @@ from merhaba.event.v1 import ConsentChanged, Event, MessageRef
 from services.reports.amounts import micros
 from services.reports.model import (
     CAMPAIGN_STATES,
+    Arrival,
     CampaignFact,
     Fact,
     Kind,
@@ -109,6 +110,7 @@ def said(topic: str, event: Event) -> Said | None:
         _traits(event, name, time),
         _origin(event, name, time),
         _letter(event, name, time),
+        arrival=_arrival(event, name, time),
     )
 
 
@@ -128,9 +130,7 @@ def _message(event: Event, name: str, time: int) -> MessageFact:
         category=(time, ref.category) if ref.category else None,
         propensity=ref.propensity,
     )
-    # "Read" is by status: what a tap or an answer implies is that it was delivered.
-    implied_read = name == "message_read" and body.implied
-    fact.times = {"delivered" if implied_read else _STEPS[name]: time}
+    fact.times = {_STEPS[name]: time}
     if name == "message_suppressed":
         fact.gate = (time, body.gate)
     elif name == "message_failed":
@@ -273,6 +273,24 @@ def _letter(event: Event, name: str, time: int) -> Letter | None:
         ours = not echo.from_person
         return Letter(event.contact_id, event.event_id, time, echo.phone_number_id, ours)
     return None
+
+
+def _arrival(event: Event, name: str, time: int) -> Arrival | None:
+    """That a person came by an ad. What began at a post, or names no ad, is none."""
+    if name != "message_received" or not event.message_received.HasField("referral"):
+        return None
+    body = event.message_received
+    referral = body.referral
+    if referral.source_type != "ad" or not referral.source_id or not event.contact_id:
+        return None
+    return Arrival(
+        event.contact_id,
+        event.event_id,
+        time,
+        referral.source_id,
+        body.phone_number_id,
+        referral.headline,
+    )
 
 
 def _text(raw: bytes) -> str:

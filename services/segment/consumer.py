@@ -33,8 +33,8 @@ class Ears:
         """That instant (ms); of a moment ago, for it only grows."""
         now = milliseconds_of(self._clock.now())
         if not 0 <= now - self._asked < _STILL_TRUE_MS:
-            lags = await self._log.lag([TOPIC])
-            behind = max((one.behind for one in lags if one.group == GROUP), default=timedelta())
+            lags = await self._log.lag([TOPIC], GROUP)
+            behind = max((one.behind for one in lags), default=timedelta())
             self._asked, self._heard = now, now - int(behind / timedelta(milliseconds=1))
         return self._heard
 

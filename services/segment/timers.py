@@ -7,11 +7,12 @@ import structlog
 
 from chassis.telemetry import gauge, histogram
 from chassis.transient import transient
-from services.segment.membership import Membership
+from services.segment.membership import BATCH, Membership
 
 _LOOK_EVERY_S: Final = 1.0  # another replica, or a merge, may have made something due sooner
-_AT_ONCE: Final = 2  # batches: while one is with Postgres, the other is thought about
+_AT_ONCE: Final = 2  # full batches: while one is with Postgres, the other is thought about
 _AGAIN_S: Final = 0.02  # what is due and not to be had is locked by somebody who handles it
+_PACE_S: Final = 0.1  # between batches that were not full: what comes due one by one is gathered
 
 _due = gauge("merhaba.segment.due")
 _lateness = histogram("merhaba.segment.timer.lateness")
@@ -23,6 +24,7 @@ class Timers:
 
     def __init__(self, membership: Membership) -> None:
         self._membership = membership
+        self._many = False
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -48,8 +50,13 @@ class Timers:
         _due.set(max(late_s, 0.0))
         if wait <= 0:
             _lateness.record(late_s)
-            passed = await asyncio.gather(*(membership.pass_time() for _ in range(_AT_ONCE)))
+            at_once = _AT_ONCE if self._many else 1
+            passed = await asyncio.gather(*(membership.pass_time() for _ in range(at_once)))
+            self._many = max(passed) >= BATCH
+            if self._many:
+                return
             if any(passed):
+                await asyncio.sleep(_PACE_S)
                 return
             wait = _AGAIN_S
         try:

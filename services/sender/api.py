@@ -7,6 +7,7 @@ import grpc
 
 from chassis import paging, telemetry
 from chassis.failures import FieldInvalid, RequestIdReused
+from chassis.reads import Reads
 from merhaba.sender.v1 import (
     ExplainSendRequest,
     ExplainSendResponse,
@@ -31,7 +32,6 @@ from services.sender.failures import MessageNotFound
 from services.sender.history import Recorded, history
 from services.sender.intents import Intents, message_of
 from services.sender.model import NEVER, Message, Number
-from services.sender.reads import Reads
 from services.sender.watching import Watching
 from services.sender.wire import at, message_proto
 

@@ -16,6 +16,7 @@ from chassis.answers import Answers
 from chassis.app import platform, serving, tasks
 from chassis.outbound import outbound
 from chassis.privacy import Erasures
+from chassis.reads import Reads
 from chassis.settings import from_env
 from chassis.streams import Consumer, Watch
 from chassis.transient import keep_at, transient
@@ -66,7 +67,6 @@ from services.sender.policy_api import PolicyApi
 from services.sender.post import Post
 from services.sender.privacy_api import PrivacyApi
 from services.sender.rate_card_api import RateCardApi
-from services.sender.reads import Reads
 from services.sender.rulebook.policy_store import PolicyStore
 from services.sender.rulebook.rate_card_store import RateCardStore
 from services.sender.rulebook.recalling import Recalling
@@ -193,7 +193,8 @@ async def main(stop: asyncio.Event) -> None:
             lambda body: content_of(body).template,
             base.clock,
         )
-        reads = Reads(base.pool, base.clock, timedelta(days=settings.reads_kept_days))
+        kept = timedelta(days=settings.reads_kept_days)
+        reads = Reads(base.pool, base.clock, kept, ("message_id",))
         own = base.mesh.server()
         add_MessageServiceServicer_to_server(
             MessageApi(
@@ -230,12 +231,12 @@ async def main(stop: asyncio.Event) -> None:
         line = Line(base.pool, outbox.numbers, throttle, base.clock)
         heard = ContactConsumer(outbox, people, forget, confirming.confirm, dispatcher.heard)
         consumers = [
-            Consumer(base.log, group, [topic], handle)
-            for group, topic, handle in (
-                ("sender.status", "inbound.status", StatusConsumer(outbox).handle),
-                ("sender.signal", "signal", SignalConsumer(campaigns.planner).handle),
-                ("sender.contact", "contact", heard.handle),
-                ("sender.account", "inbound.message", account.handle),
+            Consumer(base.log, group, [topic], handle, hurry=hurry)
+            for group, topic, handle, hurry in (
+                ("sender.status", "inbound.status", StatusConsumer(outbox).handle, True),
+                ("sender.signal", "signal", SignalConsumer(campaigns.planner).handle, True),
+                ("sender.contact", "contact", heard.handle, True),
+                ("sender.account", "inbound.message", account.handle, False),
             )
         ]
         await stack.enter_async_context(
@@ -243,13 +244,14 @@ async def main(stop: asyncio.Event) -> None:
                 dispatcher.run,
                 campaigns.plan,
                 campaigns.keeper.run,
+                campaigns.keeper.forget,
                 stopping.run,
                 recalling.run,
                 keeping.run,
                 files.run,
                 syncing.run,
                 answers.run,
-                reads.run,
+                reads.forget,
                 partial(keep_at, line.look, base.clock, _LOOK_EVERY, "what waits is not looked at"),
                 *(consumer.run for consumer in consumers),
             )

@@ -3,7 +3,7 @@
 Messages are locked together, in the order of their ids, and before everything else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -12,11 +12,11 @@ from chassis.postgres import Connection
 from chassis.streams import Record
 from chassis.tombstones import erased
 from services.sender.aftermath import Said, follow
-from services.sender.model import DAY_MS, Happening, Message
+from services.sender.model import DAY_MS, Happening, Message, State
 from services.sender.nobody import anonymise
 from services.sender.progress import Fact, Kind, Status, Talk, learn
 from services.sender.reckoning import before, reckon
-from services.sender.rows import locked
+from services.sender.rows import locked, update_heard
 from services.sender.rows import update as write
 from services.sender.rulebook import Rulebook
 from services.sender.wamids import named, note
@@ -29,6 +29,10 @@ _ORPHANED_MS: Final = 180_000  # longer than an answer may take, and a lease
 _AT_ONCE: Final = 500
 
 
+Unseen = Callable[[Connection, Sequence[str]], Awaitable[Sequence[int]]]
+"""The positions of events not seen before, which are remembered with the transaction."""
+
+
 class Heard(NamedTuple):
     """A status, and the trace context of what follows from it."""
 
@@ -37,12 +41,24 @@ class Heard(NamedTuple):
 
 
 async def hear(
-    connection: Connection, rulebook: Rulebook, slot: int, told: Sequence[Heard], now: int
+    connection: Connection,
+    rulebook: Rulebook,
+    slot: int,
+    told: Sequence[Heard],
+    now: int,
+    unseen: Unseen,
 ) -> list[Record]:
     """Fold statuses into messages; those of others' messages are passed on, and those that may yet
-    turn out to be ours are kept. Returns what to publish."""
+    turn out to be ours are kept. Returns what to publish.
+
+    What is known of a message is a set of facts, so a status that is told again changes nothing and
+    needs not be remembered. Those of others' messages do.
+    """
     known = [one for one in told if one.status.fact is not None]
     records, strangers = await _fold(connection, rulebook, slot, known, now)
+    if strangers:
+        new = await unseen(connection, [one.status.event_id for one in strangers])
+        strangers = [strangers[position] for position in new]
     orphans = await _perhaps_ours(connection, strangers)
     await _keep(connection, orphans)
     kept = {one.status.event_id for one in orphans}
@@ -93,16 +109,18 @@ async def _fold(
             strangers.append(one)
             continue
         changed[message.message_id] = message
-        if fact.kind == Kind.FAILED and fact.error_code:
-            said.append(Said(message, fact.error_code, fact.time))
+        stood = message.failed_time, message.error_code
         happenings = learn(message, [fact])
+        news = stood != (message.failed_time, message.error_code)
+        if news and fact.kind == Kind.FAILED and fact.error_code:
+            said.append(Said(message, fact.error_code, fact.time))
         if not message.contact_id:
             happenings += anonymise(message, fact.time)
         learnt.append((happenings, one))
     records = await follow(connection, said)
     ordered = list(changed.values())
     await reckon(connection, rulebook, earlier, ordered, now, slot)
-    await write(connection, ordered)
+    await update_heard(connection, ordered)
     await note(connection, [m for m in ordered if not earlier[m.message_id].wamid])
     published = [
         record
@@ -225,7 +243,9 @@ async def _answered(connection: Connection, talks: Sequence[Talk]) -> dict[str, 
             "SELECT q.event_id, m.message_id"
             " FROM unnest($1::text[], $2::text[], $3::bigint[]) AS q(event_id, contact_id, time)"
             " CROSS JOIN LATERAL (SELECT message_id FROM messages"
-            "  WHERE contact_id = q.contact_id AND attempt_time > q.time - $4::bigint - $6::bigint"
+            # Nobody answers what Meta says never arrived
+            "  WHERE contact_id = q.contact_id AND state <> $7"
+            "  AND attempt_time > q.time - $4::bigint - $6::bigint"
             "  AND sent_time > q.time - $4::bigint AND sent_time <= q.time + $5::bigint"
             "  ORDER BY sent_time DESC LIMIT 1) AS m",
             [one.event_id for one in free],
@@ -234,6 +254,7 @@ async def _answered(connection: Connection, talks: Sequence[Talk]) -> dict[str, 
             DAY_MS,
             _SECOND_MS,
             _TRIED_MS,
+            State.FAILED,
         )
         answered |= {row["event_id"]: row["message_id"] for row in rows}
     return answered

@@ -120,34 +120,34 @@ class Neighbours:
         return contact.contact_id
 
     async def _batch(self, refs: Sequence[ContactRef], mask: FieldMask) -> list[Contact | None]:
-        try:
-            response = await self._profile.BatchGetContacts(
-                BatchGetContactsRequest(contacts=refs, read_mask=mask), metadata=[_PURPOSE]
-            )
-        except grpc.aio.AioRpcError as error:
-            raise _unavailable("profile", error) from error
-        return [_contact(r.contact) if r.HasField("contact") else None for r in response.results]
+        return [one and _contact(one) for one in await self._found(refs, mask)]
 
     async def who(self, refs: Sequence[ContactRef]) -> list[str | None]:
         """The contacts that are meant, in order; None for whom nobody knows."""
+        mask = FieldMask(paths=["state"])
         found: list[str | None] = []
         for start in range(0, len(refs), _MOST_CONTACTS):
-            found += await self._who(refs[start : start + _MOST_CONTACTS])
+            some = await self._found(refs[start : start + _MOST_CONTACTS], mask)
+            found += [one and one.contact_id for one in some]
         return found
 
-    async def _who(self, refs: Sequence[ContactRef]) -> list[str | None]:
-        request = BatchGetContactsRequest(contacts=refs, read_mask=FieldMask(paths=["state"]))
+    async def _found(
+        self, refs: Sequence[ContactRef], mask: FieldMask
+    ) -> list[ContactProto | None]:
+        request = BatchGetContactsRequest(contacts=refs, read_mask=mask)
         try:
             response = await self._profile.BatchGetContacts(request, metadata=[_PURPOSE])
         except grpc.aio.AioRpcError as error:
-            if error.code() != grpc.StatusCode.INVALID_ARGUMENT:
+            # What is to be read is refused only by a profile of another version
+            of_somebody = _why(error).metadata["field"] != "read_mask"
+            if error.code() != grpc.StatusCode.INVALID_ARGUMENT or not of_somebody:
                 raise _unavailable("profile", error) from error
             if len(refs) == 1:
                 return [None]
             # One that cannot be anybody's has them all refused: halved until it is alone.
             half = len(refs) // 2
-            return [*await self._who(refs[:half]), *await self._who(refs[half:])]
-        return [r.contact.contact_id if r.HasField("contact") else None for r in response.results]
+            return [*await self._found(refs[:half], mask), *await self._found(refs[half:], mask)]
+        return [r.contact if r.HasField("contact") else None for r in response.results]
 
     async def members(self, segment_id: str, cursor: str) -> AsyncIterator[Members]:
         """Members of a segment as of the first call, from a cursor on. Raises SegmentNotFound."""
@@ -203,7 +203,7 @@ def _path(attribute: str) -> str:
 def _of_segment(segment_id: str, error: grpc.aio.AioRpcError) -> Failure:
     if error.code() == grpc.StatusCode.NOT_FOUND:
         return SegmentNotFound("no such segment", segment_id=segment_id)
-    if _reason(error) in _FORGOTTEN:
+    if _why(error).reason in _FORGOTTEN:
         return PreflightFailed(
             "nobody knows any more who was in the segment when it was begun; make another campaign",
             campaign_id="",
@@ -213,13 +213,13 @@ def _of_segment(segment_id: str, error: grpc.aio.AioRpcError) -> Failure:
     return _unavailable("segment", error)
 
 
-def _reason(error: grpc.aio.AioRpcError) -> str:
-    """The service's own word for it, where it has one."""
+def _why(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
+    """The service's own word for it, and its facts; empty where it has none."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it takes what has the metadata
     info = error_details_pb2.ErrorInfo()
     for detail in status.details if status else ():
         detail.Unpack(info)
-    return str(info.reason)
+    return info
 
 
 def _unavailable(service: str, error: grpc.aio.AioRpcError) -> ServiceUnavailable:

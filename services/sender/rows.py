@@ -46,6 +46,12 @@ def changed(fields: Sequence[str]) -> str:
 
 
 _WRITE: Final = changed(_CHANGING)
+# Each element of each array costs the driver and Postgres something.
+_HEARD: Final = (
+    *("state", "gate", "reason", "error_code", "wamid", "sent_time", "delivered_time"),
+    *("read_time", "played_time", "failed_time", "implied", "pricing", "cost_micros", "currency"),
+)
+_WRITE_HEARD: Final = changed(_HEARD)
 
 
 async def insert(connection: Connection, messages: Sequence[Message]) -> set[str]:
@@ -70,6 +76,12 @@ async def update(connection: Connection, messages: Sequence[Message]) -> None:
     """Write what changes of messages."""
     if messages:
         await connection.execute(_WRITE, *columns(messages, ("message_id", *_CHANGING)))
+
+
+async def update_heard(connection: Connection, messages: Sequence[Message]) -> None:
+    """Write what statuses change of messages."""
+    if messages:
+        await connection.execute(_WRITE_HEARD, *columns(messages, ("message_id", *_HEARD)))
 
 
 def columns(messages: Sequence[Message], fields: Sequence[str]) -> list[list[Any]]:

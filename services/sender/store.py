@@ -293,13 +293,15 @@ class Outbox:
 
     async def hear(self, statuses: Sequence[Status], onward: Sequence[str]) -> None:
         """Fold Meta's statuses into messages; those of others' messages are passed on."""
+        told = [Heard(*one) for one in zip(statuses, onward, strict=True)]
+        now = max((one.received_time for one in statuses), default=0)
 
-        async def work(connection: Connection, fresh: Sequence[int]) -> list[Record]:
-            told = [Heard(statuses[i], onward[i]) for i in fresh]
-            now = max((one.status.received_time for one in told), default=0)
-            return await hear(connection, self._rulebook, self._slot, told, now)
+        async def work(connection: Connection, _: Sequence[int]) -> list[Record]:
+            return await hear(
+                connection, self._rulebook, self._slot, told, now, self._effects.unseen
+            )
 
-        await self._effects.apply([one.event_id for one in statuses], work)
+        await self._effects.apply((), work)
 
     async def rejoin(self, now: int) -> int:
         """Fold in statuses that came before anybody knew whose they are; see `dispatch.Outbox`."""

@@ -1,5 +1,6 @@
 """Between the contracts and the model."""
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -12,19 +13,12 @@ from chassis.times import milliseconds, timestamp
 from merhaba.event.v1 import (
     CampaignChanged,
     Event,
-    MessageClicked,
     MessageDelivered,
     MessageFailed,
-    MessageHeld,
-    MessageHeldOut,
-    MessagePlanned,
     MessagePlayed,
     MessageRead,
     MessageRef,
-    MessageReplied,
     MessageSent,
-    MessageSuppressed,
-    MessageUnknown,
     PlatformError,
     Pricing,
     StatusReceived,
@@ -71,20 +65,24 @@ def span(duration: Duration) -> int:
 
 def ref_of(message: Message) -> MessageRef:
     """What identifies a message in every event about it."""
-    return MessageRef(
-        message_id=message.message_id,
-        wamid=message.wamid,
-        campaign_id=message.campaign_id,
-        occurrence_id=message.occurrence_id,
-        template_name=message.template,
-        language=message.language,
-        variant=message.variant,
-        propensity=message.propensity,
-        category=message.category,
-        phone_number_id=message.phone_number_id,
-        market=message.market,
-        content_kind=_shown(message.body),
-    )
+    ref = MessageRef()
+    _refer(ref, message)
+    return ref
+
+
+def _refer(ref: MessageRef, message: Message) -> None:
+    ref.message_id = message.message_id
+    ref.wamid = message.wamid
+    ref.campaign_id = message.campaign_id
+    ref.occurrence_id = message.occurrence_id
+    ref.template_name = message.template
+    ref.language = message.language
+    ref.variant = message.variant
+    ref.propensity = message.propensity
+    ref.category = message.category
+    ref.phone_number_id = message.phone_number_id
+    ref.market = message.market
+    ref.content_kind = _shown(message.body)
 
 
 def _shown(body: bytes) -> str:
@@ -102,71 +100,99 @@ def _shown(body: bytes) -> str:
 
 
 def record_of(happening: Happening) -> Record:
-    """A happening as it is published on `message`."""
-    message = happening.message
+    """A happening as it is published on `message`. Filled in place, which costs half of putting
+    messages together from others."""
+    message, what = happening.message, happening.what
+    fill = _FILLED.get(what)
+    if fill is None:
+        raise ValueError(f"no event is called {what}")
     event = Event(
-        event_id=f"{message.message_id}/{happening.what}",
-        event_time=stamp(happening.time),
-        received_time=stamp(happening.received_time or message.received_time),
+        event_id=f"{message.message_id}/{what}",
         traceparent=happening.traceparent or message.traceparent,
         source=_SOURCE,
         contact_id=message.home_id or message.contact_id,
     )
-    ref = ref_of(message)
-    match happening.what:
-        case "message_sent":
-            event.message_sent.CopyFrom(
-                MessageSent(message=ref, pricing=_pricing(message), **cost_of(message))
-            )
-        case "message_delivered":
-            event.message_delivered.CopyFrom(
-                MessageDelivered(
-                    message=ref,
-                    implied=happening.implied,
-                    pricing=_pricing(message),
-                    **cost_of(message),
-                )
-            )
-        case "message_read":
-            event.message_read.CopyFrom(MessageRead(message=ref, implied=happening.implied))
-        case "message_played":
-            event.message_played.CopyFrom(MessagePlayed(message=ref))
-        case "message_failed":
-            error = PlatformError(code=message.error_code) if message.error_code else None
-            event.message_failed.CopyFrom(
-                MessageFailed(message=ref, error=error, kind=happening.kind)
-            )
-        case "message_planned":
-            event.message_planned.CopyFrom(MessagePlanned(message=ref))
-        case "message_suppressed":
-            event.message_suppressed.CopyFrom(
-                MessageSuppressed(message=ref, gate=message.gate, reason=message.reason)
-            )
-        case "message_held_out":
-            event.message_held_out.CopyFrom(MessageHeldOut(message=ref, group=message.reason))
-        case "message_held":
-            event.event_id = f"{event.event_id}/{message.due_time}"
-            event.message_held.CopyFrom(
-                MessageHeld(message=ref, reason=message.gate, retry_time=stamp(message.due_time))
-            )
-        case "message_unknown":
-            event.message_unknown.CopyFrom(MessageUnknown(message=ref, reason=message.reason))
-        case "message_clicked":
-            event.message_clicked.CopyFrom(
-                MessageClicked(message=ref, kind=happening.kind, target=happening.target)
-            )
-        case "message_replied":
-            event.message_replied.CopyFrom(
-                MessageReplied(
-                    message=ref,
-                    reply_wamid=happening.target,
-                    match=happening.kind or "context",
-                    message_time=stamp(message.sent_time),
-                )
-            )
-        case other:
-            raise ValueError(f"no event is called {other}")
+    _stamp(event.event_time, happening.time)
+    _stamp(event.received_time, happening.received_time or message.received_time)
+    body: Any = getattr(event, what)
+    _refer(body.message, message)
+    fill(body, happening, message)
+    if what == "message_held":
+        event.event_id += f"/{message.due_time}"
     return Record("message", message.contact_id or message.message_id, event.SerializeToString())
+
+
+def _stamp(field: Timestamp, time: int) -> None:
+    if time and time < NEVER:
+        field.seconds, field.nanos = time // 1000, time % 1000 * 1_000_000
+
+
+def _charge(body: Any, _: Happening, message: Message) -> None:
+    if message.pricing:
+        body.pricing.MergeFromString(message.pricing)
+    body.cost_micros, body.currency_code = message.cost_micros, message.currency
+
+
+def _deliver(body: Any, happening: Happening, message: Message) -> None:
+    body.implied = happening.implied
+    _charge(body, happening, message)
+
+
+def _read(body: Any, happening: Happening, _: Message) -> None:
+    body.implied = happening.implied
+
+
+def _fail(body: Any, happening: Happening, message: Message) -> None:
+    if message.error_code:
+        body.error.code = message.error_code
+    body.kind = happening.kind
+
+
+def _suppress(body: Any, _: Happening, message: Message) -> None:
+    body.gate, body.reason = message.gate, message.reason
+
+
+def _hold(body: Any, _: Happening, message: Message) -> None:
+    body.reason = message.gate
+    _stamp(body.retry_time, message.due_time)
+
+
+def _hold_out(body: Any, _: Happening, message: Message) -> None:
+    body.group = message.reason
+
+
+def _doubt(body: Any, _: Happening, message: Message) -> None:
+    body.reason = message.reason
+
+
+def _click(body: Any, happening: Happening, _: Message) -> None:
+    body.kind, body.target = happening.kind, happening.target
+
+
+def _reply(body: Any, happening: Happening, message: Message) -> None:
+    body.reply_wamid, body.match = happening.target, happening.kind or "context"
+    _stamp(body.message_time, message.sent_time)
+
+
+def _no_more(_body: Any, _happening: Happening, _message: Message) -> None:
+    """Which message it is says all."""
+
+
+_FILLED: Final[Mapping[str, Callable[[Any, Happening, Message], None]]] = {
+    "message_planned": _no_more,
+    "message_held": _hold,
+    "message_held_out": _hold_out,
+    "message_suppressed": _suppress,
+    "message_unknown": _doubt,
+    "message_sent": _charge,
+    "message_delivered": _deliver,
+    "message_read": _read,
+    "message_played": _no_more,
+    "message_failed": _fail,
+    "message_clicked": _click,
+    "message_replied": _reply,
+}
+"""What is said of a message besides which it is, by what became of it."""
 
 
 def _pricing(message: Message) -> Pricing | None:

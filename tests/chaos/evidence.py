@@ -24,6 +24,7 @@ from tests.chaos.shop import Did, Shop, until_answered
 _AT_ONCE = 16
 _PAGE = 1_000
 _SOON = timedelta(seconds=2)
+_STANDSTILL_S = 30.0
 _NAMES = ("order_completed", "product_viewed", "message_received")
 
 
@@ -34,6 +35,16 @@ class Members:
     said: frozenset[str]
     before: frozenset[str]
     after: frozenset[str]
+
+    @property
+    def strangers(self) -> frozenset[str]:
+        """Who is in it, and does not belong there."""
+        return self.said - (self.before | self.after)
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """Who belongs there, and is not in it."""
+        return (self.before & self.after) - self.said
 
 
 @dataclass
@@ -76,7 +87,7 @@ async def gather(shop: Shop) -> Evidence:
     found.tracked = {d.event_id: of[d.phone] for d in shop.tracked if d.phone in staying}
     found.written = {d.event_id: of[d.phone] for d in shop.written if d.phone in staying}
     written = await _archive(shop, found)
-    found.history = await _history(shop)
+    found.history = await until_answered(lambda: _history(shop))
     found.dead = {letter async for letter in _dead_letters(shop)}
     found.marketing = {shop.offer}
     found.audiences = {
@@ -96,7 +107,10 @@ async def gather(shop: Shop) -> Evidence:
         found.reports[campaign_id] = answer.report
     found.ledger = await ledger(shop)
     found.members = await _members(shop, written)
-    found.erased = {of[phone]: await _left(shop, phone) for phone in shop.leaving}
+    found.erased = {
+        of[phone]: await until_answered(lambda phone=phone: _left(shop, phone))  # type: ignore[misc]
+        for phone in shop.leaving
+    }
     found.being_erased = sum([not await _done(shop, phone) for phone in shop.leaving])
     return found
 
@@ -204,21 +218,30 @@ async def _members(shop: Shop, written: list[Did]) -> dict[str, Members]:
 
     found: dict[str, Members] = {}
     for name, rule in shop.rules.items():
-        before = datetime.now(UTC) - _SOON
-        said: set[str] = set()
-        request = ListMembersRequest(segment_id=shop.segments[name], page_size=_PAGE)
-        while True:
-            page = await until_answered(
-                lambda request=request: shop.services.segments.ListMembers(request)  # type: ignore[misc]
-            )
-            said |= {member.contact_id for member in page.members}
-            if not page.next_page_token:
-                break
-            request.page_token = page.next_page_token
         oracle = Oracle(rule, known)
-        after = belonging(oracle, datetime.now(UTC))
-        found[name] = Members(frozenset(said), belonging(oracle, before), after)
+        until = asyncio.get_running_loop().time() + _STANDSTILL_S
+        while True:
+            before = datetime.now(UTC) - _SOON
+            said = await _said(shop, shop.segments[name])
+            after = belonging(oracle, datetime.now(UTC))
+            members = found[name] = Members(said, belonging(oracle, before), after)
+            wrong = members.strangers or members.missing
+            # A machine that stands still is no broken promise: whoever is late has some time
+            if not wrong or asyncio.get_running_loop().time() > until:
+                break
+            await asyncio.sleep(1)
     return found
+
+
+async def _said(shop: Shop, segment_id: str) -> frozenset[str]:
+    said: set[str] = set()
+    request = ListMembersRequest(segment_id=segment_id, page_size=_PAGE)
+    while True:
+        page = await until_answered(lambda: shop.services.segments.ListMembers(request))
+        said |= {member.contact_id for member in page.members}
+        if not page.next_page_token:
+            return frozenset(said)
+        request.page_token = page.next_page_token
 
 
 async def _done(shop: Shop, phone: str) -> bool:

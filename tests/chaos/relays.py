@@ -37,6 +37,9 @@ class _Relay:
         for writer in [*self._open]:
             _reset(writer)
 
+    def mend(self) -> None:
+        self.whole = True
+
     async def _relay(self, near: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
         self._open.add(near_writer)
         try:
@@ -93,10 +96,10 @@ class Relays:
 
     def mend(self, name: str) -> None:
         """Let connections through again."""
-        self._relays[name].whole = True
+        self._loop.call_soon_threadsafe(self._relays[name].mend)
 
     def _do(self, what: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(what, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(60)
 
     @contextmanager
     def running(self) -> Iterator["Relays"]:

@@ -326,16 +326,15 @@ class Shop:
         return campaign_id
 
     async def _trigger(self) -> None:
-        await self.services.triggers.CreateTrigger(
-            CreateTriggerRequest(
-                request_id=fresh_id("r"),
-                trigger=Trigger(
-                    name=f"thanks_{self.mark}",
-                    event=EventCause(name="order_completed"),
-                    condition=f'event.currency == "{self.mark}"',
-                    key="event.order_id",
-                    not_after_duration=Duration(seconds=3600),
-                    action=Action(send=SendAction(campaign_id=self.thanks)),
-                ),
-            )
+        wanted = CreateTriggerRequest(
+            request_id=fresh_id("r"),
+            trigger=Trigger(
+                name=f"thanks_{self.mark}",
+                event=EventCause(name="order_completed"),
+                condition=f'event.currency == "{self.mark}"',
+                key="event.order_id",
+                not_after_duration=Duration(seconds=3600),
+                action=Action(send=SendAction(campaign_id=self.thanks)),
+            ),
         )
+        await until_answered(lambda: self.services.triggers.CreateTrigger(wanted))

@@ -137,6 +137,13 @@ def test_an_event_in_the_dead_letters_is_not_lost():
     assert broken(found) == {}
 
 
+def test_who_wrote_before_their_message_was_told_to_have_failed_answered_it():
+    found = kept()
+    found.ledger[0] |= {"statuses": {"failed": 1.0}, "code": 131026}
+    found.recipients["c"][0].replied = True
+    assert broken(found) == {}
+
+
 def test_a_seed_plans_the_same_misfortunes_again_and_a_minute_holds_every_kind():
     deeds = plan(7, 60)
     assert deeds == plan(7, 60)

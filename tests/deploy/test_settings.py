@@ -1,6 +1,5 @@
 """Settings in the code and in the manifests are the same."""
 
-import importlib
 import re
 from pathlib import Path
 
@@ -10,20 +9,13 @@ from pydantic.fields import FieldInfo
 
 from chassis.settings import ServiceSettings
 from tests.deploy.conftest import Manifest, settings_of
-
-SERVICES = ("ingest", "profile", "segment", "sender", "reports")
+from tools import references
+from tools.references import SERVICES
 
 
 def settings_kind(service: str) -> type[ServiceSettings]:
     """The class of a service's settings."""
-    config = importlib.import_module(f"services.{service}.config")
-    (kind,) = (
-        value
-        for value in vars(config).values()
-        if isinstance(value, type)
-        and issubclass(value, ServiceSettings)
-        and value.__module__ == config.__name__
-    )
+    (kind,) = (one for one in references.settings_of(service) if issubclass(one, ServiceSettings))
     return kind
 
 

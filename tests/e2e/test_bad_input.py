@@ -71,7 +71,7 @@ async def test_broken_json_is_refused_and_archived(session, addresses, services)
         ]
         return any(one.body == body for one in kept)
 
-    await wait_until(archived)
+    await wait_until(archived, timeout_s=60)
 
 
 async def test_one_bad_item_of_a_webhook_is_dead_lettered_alone(doors, services):
@@ -83,8 +83,8 @@ async def test_one_bad_item_of_a_webhook_is_dead_lettered_alone(doors, services)
     listing = ListDeadLettersRequest(page_size=100, filter=DeadLetterFilter(group="ingest"))
     before = len((await services.ingest.ListDeadLetters(listing)).dead_letters)
     await doors.webhook(body)
-    await wait_until(lambda: known(services, good))
-    await wait_until(lambda: known(services, other))
+    await wait_until(lambda: known(services, good), timeout_s=60)
+    await wait_until(lambda: known(services, other), timeout_s=60)
     after = (await services.ingest.ListDeadLetters(listing)).dead_letters
     assert len(after) == before + 1
     assert after[0].reason

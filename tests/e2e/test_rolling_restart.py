@@ -39,7 +39,7 @@ async def restarted(addresses, service: str, process: psutil.Process) -> None:
         found = processes(addresses, service)
         return process not in found and any(listening(one) == ports for one in found)
 
-    await wait_until(serves, timeout_s=60, every_s=0.2)
+    await wait_until(serves, timeout_s=120, every_s=0.2)
 
 
 @pytest.mark.timeout(600)
@@ -60,7 +60,7 @@ async def test_a_rolling_restart_loses_nothing_and_answers_every_webhook(service
     assert posted.statuses().keys() == {200}, posted.statuses()
     assert not [one for one in posted.sent if one.torn]
 
-    await story.until_processed(services, 60, lambda _: None)
+    await story.until_processed(services, 120, lambda _: None)
     writer = Identity(kind=Identity.KIND_WA_ID, value=message("any")["from"])
     found = await services.profile.ResolveContact(ResolveContactRequest(identities=[writer]))
     history: Counter[str] = Counter()

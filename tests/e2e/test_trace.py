@@ -82,7 +82,7 @@ async def test_one_trace_shows_the_way_from_a_webhook_to_the_graph_call(
             for trace, crossed_services in services_by_trace.items()
         )
 
-    await wait_until(crossed, timeout_s=30, every_s=0.2)
+    await wait_until(crossed, timeout_s=60, every_s=0.2)
 
     await story.control(session, addresses, "drain", {"timeout_s": 60, "hurry": True})
     await story.until_processed(services, 60, lambda _: None)

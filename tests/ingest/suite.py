@@ -2,15 +2,14 @@
 
 import asyncio
 import os
-import shutil
 import signal
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.running import passing_folder
 from chassis.settings import LogSettings
 from chassis.streams import Position, event_log
 from chassis.testing import wait_until
@@ -106,13 +105,9 @@ class Suite:
 @asynccontextmanager
 async def suite(prepare: Callable[[Path], None] | None = None) -> AsyncIterator[Suite]:
     """A suite of the front door alone, on a folder that `prepare` may do something to before."""
-    folder = Path(tempfile.mkdtemp(prefix="survival-", dir="/var/tmp"))
-    folder.chmod(0o755)  # Postgres runs as another user when we are root
     said: list[str] = []
-    try:
+    with passing_folder() as folder:
         if prepare:
             prepare(folder)
         async with stack.running(Place(folder), said.append, ("ingest",)) as running:
             yield Suite(running, said)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -12,9 +12,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.app import tasks
 from chassis.audit import Audit, resource_of
-from chassis.callers import Call, Caller, Callers, call
+from chassis.callers import Call, Caller, Callers
 from chassis.clock import ManualClock
-from chassis.failures import FieldInvalid, Unavailable
+from chassis.failures import Unavailable
 from chassis.ids import fresh_id
 from chassis.policy import read_policy
 from chassis.postgres import Pool, database, migrate
@@ -133,19 +133,6 @@ async def test_pages_are_of_one_query_newest_first(
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_reads_of_a_person_are_on_record_and_for_a_purpose(
-    audit: Audit, told: AuditServiceStub
-) -> None:
-    caller, message = fresh_id("desk"), fresh_id("message")
-    call.set(by(caller))
-    with pytest.raises(FieldInvalid):
-        await audit.read(message)
-    call.set(by(caller, "a complaint"))
-    await audit.read(message)
-    (record,) = await records(told, resource=message)
-    assert (record.caller, record.purpose, record.outcome) == (caller, "a complaint", "OK")
-
-
 async def test_without_a_record_nothing_is_served(pool: Pool, manual_clock: ManualClock) -> None:
     kept = Audit(pool, manual_clock, YEAR)
     await pool.close()
@@ -165,7 +152,7 @@ async def test_only_so_many_wait_for_their_record(pool: Pool, manual_clock: Manu
     for task in waiting:
         task.cancel()
     async with tasks(kept.run):
-        await wait_until(lambda: not kept._waiting)
+        await wait_until(lambda: not kept._groups.waiting)
 
 
 async def test_old_records_are_forgotten(

@@ -2,15 +2,9 @@
 once for everybody, for whoever drops repeats by id, and nobody is lost."""
 
 import asyncio
-import os
 import secrets
-import shutil
-import signal
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterator
 from time import time
 from uuid import uuid4
 
@@ -18,11 +12,8 @@ import asyncpg
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from chassis.settings import LogSettings
-from chassis.streams import EventLog, Position, Record, event_log
+from chassis.streams import Position, Record
 from chassis.testing import wait_until
-from cli import stack
-from cli.place import Place
 from merhaba.event.v1 import Event
 from merhaba.segment.v1 import (
     Action,
@@ -39,6 +30,7 @@ from merhaba.segment.v1 import (
     WaitStep,
     WaitUntilStep,
 )
+from tests.segment.conftest import Alone
 
 PEOPLE = 200
 SECOND = Duration(seconds=1)
@@ -80,12 +72,8 @@ def event(who: str, name: str, cart: str) -> Record:
     return Record("contact", who, made.SerializeToString())
 
 
-class Suite:
-    """A segment service with servers of its own; what dies is started again."""
-
-    def __init__(self, running: stack.Stack, log: EventLog) -> None:
-        self.running = running
-        self.log = log
+class Suite(Alone):
+    """What the service is asked, and what it does."""
 
     async def define(self) -> None:
         addresses = self.running.addresses()
@@ -104,11 +92,6 @@ class Suite:
                 action=Action(start=start),
             )
             await TriggerServiceStub(opened).CreateTrigger(CreateTriggerRequest(trigger=trigger))
-
-    def kill(self) -> None:
-        """SIGKILL to the service as it is now, if it is there."""
-        with suppress(ProcessLookupError):
-            os.kill(self.running.addresses().pids["segment"], signal.SIGKILL)
 
     async def steps(self) -> Counter[tuple[str, str]]:
         """By contact and step, how often something was sent; each event once by its id."""
@@ -134,18 +117,10 @@ class Suite:
 
 
 @pytest.fixture
-async def suite() -> AsyncIterator[Suite]:
-    folder = Path(tempfile.mkdtemp(prefix="journeys-", dir="/var/tmp"))
-    folder.chmod(0o755)  # Postgres runs as another user when we are root
-    try:
-        async with stack.running(Place(folder), lambda _: None, ("segment",)) as running:
-            settings = LogSettings(redis_url=running.addresses().redis_url)
-            async with event_log(settings) as log:
-                one = Suite(running, log)
-                await one.define()
-                yield one
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+async def suite(alone: Alone) -> Suite:
+    one = Suite(alone.running, alone.log)
+    await one.define()
+    return one
 
 
 def carts() -> Iterator[tuple[str, str, bool]]:

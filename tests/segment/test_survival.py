@@ -2,29 +2,21 @@
 other, for whoever drops repeats by id."""
 
 import asyncio
-import os
 import random
 import secrets
-import shutil
-import signal
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import Iterable
 from time import time
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from chassis.settings import LogSettings
-from chassis.streams import EventLog, Position, Record, event_log
+from bench.running import replica
+from chassis.streams import Position, Record
 from chassis.testing import wait_until
-from cli import stack
-from cli.place import Place
 from merhaba.event.v1 import Event
 from merhaba.segment.v1 import CreateSegmentRequest, Segment, SegmentServiceStub
+from tests.segment.conftest import Alone
 
 PEOPLE = 300
 STAYS_MS = 3_000
@@ -92,12 +84,11 @@ def _timed(said: Iterable[Said]) -> list[Said]:
     return sorted(one for one in said if one[1] == "timed")
 
 
-class Suite:
-    """A segment service with servers of its own; what dies is started again."""
+class Suite(Alone):
+    """What the service has and says."""
 
-    def __init__(self, running: stack.Stack, log: EventLog) -> None:
-        self.running = running
-        self.log = log
+    def __init__(self, alone: Alone) -> None:
+        super().__init__(alone.running, alone.log)
         self.names: dict[str, str] = {}
 
     async def define(self) -> None:
@@ -111,11 +102,6 @@ class Suite:
                     )
                 )
                 self.names[made.segment.segment_id] = name
-
-    def kill(self) -> None:
-        """SIGKILL to the service as it is now, if it is there."""
-        with suppress(ProcessLookupError):
-            os.kill(self.running.addresses().pids["segment"], signal.SIGKILL)
 
     async def said(self) -> dict[str, Said]:
         """Every signal on the log, once by its id."""
@@ -165,35 +151,10 @@ class Suite:
 
 
 @pytest.fixture
-async def suite() -> AsyncIterator[Suite]:
-    folder = Path(tempfile.mkdtemp(prefix="segment-", dir="/var/tmp"))
-    folder.chmod(0o755)  # Postgres runs as another user when we are root
-    try:
-        async with stack.running(Place(folder), lambda _: None, ("segment",)) as running:
-            settings = LogSettings(redis_url=running.addresses().redis_url)
-            async with event_log(settings) as log:
-                one = Suite(running, log)
-                await one.define()
-                yield one
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@asynccontextmanager
-async def replica(running: stack.Stack) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Another process of the same service."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.segment"),
-        env={**running.environment("segment"), "GRPC_PORT": "0", "API_PORT": "0"},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+async def suite(alone: Alone) -> Suite:
+    one = Suite(alone)
+    await one.define()
+    return one
 
 
 async def live(suite: Suite, life: Life, turns: Iterable[int], kill_at: Iterable[int] = ()) -> None:
@@ -216,7 +177,7 @@ async def test_killed_again_and_again_under_load_it_loses_no_signal_and_makes_no
 @pytest.mark.timeout(180)
 async def test_two_replicas_of_which_one_dies_say_what_one_says(suite: Suite) -> None:
     life = Life()
-    async with replica(suite.running) as other:
+    async with replica(suite.running, "segment") as other:
 
         async def both_take_part() -> bool:
             streams = suite.log.streams("contact")

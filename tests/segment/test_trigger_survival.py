@@ -2,16 +2,11 @@
 should be, and no other, for whoever drops repeats by id."""
 
 import asyncio
-import os
 import random
 import secrets
-import shutil
-import signal
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from time import time
 from uuid import uuid4
 
@@ -20,11 +15,8 @@ import pytest
 from aiohttp import web
 from google.protobuf.duration_pb2 import Duration
 
-from chassis.settings import LogSettings
-from chassis.streams import EventLog, Position, Record, event_log
+from chassis.streams import Position, Record
 from chassis.testing import wait_until
-from cli import stack
-from cli.place import Place
 from merhaba.event.v1 import Event
 from merhaba.segment.v1 import (
     Action,
@@ -36,6 +28,7 @@ from merhaba.segment.v1 import (
     UpdateTriggerRequest,
     WebhookAction,
 )
+from tests.segment.conftest import Alone
 
 PEOPLE = 200
 DELAY_S = 3
@@ -105,12 +98,11 @@ def _record(event: Event) -> Record:
     return Record("contact", event.contact_id, event.SerializeToString())
 
 
-class Suite:
-    """A segment service with servers of its own, and somebody who is called by it."""
+class Suite(Alone):
+    """What the service is asked and says, and somebody who is called by it."""
 
-    def __init__(self, running: stack.Stack, log: EventLog) -> None:
-        self.running = running
-        self.log = log
+    def __init__(self, alone: Alone) -> None:
+        super().__init__(alone.running, alone.log)
         self.names: dict[str, str] = {}
         self.called: Counter[str] = Counter()
         self.port = 0
@@ -153,11 +145,6 @@ class Suite:
         async with addresses.channel("segment") as one:
             yield TriggerServiceStub(one)
 
-    def kill(self) -> None:
-        """SIGKILL to the service as it is now, if it is there."""
-        with suppress(ProcessLookupError):
-            os.kill(self.running.addresses().pids["segment"], signal.SIGKILL)
-
     async def said(self) -> dict[str, Said]:
         """Every firing on the log, once by its id."""
         found: dict[str, Said] = {}
@@ -191,28 +178,25 @@ class Suite:
 
 
 @pytest.fixture
-async def suite(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Suite]:
+def webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of triggers, to this machine."""
     monkeypatch.setenv("WEBHOOK_SECRETS", "crm:a secret for tests")
     monkeypatch.setenv("WEBHOOK_INSIDE", "true")
-    folder = Path(tempfile.mkdtemp(prefix="segment-", dir="/var/tmp"))
-    folder.chmod(0o755)  # Postgres runs as another user when we are root
-    try:
-        async with stack.running(Place(folder), lambda _: None, ("segment",)) as running:
-            settings = LogSettings(redis_url=running.addresses().redis_url)
-            async with event_log(settings) as log:
-                one = Suite(running, log)
-                app = web.Application()
-                app.router.add_post("/", one.called_by)
-                runner = web.AppRunner(app)
-                await runner.setup()
-                site = web.TCPSite(runner, "127.0.0.1", 0)
-                await site.start()
-                one.port = runner.addresses[0][1]
-                await one.define()
-                yield one
-                await runner.cleanup()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def suite(webhooks: None, alone: Alone) -> AsyncIterator[Suite]:
+    one = Suite(alone)
+    app = web.Application()
+    app.router.add_post("/", one.called_by)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    one.port = runner.addresses[0][1]
+    await one.define()
+    yield one
+    await runner.cleanup()
 
 
 @pytest.mark.timeout(240)

@@ -2,13 +2,10 @@
 ingest, and profile is a stand-in."""
 
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -17,9 +14,9 @@ import asyncpg
 import chassis.postgres
 from bench import audience
 from bench.running import replica
+from bench.running import suite as started
 from chassis.testing import wait_until
 from cli import stack
-from cli.place import Place
 from services.sender.model import State
 from services.sender.rulebook.policy_store import PolicyStore
 from services.sender.rules.policy import Policy
@@ -121,14 +118,9 @@ class Suite:
 @asynccontextmanager
 async def suite() -> AsyncIterator[Suite]:
     """A sender, for as long as the block runs."""
-    folder = Path(tempfile.mkdtemp(prefix="sender-", dir="/var/tmp"))
-    folder.chmod(0o755)  # Postgres runs as another user when we are root
-    try:
-        async with (
-            stack.running(Place(folder), lambda _: None, ("ingest", "sender")) as running,
-            audience.people(running, People()),  # type: ignore[abstract]  # asked for nothing else
-            aiohttp.ClientSession() as http,
-        ):
-            yield Suite(running, http)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    async with (
+        started(("ingest", "sender")) as running,
+        audience.people(running, People()),  # type: ignore[abstract]  # asked for nothing else
+        aiohttp.ClientSession() as http,
+    ):
+        yield Suite(running, http)

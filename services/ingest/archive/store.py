@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from chassis.clock import milliseconds_of, moment_of
-from chassis.postgres import Pool
+from chassis.postgres import Pool, delete_before
 from services.ingest.archive import segment
 from services.ingest.archive.segment import ArchivedWebhook, ArchiveQuery, BlindIndex, Head, Summary
 from services.ingest.model import RawWebhook
@@ -156,17 +156,11 @@ class Archive:
         """Delete segments of which everything was received before; returns how many."""
         end = segment.least_id(milliseconds_of(before))
         total = 0
-        while True:
-            done = await self._pool.execute(
-                "DELETE FROM segments WHERE segment_id IN"
-                " (SELECT segment_id FROM segments WHERE last_webhook_id < $1 LIMIT $2)",
-                end,
-                _FORGOTTEN,
-            )
-            deleted = int(done.rpartition(" ")[2])
+        while deleted := await delete_before(
+            self._pool, "segments", "last_webhook_id", end, _FORGOTTEN
+        ):
             total += deleted
-            if deleted < _FORGOTTEN:
-                return total
+        return total
 
     async def redact(self, identities: Iterable[str], redact: Redact, now_ms: int) -> int:
         """Rewrite every webhook that may tell of these people; returns how many were changed."""

@@ -2,13 +2,11 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from chassis.clock import moment_of
-from chassis.postgres import Pool
+from chassis.postgres import Pool, delete_before
 from services.ingest.links.target import Target
-
-_AT_ONCE: Final = 5_000
 
 
 class Wanted(NamedTuple):
@@ -106,11 +104,5 @@ class TargetStore:
 
     async def forget(self, expired_before: datetime) -> None:
         """Delete targets that no link has led to since a time."""
-        done = f"DELETE {_AT_ONCE}"
-        while done == f"DELETE {_AT_ONCE}":
-            done = await self._pool.execute(
-                "DELETE FROM link_targets WHERE target_number IN"
-                " (SELECT target_number FROM link_targets WHERE expire_time < $1 LIMIT $2)",
-                expired_before,
-                _AT_ONCE,
-            )
+        while await delete_before(self._pool, "link_targets", "expire_time", expired_before):
+            pass

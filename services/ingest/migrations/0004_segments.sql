@@ -2,6 +2,7 @@
 -- `heads` what is in each.
 
 -- depends: 0003_imports
+-- contract: of the first release, so no version before it runs beside it
 
 DROP TABLE webhooks;
 

@@ -2,6 +2,7 @@
 -- for each of its addresses, however many people get it.
 
 -- depends: 0004_segments
+-- contract: of the first release, so no version before it runs beside it
 
 DROP TABLE links;
 

@@ -76,7 +76,7 @@ class Door:
             stdout=self.log,
             stderr=self.log,
         )
-        deadline = monotonic() + 30
+        deadline = monotonic() + 120
         while not self.serves():
             assert self.process.poll() is None and monotonic() < deadline, self.said()
             sleep(0.02)

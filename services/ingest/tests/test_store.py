@@ -66,12 +66,12 @@ class Uncounted:
 async def test_a_sampled_webhook_gives_its_trace_to_its_events(
     pool: Pool, log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracer = TracerProvider().get_tracer("test")
-    monkeypatch.setattr("services.ingest.webhook.tracer", tracer)
+    monkeypatch.setattr("chassis.telemetry._whole", TracerProvider().get_tracer("test"))
+    monkeypatch.setattr("chassis.telemetry._share", 1.0)
     clock, writer = SystemClock(), LogWriter(log)
     intake, admission = Intake(writer, "", "TR"), Admission(log, (), 1, timedelta(0), clock)
     secrets = app_secrets("secret")
-    door = WebhookDoor(intake, admission, secrets, "v", clock, Uncounted(), 1, traced=True)
+    door = WebhookDoor(intake, admission, secrets, "v", clock, Uncounted(), 1)
     tracking = TrackingDoor(
         intake,
         admission,
@@ -79,7 +79,6 @@ async def test_a_sampled_webhook_gives_its_trace_to_its_events(
         Limits(log, "write-limit", 0, 1, clock),
         clock,
         1,
-        traced=True,
     )
     clicks = Clicks(writer, clock, Uncounted())
     links = LinkDoor(Signer([b"key"]), Targets(TargetStore(pool)), Visitors(), clicks, clock)

@@ -62,7 +62,7 @@ async def test_every_outcome_is_counted(
     environment: dict[str, str], log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = Counted()
-    monkeypatch.setattr("services.ingest.app.counter", lambda *_: counted)
+    monkeypatch.setattr("services.ingest.app.Tally", lambda *_: counted)
     async with opened(environment, log) as front:
         await front.post(webhook(value(messages=[message()])), "another secret")
         await front.post(b"{")

@@ -3,6 +3,7 @@
 -- also in that one's own row; null for a person of one.
 
 -- depends: 0001_contacts
+-- contract: of the first release, so no version before it runs beside it
 
 CREATE INDEX contacts_by_survivor ON contacts (survivor_id) WHERE survivor_id IS NOT NULL;
 

@@ -2,6 +2,7 @@
 -- kept.
 
 -- depends: 0001_contacts
+-- contract: of the first release, so no version before it runs beside it
 
 -- The order of entry, for whoever exports the ledger.
 ALTER TABLE consents ADD COLUMN entry bigint GENERATED ALWAYS AS IDENTITY;

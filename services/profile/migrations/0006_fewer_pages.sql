@@ -2,6 +2,7 @@
 -- memory already.
 
 -- depends: 0005_rights
+-- contract: of the first release, so no version before it runs beside it
 
 -- Where a contact stands is in its own row, which every change reads and writes anyway: a JSON list
 -- of what `Standing` has. `standings` keeps what is counted and looked for.

@@ -11,7 +11,6 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from chassis.answers import Answers
-from chassis.app import serving, tasks
 from chassis.clock import ManualClock
 from chassis.failures import (
     BatchTooLarge,
@@ -23,8 +22,7 @@ from chassis.failures import (
 )
 from chassis.ids import fresh_id
 from chassis.postgres import Pool
-from chassis.rpc import channel, server
-from chassis.settings import ServiceSettings
+from chassis.rpc import server
 from merhaba.event.v1 import AttributeChange, ConsentChanged, Event, Identity
 from merhaba.profile.v1 import (
     BatchGetContactsRequest,
@@ -57,8 +55,7 @@ from services.profile.consumer import recording
 from services.profile.directory import Directory
 from services.profile.privacy_api import PrivacyApi, Rights
 from services.profile.reads import Reads
-
-TOKEN = "a token for tests"
+from services.profile.tests.rpc import TOKEN, reached
 
 
 @pytest.fixture
@@ -80,18 +77,7 @@ async def target(
         PrivacyApi(directory, reads, answers, manual_clock, "TR", rights),
         own,
     )
-    settings = ServiceSettings(
-        redis_url="redis://unused",
-        database_url="postgresql://unused",
-        api_token=TOKEN,
-        grpc_host="127.0.0.1",
-        grpc_port=0,
-    )
-    async with (
-        tasks(reads.run),
-        serving(own, settings, []) as port,
-        channel(f"127.0.0.1:{port}", TOKEN, purpose="tests") as opened,
-    ):
+    async with reached(own, reads) as opened:
         yield opened
 
 

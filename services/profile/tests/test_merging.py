@@ -9,13 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chassis.app import serving, tasks
 from chassis.clock import ManualClock
 from chassis.failures import FieldInvalid
 from chassis.ids import fresh_id
 from chassis.postgres import Effects, Pool, database
-from chassis.rpc import channel, server
-from chassis.settings import ServiceSettings
+from chassis.rpc import server
 from chassis.streams import EventLog, Position
 from merhaba.event.v1 import Event, Identity
 from merhaba.profile.v1 import (
@@ -39,10 +37,10 @@ from services.profile.identity import BlindIndex, normalised
 from services.profile.reads import Reads
 from services.profile.registry_store import RegistryStore
 from services.profile.store import ContactStore
+from services.profile.tests.rpc import TOKEN, reached
 from services.profile.traits import names, value_json
 from services.profile.vault import Vault
 
-TOKEN = "a token of tests, of no use to anybody"
 Handle = Callable[[Sequence[bytes]], Awaitable[None]]
 
 
@@ -55,18 +53,7 @@ def handle(directory: Directory, manual_clock: ManualClock) -> Handle:
 async def profiles(profile_api: ProfileApi, reads: Reads) -> AsyncIterator[ProfileServiceStub]:
     own = server("profile", TOKEN)
     add_ProfileServiceServicer_to_server(profile_api, own)
-    settings = ServiceSettings(
-        redis_url="redis://unused",
-        database_url="postgresql://unused",
-        api_token=TOKEN,
-        grpc_host="127.0.0.1",
-        grpc_port=0,
-    )
-    async with (
-        tasks(reads.run),
-        serving(own, settings, []) as port,
-        channel(f"127.0.0.1:{port}", TOKEN, purpose="tests") as opened,
-    ):
+    async with reached(own, reads) as opened:
         yield ProfileServiceStub(opened)
 
 

@@ -7,11 +7,9 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from chassis.app import serving, tasks
 from chassis.clock import ManualClock, milliseconds_of
 from chassis.postgres import Pool
-from chassis.rpc import channel, server
-from chassis.settings import ServiceSettings
+from chassis.rpc import server
 from merhaba.event.v1 import ConsentChanged, Event, Identity
 from merhaba.profile.v1 import (
     BatchGetContactsRequest,
@@ -32,8 +30,8 @@ from services.profile.consumer import recording
 from services.profile.directory import Directory
 from services.profile.reach_api import ReachApi
 from services.profile.reads import Reads
+from services.profile.tests.rpc import TOKEN, reached
 from services.profile.tests.test_api import (
-    TOKEN,
     external,
     fresh_phone,
     phone,
@@ -52,18 +50,7 @@ async def target(
     own = server("profile", TOKEN)
     add_ProfileServiceServicer_to_server(profile_api, own)
     add_ReachServiceServicer_to_server(ReachApi(directory, reads, manual_clock), own)
-    settings = ServiceSettings(
-        redis_url="redis://unused",
-        database_url="postgresql://unused",
-        api_token=TOKEN,
-        grpc_host="127.0.0.1",
-        grpc_port=0,
-    )
-    async with (
-        tasks(reads.run),
-        serving(own, settings, []) as port,
-        channel(f"127.0.0.1:{port}", TOKEN, purpose="tests") as opened,
-    ):
+    async with reached(own, reads) as opened:
         yield opened
 
 

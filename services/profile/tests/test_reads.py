@@ -12,15 +12,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from chassis import groups
 from chassis.answers import Answers
-from chassis.app import serving, tasks
+from chassis.app import tasks
 from chassis.callers import INTERNAL, Call, Caller, Callers
 from chassis.clock import ManualClock
+from chassis.failures import Unavailable
 from chassis.ids import fresh_id
 from chassis.policy import Policy, read_policy
 from chassis.postgres import Pool
 from chassis.rpc import channel, server
-from chassis.settings import ServiceSettings
 from chassis.testing import KnownKeys
 from merhaba.event.v1 import Identity
 from merhaba.profile.v1 import (
@@ -47,11 +48,10 @@ from services import POLICY
 from services.profile import reads as audit
 from services.profile.api import ProfileApi
 from services.profile.directory import Directory
-from services.profile.model import ServiceUnavailable
 from services.profile.privacy_api import PrivacyApi, Rights
 from services.profile.reads import ReadQuery, Reads
+from services.profile.tests.rpc import TOKEN, served
 
-TOKEN = "a token for tests"
 OWN = "a token of its own"
 
 
@@ -77,14 +77,7 @@ async def target(
         PrivacyApi(directory, reads, answers, manual_clock, "TR", rights),
         own,
     )
-    settings = ServiceSettings(
-        redis_url="redis://unused",
-        database_url="postgresql://unused",
-        api_token=TOKEN,
-        grpc_host="127.0.0.1",
-        grpc_port=0,
-    )
-    async with tasks(reads.run), serving(own, settings, []) as port:
+    async with served(own, reads) as port:
         yield f"127.0.0.1:{port}"
 
 
@@ -261,7 +254,7 @@ async def test_a_read_that_cannot_be_recorded_is_refused_and_the_next_one_tries_
     reads = Reads(down, manual_clock, timedelta(days=30))  # type: ignore[arg-type]
     contact_id = "01900000-0000-7000-8000-" + fresh_id("x").encode().hex()[-12:]
     async with tasks(reads.run):
-        with pytest.raises(ServiceUnavailable):
+        with pytest.raises(Unavailable):
             async with audit.Reader(reads, CALL).read([contact_id], ["zone"]):
                 pass
         down.mended = True
@@ -276,7 +269,7 @@ async def test_a_read_that_cannot_be_recorded_is_refused_and_the_next_one_tries_
 async def test_too_many_reads_at_once_are_refused(
     pool: Pool, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "_MOST_WAITING", 3)
+    monkeypatch.setattr(groups, "_MOST_WAITING", 3)
     reads = Reads(pool, manual_clock, timedelta(days=30))  # nobody writes yet
     contact_id = "01900000-0000-7000-8000-000000000001"
 
@@ -286,7 +279,7 @@ async def test_too_many_reads_at_once_are_refused(
 
     waiting = [asyncio.create_task(one()) for _ in range(3)]
     await asyncio.sleep(0)
-    with pytest.raises(ServiceUnavailable):
+    with pytest.raises(Unavailable):
         await one()
     async with tasks(reads.run):
         await asyncio.gather(*waiting)

@@ -12,12 +12,10 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from chassis.answers import Answers
-from chassis.app import serving, tasks
 from chassis.clock import ManualClock
 from chassis.ids import fresh_id
 from chassis.postgres import Pool
-from chassis.rpc import channel, server
-from chassis.settings import ServiceSettings
+from chassis.rpc import server
 from merhaba.event.v1 import AttributeChange, Event, Identity
 from merhaba.profile.v1 import (
     AttributeType,
@@ -49,8 +47,7 @@ from services.profile.reads import Reads
 from services.profile.recompute import Recompute
 from services.profile.registry_api import RegistryApi
 from services.profile.registry_store import RegistryStore
-
-TOKEN = "a token for tests"
+from services.profile.tests.rpc import TOKEN, reached
 
 
 class Stubs(NamedTuple):
@@ -72,18 +69,7 @@ async def stubs(
     own = server("profile", TOKEN)
     add_ProfileServiceServicer_to_server(profile_api, own)
     add_RegistryServiceServicer_to_server(RegistryApi(registry, recompute, answers), own)
-    settings = ServiceSettings(
-        redis_url="redis://unused",
-        database_url="postgresql://unused",
-        api_token=TOKEN,
-        grpc_host="127.0.0.1",
-        grpc_port=0,
-    )
-    async with (
-        tasks(reads.run),
-        serving(own, settings, []) as port,
-        channel(f"127.0.0.1:{port}", TOKEN, purpose="tests") as opened,
-    ):
+    async with reached(own, reads) as opened:
         yield Stubs(ProfileServiceStub(opened), RegistryServiceStub(opened))
 
 

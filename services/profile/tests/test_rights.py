@@ -18,12 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.answers import Answers
-from chassis.app import serving, tasks
 from chassis.clock import ManualClock, milliseconds_of
 from chassis.ids import fresh_id
 from chassis.postgres import Pool
-from chassis.rpc import channel, server
-from chassis.settings import ServiceSettings
+from chassis.rpc import server
 from chassis.streams import EventLog, Position
 from chassis.times import timestamp
 from merhaba.event.v1 import ConsentChanged, Event, Identity, MessageContent, MessageReceived
@@ -66,8 +64,8 @@ from services.profile.registry_store import RegistryStore
 from services.profile.rights.category_store import CategoryStore
 from services.profile.rights.retention import Retention
 from services.profile.store import ContactStore
+from services.profile.tests.rpc import TOKEN, reached
 
-TOKEN = "a token for tests"
 IYS = ExportConsentsRequest.FORMAT_IYS_CSV
 ISO = ExportConsentsRequest.FORMAT_ISO27560_NDJSON
 DAY = 86_400
@@ -135,18 +133,7 @@ async def stubs(
     add_PrivacyServiceServicer_to_server(
         PrivacyApi(directory, reads, answers, manual_clock, "TR", rights), own
     )
-    settings = ServiceSettings(
-        redis_url="redis://unused",
-        database_url="postgresql://unused",
-        api_token=TOKEN,
-        grpc_host="127.0.0.1",
-        grpc_port=0,
-    )
-    async with (
-        tasks(reads.run),
-        serving(own, settings, []) as port,
-        channel(f"127.0.0.1:{port}", TOKEN, purpose="tests") as opened,
-    ):
+    async with reached(own, reads) as opened:
         yield Stubs(opened, manual_clock, directory)
 
 

@@ -12,14 +12,12 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from chassis.answers import Answers
-from chassis.app import serving, tasks
 from chassis.callers import Caller, Callers
 from chassis.clock import ManualClock
 from chassis.ids import fresh_id
 from chassis.policy import read_policy
 from chassis.postgres import Pool
 from chassis.rpc import channel, server
-from chassis.settings import ServiceSettings
 from chassis.testing import KnownKeys
 from merhaba.event.v1 import AttributeChange, ConsentChanged, Identity
 from merhaba.profile.v1 import (
@@ -51,9 +49,9 @@ from services.profile.model import ValueType
 from services.profile.privacy_api import PrivacyApi, Rights
 from services.profile.reads import Reads
 from services.profile.registry_store import RegistryStore
+from services.profile.tests.rpc import TOKEN, served
 from services.profile.vocabulary import AttributeType
 
-TOKEN = "a token for tests"
 ROLES = ("support", "marketing", "analytics")
 PURPOSE = "tests"
 DENIED = grpc.StatusCode.PERMISSION_DENIED
@@ -89,14 +87,7 @@ async def as_role(
         PrivacyApi(directory, reads, answers, manual_clock, "TR", rights),
         own,
     )
-    settings = ServiceSettings(
-        redis_url="redis://unused",
-        database_url="postgresql://unused",
-        api_token=TOKEN,
-        grpc_host="127.0.0.1",
-        grpc_port=0,
-    )
-    async with tasks(reads.run), serving(own, settings, []) as port:
+    async with served(own, reads) as port:
 
         @asynccontextmanager
         async def connect(role: str) -> AsyncIterator[Stubs]:

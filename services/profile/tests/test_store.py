@@ -73,6 +73,17 @@ async def contact_of(directory: Directory, who: Identity) -> str:
     return await directory.resolve([normalised(who.kind, who.scope, who.value)])
 
 
+async def until_done(handle: Handle, batch: list[bytes]) -> None:
+    while True:  # as the consumer does
+        try:
+            await handle(batch)
+        except Exception as error:
+            if type(error).__name__ not in ("SerializationError", "DeadlockDetectedError"):
+                raise
+        else:
+            return
+
+
 async def test_an_event_comes_out_resolved_with_what_it_changed(
     handle: Handle, directory: Directory, log: EventLog
 ) -> None:
@@ -300,6 +311,28 @@ async def test_a_bad_event_on_the_log_costs_its_neighbours_nothing(
         assert await contact_of(directory, who)
 
 
+async def test_a_large_batch_counts_once_though_its_halves_share_people_and_one_event_is_refused(
+    directory: Directory, manual_clock: ManualClock, log: EventLog
+) -> None:
+    handle = recording(directory, manual_clock, "profile.test", asyncio.Semaphore(1))
+    people = [external(fresh_id("c")) for _ in range(200)]
+    orders = [tracked("order_completed", who, time=n) for n in (1, 2) for who in people]
+    pairs = [(people[n], people[n + 1], phone_of(fresh_phone())) for n in range(0, 40, 2)]
+    met = [event(who, number, identified={}) for *two, number in pairs for who in two]
+    nobody = event(contact_id="00000000-0000-7000-8000-000000000001", message_read={})
+    with pytest.raises(ContactNotFound):
+        await until_done(handle, raw(*orders, *met, nobody))
+    for _ in range(2):
+        await until_done(handle, raw(*orders, *met))
+    said = [one.event_id for one in await published(log) if one.WhichOneof("body") == "tracked"]
+    assert sorted(said) == sorted(one.event_id for one in orders)
+    for one, other, number in pairs:
+        (contact_id,) = {await contact_of(directory, who) for who in (one, other, number)}
+        assert (await directory.contact(contact_id)).document.counts["order_count"] == 4
+    found = await directory.find([normalised(w.kind, w.scope, w.value) for w in people[40:]])
+    assert [one and one.document.counts["order_count"] for one in found] == [2] * 160
+
+
 async def test_many_at_once_agree_on_who_is_who(
     handle: Handle, directory: Directory, pool: Pool
 ) -> None:
@@ -316,17 +349,7 @@ async def test_many_at_once_agree_on_who_is_who(
         raw(*strangers[::-1]),
     ]
 
-    async def until_done(batch: list[bytes]) -> None:
-        while True:  # as the consumer does
-            try:
-                await handle(batch)
-            except Exception as error:
-                if type(error).__name__ not in ("SerializationError", "DeadlockDetectedError"):
-                    raise
-            else:
-                return
-
-    await asyncio.gather(*(until_done(batch) for batch in batches))
+    await asyncio.gather(*(until_done(handle, batch) for batch in batches))
     found = set()
     for one, number in people:
         contact = await directory.contact(await contact_of(directory, one))

@@ -1,17 +1,19 @@
 """Questions answered: sums fetched, measures made of them, beside the period before."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from chassis.postgres import Pool
 from chassis.times import stamped
 from merhaba.reports.v1 import DimensionValue, QueryRow, Value
+from services.reports.answers.crediting import both
 from services.reports.answers.cutting import Row, buckets
 from services.reports.answers.measures import PEOPLE, Column, Made, value
 from services.reports.answers.question import Question, stretch
-from services.reports.answers.sums import rows
 from services.reports.failures import QueriesBusy
 from services.reports.statistics import rate_interval
 
@@ -24,6 +26,8 @@ _LABELS: Final = {
         "SELECT segment_id, coalesce(nullif(display_name, ''), name) FROM segment_names"
         " WHERE segment_id = ANY($1)"
     ),
+    "conversion_id": "SELECT conversion_id, name FROM conversions WHERE conversion_id = ANY($1)",
+    "ad_id": "SELECT ad_id, headline FROM ads WHERE ad_id = ANY($1)",
 }
 
 
@@ -31,26 +35,36 @@ class Answers:
     """Answers questions from the sums, few at a time."""
 
     def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+        self.pool = pool
         self._turn = asyncio.Semaphore(_AT_ONCE)
         self._asking = 0
 
+    async def sums(self, asked: Question) -> tuple[list[Row], list[Row]]:
+        """The sums of an answer, and of the period before, in any order. Raises `QueriesBusy` and
+        `QueryTooLarge`."""
+        async with self._in_turn():
+            return await both(self.pool, asked)
+
     async def rows(self, asked: Question) -> list[QueryRow]:
         """The answer, by time, then by value. Raises `QueriesBusy` and `QueryTooLarge`."""
+        async with self._in_turn():
+            found, before = await both(self.pool, asked)
+            labels = await self._labels(asked, found)
+        earlier = _aligned(asked, before) if asked.previous else None
+        found.sort(key=lambda row: (row.start or datetime.min.replace(tzinfo=UTC), row.values))
+        places = _places(asked) if earlier is not None else {}
+        return [_told(asked, row, earlier, places.get(row.start), labels) for row in found]
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
         if self._asking >= _WAITING:
             raise QueriesBusy(_WAITING)
         self._asking += 1
         try:
             async with self._turn:
-                found = await rows(self._pool, asked)
-                before = await rows(self._pool, asked.before()) if asked.previous else None
-                labels = await self._labels(asked, found)
+                yield
         finally:
             self._asking -= 1
-        earlier = None if before is None else _aligned(asked, before)
-        found.sort(key=lambda row: (row.start or datetime.min.replace(tzinfo=UTC), row.values))
-        places = _places(asked) if earlier is not None else {}
-        return [_told(asked, row, earlier, places.get(row.start), labels) for row in found]
 
     async def _labels(self, asked: Question, found: Sequence[Row]) -> dict[tuple[str, str], str]:
         """What people call campaigns and segments."""
@@ -58,7 +72,7 @@ class Answers:
         for place, (_, name) in enumerate(asked.dimensions):
             if statement := _LABELS.get(name):
                 ids = list({row.values[place] for row in found} - {""})
-                for value_, label in await self._pool.fetch(statement, ids):
+                for value_, label in await self.pool.fetch(statement, ids):
                     if label:
                         labels[name, value_] = label
         return labels
@@ -101,6 +115,12 @@ def _told(
     )
 
 
+@lru_cache(maxsize=256)
+def _none(measure: int, number: float | None) -> Value:
+    """Nothing of a measure, as it is on most days of most measures; put into answers as a copy."""
+    return Value(measure=measure, value=number)  # type: ignore[arg-type]  # enum values are ints at run time
+
+
 def measured(
     measure: int,
     made: Made,
@@ -110,14 +130,20 @@ def measured(
 ) -> Value:
     """A measure of sums, with what is needed to judge it."""
     number, basis = value(made, sums, seconds)
-    told = Value(measure=measure, sample_size=basis)  # type: ignore[arg-type]  # enum values are ints at run time
+    if before is None and not basis and made.kind in ("count", "rate"):
+        return _none(measure, number)
+    lower = upper = None
     if number is not None:
-        told.value = number
         if made.kind == "rate" and (likely := rate_interval(round(number * basis), basis)):
-            told.lower, told.upper = likely.lower, likely.upper
-        if made.part in PEOPLE and made.kind == "count" and (one_in := sums.get("one_in")):
+            _, lower, upper = likely
+        elif made.kind == "count" and made.part in PEOPLE and (one_in := sums.get("one_in")):
             half = _Z95 * (one_in * number) ** 0.5
-            told.lower, told.upper = max(number - half, 0), number + half
-    if before is not None and (past := value(made, before, seconds)[0]) is not None:
-        told.previous_value = past
-    return told
+            lower, upper = max(number - half, 0), number + half
+    return Value(
+        measure=measure,  # type: ignore[arg-type]  # enum values are ints at run time
+        value=number,
+        previous_value=None if before is None else value(made, before, seconds)[0],
+        lower=lower,
+        upper=upper,
+        sample_size=basis,
+    )

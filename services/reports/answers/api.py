@@ -1,6 +1,6 @@
 """The questions of ReportService that sums answer: queries, heat maps and costs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final
 
@@ -28,11 +28,17 @@ from merhaba.reports.v1 import Period as PeriodMessage
 from merhaba.reports.v1 import Query as Asked
 from services.reports.answers.answering import Answers
 from services.reports.answers.kept import Kept
+from services.reports.answers.measures import ADS, BASE, PEOPLE, Made
 from services.reports.answers.question import question
-from services.reports.answers.standing_out import StandingOut
+from services.reports.answers.standing_out import StandingOut, best_hour
+from services.reports.insights import Share
 from services.reports.model import Period
 
 _MOST: Final = 10_000
+_READ: Final = (
+    (Measure.MEASURE_READ, Made("count", "read")),
+    (Measure.MEASURE_DELIVERED, Made("count", "delivered")),
+)
 _COSTS: Final = (
     Measure.MEASURE_PLANNED,
     Measure.MEASURE_BILLABLE,
@@ -103,13 +109,24 @@ class AnsweringApi(ReportServiceServicer):
             measures=[measure],
             dimensions=[Dimension.DIMENSION_SEND_WEEKDAY, Dimension.DIMENSION_SEND_HOUR],
             filters=request.filters,
+            conversion_ids=[request.conversion_id],
         )
         asked = question(query, self._checked(request.period))
         if asked.in_currency:
             raise FieldInvalid("measure", "is money; take a count or a rate")
+        if asked.ads and request.contact_zone:
+            raise FieldInvalid("contact_zone", "not known of ads; leave it unset")
         fold_time = self._fold_time()
-        rows = await self._answers.rows(asked._replace(contact_zone=request.contact_zone))
+        asked = asked._replace(contact_zone=request.contact_zone)
+        together = not request.contact_zone and asked.columns.isdisjoint({*PEOPLE, *BASE, *ADS})
+        if together:  # what the best hour is found by is read along
+            asked = asked._replace(measures=(*asked.measures, *_READ))
+        rows = await self._answers.rows(asked)
         known = {tuple(int(d.value) for d in row.dimensions): row.values[0] for row in rows}
+        if together:
+            insights = best_hour(_by_hour(rows))
+        else:
+            insights = await self._out.hour(asked.period, request.filters)
         return GetHeatMapResponse(
             cells=[
                 HeatMapCell(
@@ -118,7 +135,7 @@ class AnsweringApi(ReportServiceServicer):
                 for day in range(1, 8)
                 for hour in range(24)
             ],
-            insights=await self._out.hour(asked.period, request.filters),
+            insights=insights,
             freshness=self._freshness(fold_time, False),
         )
 
@@ -134,6 +151,7 @@ class AnsweringApi(ReportServiceServicer):
             period=request.period,
             grain=request.grain or Grain.GRAIN_UNSPECIFIED,
             attribution=request.attribution,
+            conversion_ids=[request.conversion_id],
         )
         page = await self.Query(
             QueryRequest(query=query, page_size=request.page_size, page_token=request.page_token),
@@ -152,6 +170,16 @@ class AnsweringApi(ReportServiceServicer):
             ],
             freshness=page.freshness,
         )
+
+
+def _by_hour(rows: Iterable[QueryRow]) -> dict[str, Share]:
+    """How many were read of those delivered, of rows by weekday and hour that end with both."""
+    found: dict[str, Share] = {}
+    for row in rows:
+        hour, (read, delivered) = row.dimensions[1].value, row.values[-2:]
+        known = found.get(hour, Share(0, 0))
+        found[hour] = Share(known.part + int(read.value), known.whole + int(delivered.value))
+    return found
 
 
 def _rank(value: Value, ascending: bool) -> tuple[bool, float]:

@@ -1,5 +1,6 @@
 """What is known of people beside their messages: how many there are, who agreed, who wrote."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -7,7 +8,7 @@ from typing import Any, Final
 from asyncpg import Record
 
 from chassis.postgres import Pool
-from services.reports.answers.cutting import Row, buckets, key, start_of
+from services.reports.answers.cutting import HOURS, Bound, Row, begins, buckets, hours, shown
 from services.reports.answers.measures import BASE, Column
 from services.reports.answers.question import Question
 from services.reports.model import REACHED, SENT, Period
@@ -15,10 +16,6 @@ from services.reports.sampling import LETTERS_AT_ONCE, letters, one_in
 
 _BETWEEN: Final = "base_between('{{{}}}', $1, $4, $5, $2, $3)"
 _RECEIVED: Final = f"(SELECT bucket AS time, added FROM {_BETWEEN.format('received')}) AS f"  # noqa: S608 - constants
-_WRITTEN: Final = (
-    "(SELECT bucket AS time, added FROM base_changes WHERE name = 'received'"
-    " AND bucket >= $1 AND bucket < $2) AS f"
-)
 _LETTERS: Final = f"SELECT coalesce(sum(added), 0)::bigint FROM {_BETWEEN.format('received')}"  # noqa: S608 - constants
 _GROWTH: Final[Mapping[Column, Column]] = {
     "contacts": "contact_growth",
@@ -43,93 +40,130 @@ _ANSWERED: Final = (
 )
 
 
-async def rows(pool: Pool, asked: Question) -> list[Row]:
-    """What was asked of people, cut as asked."""
+async def both(pool: Pool, asked: Question) -> tuple[list[Row], list[Row]]:
+    """What was asked of people, cut as asked, and the same of the period before, which is [] unless
+    asked for."""
     wanted = asked.columns & BASE.keys()
-    found: list[Row] = []
-    if "received" in wanted:
-        named = {name for _, name in asked.dimensions} | {one.column for one in asked.filters}
-        fine = asked.grain == "hour" or "send_hour" in named
-        source = _WRITTEN if fine else _RECEIVED
-        found += await _cut(pool, asked, source, {"received": "sum(f.added)::bigint"})
+    summed: list[Column] = [name for name, growth in _GROWTH.items() if wanted & {name, growth}]
+    if "received" in wanted and not asked.named:
+        summed.append("received")
+    now, before = await _summed(pool, asked, summed) if summed else ([], [])
+    periods = (asked, asked.before()) if asked.previous else (asked,)
+    if "received" in wanted - {*summed}:
+        for found, one in zip((now, before), periods, strict=False):
+            found.extend(await _cut(pool, one, _RECEIVED, {"received": "sum(f.added)::bigint"}))
     if "our_response" in wanted:
-        many = await pool.fetchval(_LETTERS, *_bounds(asked.period))
-        tests = letters(one_in(many, LETTERS_AT_ONCE))
-        found += await _cut(
-            pool,
-            asked,
-            _ANSWERED.format(tests="".join(f" AND {test}" for test in tests)),
-            {
-                "our_response": "percentile_cont(0.5) WITHIN GROUP (ORDER BY f.waited)",
-                "answered": "count(f.waited)",
-            },
-        )
-    if grown := [name for name, growth in _GROWTH.items() if wanted & {name, growth}]:
-        found += await _grown(pool, asked, grown)
-    return found
+        answered = await asyncio.gather(*(_answered(pool, one) for one in periods))
+        for found, some in zip((now, before), answered, strict=False):
+            found.extend(some)
+    return now, before
+
+
+async def _answered(pool: Pool, asked: Question) -> list[Row]:
+    many = await pool.fetchval(_LETTERS, *_bounds(asked.period))
+    tests = letters(one_in(many, LETTERS_AT_ONCE))
+    return await _cut(
+        pool,
+        asked,
+        _ANSWERED.format(tests="".join(f" AND {test}" for test in tests)),
+        {
+            "our_response": "percentile_cont(0.5) WITHIN GROUP (ORDER BY f.waited)",
+            "answered": "count(f.waited)",
+        },
+    )
 
 
 async def _cut(
     pool: Pool, asked: Question, source: str, columns: Mapping[Column, str]
 ) -> list[Row]:
-    local = "f.time AT TIME ZONE $3"
-    values: list[Any] = [asked.period.start, asked.period.end, asked.period.zone]
-    if "$4" in source:
-        values = [*_bounds(asked.period)]
+    bound = Bound()
+    bound.values += _bounds(asked.period, fine=asked.by_hour)[: 5 if "$5" in source else 2]
+    by = hours(shown("f.time", asked.period, bound)) if HOURS & asked.named else {}
     where = ["f.time >= $1 AND f.time < $2"]
     for one in asked.filters:
-        values.append(list(one.values))
-        test = f"{key(one.column, local, 'f')} = ANY(${len(values)})"
+        sql = by.get(one.column, f"f.{one.column}")
+        test = f"({sql})::text = ANY({bound.add(list(one.values))})"
         where.append(f"NOT {test}" if one.exclude else test)
-    keys = [key(name, local, "f") for _, name in asked.dimensions]
+    keys = [by.get(name, f"f.{name}") for _, name in asked.dimensions]
+    starts = buckets(asked.period, asked.grain)
     if asked.grain:
-        keys.insert(0, f"date_trunc('{asked.grain}', {local})")
+        keys.insert(0, f"width_bucket(f.time, {bound.add(starts)}::timestamptz[])")
     group = f" GROUP BY {', '.join(str(n) for n in range(1, len(keys) + 1))}" if keys else ""
-    zone = "" if "$3" in "".join([source, *keys, *where]) else " AND $3::text <> ''"
     records: list[Record] = await pool.fetch(
         f"SELECT {', '.join([*keys, *columns.values()])} FROM {source}"  # noqa: S608 - names are constants, values are bound
-        f" WHERE {' AND '.join(where)}{zone}{group}",
-        *values,
+        f" WHERE {' AND '.join(where)}{group}",
+        *bound.values,
     )
-    return [_row(asked, tuple(record), list(columns)) for record in records]
+    return [_row(asked, starts, tuple(record), list(columns)) for record in records]
 
 
-def _row(asked: Question, record: Sequence[Any], columns: Sequence[Column]) -> Row:
+def _row(
+    asked: Question,
+    starts: Sequence[datetime | None],
+    record: Sequence[Any],
+    columns: Sequence[Column],
+) -> Row:
     found = list(record)
-    start = start_of(found.pop(0), asked.period.zone) if asked.grain else None
+    start = starts[found.pop(0) - 1] if asked.grain else None
     split = len(asked.dimensions)
     told = zip(columns, found[split:], strict=True)
-    return Row(start, tuple(found[:split]), "", {c: float(v) for c, v in told if v is not None})
+    values = tuple(map(str, found[:split]))
+    return Row(start, values, "", {c: float(v) for c, v in told if v is not None})
 
 
-async def _grown(pool: Pool, asked: Question, names: Sequence[Column]) -> list[Row]:
-    """How many there were at the end of each bucket, and how many more than at its beginning."""
-    period = asked.period
-    standing: dict[str, int] = {}
-    if not asked.columns.isdisjoint(names):
-        records = await pool.fetch(
-            f"SELECT name, sum(added)::bigint FROM {_BETWEEN.format(', '.join(names))} GROUP BY 1",  # noqa: S608 - constants
-            *_bounds(period._replace(start=_BEGINNING, end=period.start)),
-        )
-        standing = {row[0]: row[1] for row in records}
-    bucket = f"date_trunc('{asked.grain}', bucket AT TIME ZONE $3)" if asked.grain else "NULL"
+async def _summed(
+    pool: Pool, asked: Question, names: Sequence[Column]
+) -> tuple[list[Row], list[Row]]:
+    """How much was added in each bucket, and of what grows how much there was at its end."""
+    periods = [*([asked.period.before()] if asked.previous else []), asked.period]
+    # Until the first of them, where it matters how many there were
+    grows = not _GROWTH.keys().isdisjoint(names)
+    standing = [] if asked.columns.isdisjoint(_GROWTH) else [periods[0]._replace(start=_BEGINNING)]
+    standing = [one._replace(end=periods[0].start) for one in standing]
+    bound = Bound()
+    starts = sorted({*begins(periods[0], asked.grain), *begins(periods[-1], asked.grain)})
+    places = {start: place for place, start in enumerate(starts, 1)}
+    bucket = f"width_bucket(bucket, {bound.add(starts)}::timestamptz[])" if asked.grain else "0"
+    parts = [
+        f"SELECT {part} AS part, name, {bucket if part else 0} AS place, added"  # noqa: S608 - constants
+        f" FROM {_between(one, names, bound, asked.by_hour)}"
+        for part, one in enumerate([*standing, *periods], 1 - len(standing))
+    ]
     records = await pool.fetch(
-        f"SELECT name, {bucket}, sum(added)::bigint FROM {_BETWEEN.format(', '.join(names))}"  # noqa: S608 - constants
-        " GROUP BY 1, 2",
-        *_bounds(period),
+        "SELECT part, name, place, sum(added)::bigint"  # noqa: S608 - names are constants, values are bound
+        f" FROM ({' UNION ALL '.join(parts)}) AS f GROUP BY 1, 2, 3",
+        *bound.values,
     )
-    added = {(name, start_of(local, period.zone)): count for name, local, count in records}
-    found: list[Row] = []
-    for start in buckets(period, asked.grain):
-        sums: dict[Column, float] = {}
-        for name in names:
-            more = added.get((name, start), 0)
-            standing[name] = standing.get(name, 0) + more
-            sums |= {name: float(standing[name]), _GROWTH[name]: float(more)}
-        found.append(Row(start, (), "", sums))
-    return found
+    added = {(part, name, place): many for part, name, place, many in records}
+    total = {name: added.get((0, name, 0), 0) for name in names}
+    found: list[list[Row]] = []
+    for part, period in enumerate(periods, 1):
+        found.append([])
+        for start in buckets(period, asked.grain):
+            place = 0 if start is None else places[start]
+            more = {name: added.get((part, name, place), 0) for name in names}
+            total = {name: total[name] + more[name] for name in names}
+            if grows or start is None or any(more.values()):
+                found[-1].append(Row(start, (), "", _told(total, more)))
+    return found[-1], found[0] if asked.previous else []
 
 
-def _bounds(period: Period) -> tuple[Any, ...]:
-    first, last = period.days()
+def _told(total: Mapping[Column, int], more: Mapping[Column, int]) -> dict[Column, float]:
+    told: dict[Column, float] = {}
+    for name, many in more.items():
+        if growth := _GROWTH.get(name):
+            told |= {name: float(total[name]), growth: float(many)}
+        else:
+            told[name] = float(many)
+    return told
+
+
+def _between(period: Period, names: Sequence[Column], bound: Bound, fine: bool) -> str:
+    start, end, zone, first, last = map(bound.add, _bounds(period, fine=fine))
+    return f"base_between('{{{', '.join(names)}}}', {start}, {first}, {last}, {end}, {zone})"
+
+
+def _bounds(period: Period, *, fine: bool = False) -> tuple[Any, ...]:
+    """`fine`: no sums of days, but of quarters of an hour throughout."""
+    first, last = (period.end, period.end) if fine else period.days()
     return period.start, period.end, period.zone, first, last

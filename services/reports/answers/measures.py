@@ -46,12 +46,24 @@ Column = Literal[
     "consent_growth",
     "our_response",
     "answered",
+    "arrivals",
+    "in_all",
     "one_in",
 ]
-"""Of the sums of messages; `PEOPLE` are found in the facts, `BASE` in what is known of contacts.
-`one_in`: people were counted from one contact in so many."""
+"""Of the sums of messages; `PEOPLE` are found in the facts, `BASE` in what is known of contacts,
+`ADS` in how people came.
+`one_in`: people were counted from one contact in so many. `in_all`: conversions beside a cost,
+whatever currency they were paid in."""
 
 PEOPLE: Final[frozenset[Column]] = frozenset({"recipients", "reached", "engagements", "response"})
+ADS: Final[frozenset[Column]] = frozenset({"arrivals"})
+SALES: Final[frozenset[Column]] = frozenset(
+    {
+        *("converted", "conversions", "revenue_micros"),
+        *("touched", "touches", "touched_revenue_micros"),
+    }
+)
+"""What a definition of success decides."""
 BASE: Final[Mapping[Column, frozenset[str]]] = {
     "received": frozenset({"send_hour", "send_weekday"}),
     "contacts": frozenset(),
@@ -136,16 +148,25 @@ _MADE: Final[dict[int, Made]] = {
     M.MEASURE_CONSENTED: Made("count", "consented"),
     M.MEASURE_CONSENT_GROWTH: Made("count", "consent_growth"),
 }
+_OF_ADS: Final[dict[int, Made]] = {
+    M.MEASURE_AD_ARRIVALS: Made("count", "arrivals"),
+    M.MEASURE_CONVERTED: Made("count", "conversions"),
+    M.MEASURE_REVENUE: Made("money", "revenue_micros"),
+    M.MEASURE_CONVERSION_RATE: Made("rate", "converted", "arrivals"),
+}
 _ANY_TOUCH: Final[dict[Column, Column]] = {
     "converted": "touched",
     "conversions": "touches",
     "revenue_micros": "touched_revenue_micros",
 }
-assert set(Column.__args__) - PEOPLE - {*BASE} - {"cancelled", "one_in"} <= set(Counts._fields)  # type: ignore[attr-defined]  # what a Literal has at run time
+_FOUND: Final[frozenset[str]] = PEOPLE | {*BASE} | ADS | {"cancelled", "one_in", "in_all"}
+assert set(Column.__args__) - _FOUND <= set(Counts._fields)  # type: ignore[attr-defined]  # what a Literal has at run time
 
 
 def made(measure: int, attribution: int) -> Made | None:
-    """What a measure is made of; None for those that sums of messages do not tell."""
+    """What a measure is made of; None for those that cannot be told so."""
+    if attribution == Attribution.ATTRIBUTION_FIRST_TOUCH_AD:
+        return _OF_ADS.get(measure)
     found = _MADE.get(measure)
     if found is None or attribution != Attribution.ATTRIBUTION_ANY_TOUCH:
         return found
@@ -162,6 +183,8 @@ def value(made: Made, sums: dict[Column, float], seconds: float) -> tuple[float 
         return part / _MICROS, 0
     assert made.whole is not None
     whole = sums.get(made.whole, 0)
+    if made.kind == "unit_cost" and made.whole in SALES:
+        whole = sums.get("in_all", whole)
     if made.kind == "median":
         return (part / 1000, int(whole)) if made.part in sums else (None, 0)
     if not whole:

@@ -5,12 +5,10 @@ from typing import Final, NamedTuple
 
 from chassis.failures import FieldInvalid
 from merhaba.reports.v1 import Attribution, Dimension, Filter, Grain, Measure, Query
-from services.reports.answers.measures import BASE, PEOPLE, Column, Made, made
+from services.reports.answers.measures import ADS, BASE, PEOPLE, SALES, Column, Made, made
 from services.reports.failures import QueryUnsupported
-from services.reports.model import Period
+from services.reports.model import ORDERS, Period
 
-ORDERS: Final = "order_completed"
-"""The definition of success that is built in."""
 MOST_ROWS: Final = 100_000
 _MOST_DIMENSIONS: Final = 4
 _MOST_VALUES: Final = 1_000
@@ -36,6 +34,14 @@ COLUMNS: Final[dict[int, str]] = {
     D.DIMENSION_ERROR_CODE: "error_code",
     D.DIMENSION_PRICING_TYPE: "pricing_type",
 }
+CREDITED: Final[dict[int, str]] = {
+    D.DIMENSION_CONVERSION: "conversion_id",
+    D.DIMENSION_AD: "ad_id",
+}
+"""Dimensions of conversions, not of messages."""
+_OF_ADS: Final = frozenset(
+    {"ad_id", "conversion_id", "phone_number_id", "send_hour", "send_weekday"}
+)
 GRAINS: Final[dict[int, str]] = {
     Grain.GRAIN_UNSPECIFIED: "",
     Grain.GRAIN_HOUR: "hour",
@@ -67,6 +73,10 @@ class Question(NamedTuple):
     """Hours and weekdays in each contact's own zone, where it is known."""
     most: tuple[Column, int] | None = None
     """Only rows with the largest sums of a column, so many."""
+    conversions: tuple[str, ...] | None = None
+    """What counts as a conversion where that is not orders alone; (): all there is."""
+    ads: bool = False
+    """Conversions are those of ads, not of messages."""
 
     @property
     def columns(self) -> frozenset[Column]:
@@ -79,10 +89,21 @@ class Question(NamedTuple):
         return any(made.in_currency for _, made in self.measures)
 
     @property
+    def named(self) -> frozenset[str]:
+        """The columns by which it is cut or filtered."""
+        return frozenset({column for _, column in self.dimensions}).union(
+            one.column for one in self.filters
+        )
+
+    @property
     def of_segments(self) -> bool:
         """Messages count in each segment of their contact."""
-        named = {column for _, column in self.dimensions} | {one.column for one in self.filters}
-        return "segment_id" in named
+        return "segment_id" in self.named
+
+    @property
+    def by_hour(self) -> bool:
+        """Sums of days do not tell it."""
+        return self.grain == "hour" or "send_hour" in self.named or self.contact_zone
 
     @property
     def seconds(self) -> float:
@@ -104,23 +125,42 @@ def question(query: Query, period: Period) -> Question:
         raise FieldInvalid("query.dimensions", "repeated; each may stand once")
     if query.grain not in GRAINS:
         raise FieldInvalid("query.grain", "unknown; give HOUR, DAY, WEEK or MONTH, or none")
-    if set(query.conversion_ids) - {ORDERS}:
-        raise QueryUnsupported(
-            f"query.conversion_ids: figures count {ORDERS}; experiments measure by others"
-        )
     dimensions = tuple(
-        (d, column(d, f"query.dimensions[{n}]")) for n, d in enumerate(query.dimensions)
+        (d, CREDITED.get(d) or column(d, f"query.dimensions[{n}]"))
+        for n, d in enumerate(query.dimensions)
     )
+    attribution = _attribution(query)
+    ads = attribution == Attribution.ATTRIBUTION_FIRST_TOUCH_AD
     asked = Question(
-        tuple((m, _made(m, query.attribution, n)) for n, m in enumerate(query.measures)),
+        tuple((m, _made(m, attribution, n)) for n, m in enumerate(query.measures)),
         dimensions,
-        filters(query.filters, "query.filters"),
+        filters(query.filters, "query.filters", ads=ads),
         period,
         GRAINS[query.grain],
         query.compare_previous,
+        conversions=_conversions(query, ads),
+        ads=ads,
     )
     _supported(asked)
     return asked
+
+
+def _attribution(query: Query) -> int:
+    """Whose conversions are asked for; those of ads, where a query names them."""
+    named = D.DIMENSION_AD in query.dimensions or Measure.MEASURE_AD_ARRIVALS in query.measures
+    if named and query.attribution == Attribution.ATTRIBUTION_UNSPECIFIED:
+        return Attribution.ATTRIBUTION_FIRST_TOUCH_AD
+    return query.attribution
+
+
+def _conversions(query: Query, ads: bool) -> tuple[str, ...] | None:
+    if len(query.conversion_ids) > _MOST_VALUES:
+        raise FieldInvalid("query.conversion_ids", "too many", limit=str(_MOST_VALUES))
+    wanted = tuple(dict.fromkeys(one for one in query.conversion_ids if one))
+    if wanted or D.DIMENSION_CONVERSION in query.dimensions:
+        plain = wanted == (ORDERS,) and D.DIMENSION_CONVERSION not in query.dimensions
+        return None if plain and not ads else wanted
+    return (ORDERS,) if ads else None
 
 
 def column(dimension: int, path: str) -> str:
@@ -129,20 +169,29 @@ def column(dimension: int, path: str) -> str:
         raise FieldInvalid(path, "missing; name a dimension")
     if dimension not in COLUMNS:
         raise QueryUnsupported(
-            f"{path}: messages are not counted by this dimension; conversions are told by measure",
+            f"{path}: messages are not chosen by this; name conversions in conversion_ids, and"
+            " ads in a query by AD",
             measure="",
             dimension=_name(Dimension, dimension),
         )
     return COLUMNS[dimension]
 
 
-def filters(asked: Sequence[Filter], path: str = "filters") -> tuple[Where, ...]:
-    """Check filters. Raises `FieldInvalid` and `QueryUnsupported`."""
+def filters(
+    asked: Sequence[Filter], path: str = "filters", *, ads: bool = False
+) -> tuple[Where, ...]:
+    """Check filters; `ads`: ads can be chosen. Raises `FieldInvalid` and `QueryUnsupported`."""
     for n, one in enumerate(asked):
         if len(one.values) > _MOST_VALUES:
             raise FieldInvalid(f"{path}[{n}].values", "too many values", limit=str(_MOST_VALUES))
     return tuple(
-        Where(column(one.dimension, f"{path}[{n}].dimension"), tuple(one.values), one.exclude)
+        Where(
+            "ad_id"
+            if ads and one.dimension == D.DIMENSION_AD
+            else column(one.dimension, f"{path}[{n}].dimension"),
+            tuple(one.values),
+            one.exclude,
+        )
         for n, one in enumerate(asked)
     )
 
@@ -158,14 +207,21 @@ def _made(measure: int, attribution: int, place: int) -> Made:
         Attribution.ATTRIBUTION_UNSPECIFIED,
         Attribution.ATTRIBUTION_LAST_TOUCH,
         Attribution.ATTRIBUTION_ANY_TOUCH,
+        Attribution.ATTRIBUTION_FIRST_TOUCH_AD,
     ):
         raise QueryUnsupported(
-            "query.attribution: queries tell last touch and any touch; a campaign's report tells"
-            " the lift over its hold-out",
+            "query.attribution: queries tell last touch, any touch and first touch of ads; a"
+            " campaign's report tells the lift over its hold-out",
             measure=_name(Measure, measure),
             dimension="",
         )
     found = made(measure, attribution)
+    if found is None and attribution == Attribution.ATTRIBUTION_FIRST_TOUCH_AD:
+        raise QueryUnsupported(
+            f"query.measures[{place}]: of ads are told AD_ARRIVALS, CONVERTED, REVENUE and"
+            " CONVERSION_RATE; ask for messages separately",
+            measure=_name(Measure, measure),
+        )
     if found is None:
         raise QueryUnsupported(
             f"query.measures[{place}]: sums of messages do not tell it; see GetOverview",
@@ -179,6 +235,21 @@ def _supported(asked: Question) -> None:
     named = {name: number for number, name in asked.dimensions}
     columns = named.keys() | {one.column for one in asked.filters}
     for measure, one in asked.measures:
+        if asked.ads:
+            if odd := columns - _OF_ADS:
+                raise QueryUnsupported(
+                    "nothing is known of ads by this dimension; ask by AD, NUMBER, SEND_HOUR or"
+                    " SEND_WEEKDAY",
+                    measure=_name(Measure, measure),
+                    dimension=_dimension(min(odd)),
+                )
+            if one.part in ADS and "conversion_id" in columns:
+                raise _of_messages(measure, "conversion_id")
+            continue
+        if "ad_id" in columns:
+            raise _of_messages(measure, "ad_id")
+        if "conversion_id" in columns and not SALES & set(one.columns):
+            raise _of_messages(measure, "conversion_id")
         if one.part in BASE:
             if odd := columns - BASE[one.part]:
                 raise QueryUnsupported(
@@ -188,7 +259,7 @@ def _supported(asked: Question) -> None:
                 )
             continue
         people = PEOPLE & set(one.columns)
-        odd = columns - _OF_SEGMENTS if asked.of_segments else set()
+        odd = columns - _OF_SEGMENTS - {"conversion_id"} if asked.of_segments else set()
         if people:
             odd |= columns & {"segment_id"}
         if odd:
@@ -200,13 +271,22 @@ def _supported(asked: Question) -> None:
             )
 
 
+def _of_messages(measure: int, column: str) -> QueryUnsupported:
+    return QueryUnsupported(
+        "by CONVERSION and AD only conversions, their value and rate are told; ask separately",
+        measure=_name(Measure, measure),
+        dimension=_dimension(column),
+    )
+
+
 def refused(problem: str, column: str) -> QueryUnsupported:
     """That something cannot be told by a column."""
     return QueryUnsupported(problem, dimension=_dimension(column))
 
 
 def _dimension(column: str) -> str:
-    return _name(Dimension, next(d for d, name in COLUMNS.items() if name == column))
+    known = COLUMNS | CREDITED
+    return _name(Dimension, next(d for d, name in known.items() if name == column))
 
 
 def _name(enum: object, number: int) -> str:

@@ -1,10 +1,10 @@
 """What stands out in a period or a campaign, found in sums."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from chassis.failures import Invalid
-from chassis.postgres import Pool
 from merhaba.reports.v1 import Dimension, Filter, Measure, Query, QueryRow, Value
 from merhaba.reports.v1 import Insight as InsightProto
 from services.reports.answers.answering import Answers
@@ -22,6 +22,7 @@ from services.reports.insights import (
 from services.reports.ledger import Where
 from services.reports.model import Period
 from services.reports.queries import one_in
+from services.reports.sampling import LOADS_AT_ONCE
 from services.reports.statistics import Interval, rate_belief, rate_interval, standings
 
 M = Measure
@@ -55,17 +56,18 @@ class Arm(NamedTuple):
 class StandingOut:
     """Finds what stands out."""
 
-    def __init__(self, answers: Answers, pool: Pool) -> None:
+    def __init__(self, answers: Answers) -> None:
         self._answers = answers
-        self._pool = pool
 
     async def period(self, period: Period, filters: Sequence[Filter]) -> list[InsightProto]:
         """Of a period: hours, segments, and, of all messages alone, whether people get too many."""
-        found = await self._best(period, filters)
-        if not filters:
-            weeks = await loads(self._pool, period, await one_in(self._pool, Where(period)))
-            found += [told(one, {}) for one in fatigued(_MAIN, weeks, {})]
-        return found
+        found = [self._best(period, filters), *([] if filters else [self._fatigued(period)])]
+        return [one for some in await asyncio.gather(*found) for one in some]
+
+    async def _fatigued(self, period: Period) -> list[InsightProto]:
+        pool = self._answers.pool
+        weeks = await loads(pool, period, await one_in(pool, Where(period), LOADS_AT_ONCE))
+        return [told(one, {}) for one in fatigued(_MAIN, weeks, {})]
 
     async def templates(self, period: Period, filters: Sequence[Filter]) -> list[InsightProto]:
         """Those to retire."""
@@ -79,24 +81,30 @@ class StandingOut:
         )
         return [told(one, {}) for one in worse]
 
-    async def campaign(self, period: Period, campaign_id: str) -> list[InsightProto]:
-        """Of a campaign, in the period in which its messages count."""
+    async def campaign(
+        self, period: Period, campaign_id: str, variants: Iterable[tuple[str, Share]]
+    ) -> list[InsightProto]:
+        """Of a campaign, in the period in which its messages count. `variants`: how many of its
+        messages were read of those delivered, also in parts."""
         filters = [Filter(dimension=Dimension.DIMENSION_CAMPAIGN, values=[campaign_id])]
-        rows = await self._rows(period, filters, _COUNTS, Dimension.DIMENSION_VARIANT)
-        shares = {row.dimensions[0].value: _shares(row, *_COUNTS)[0] for row in rows}
+        shares: dict[str, Share] = {}
+        for name, share in variants:
+            known = shares.get(name, Share(0, 0))
+            shares[name] = Share(known.part + share.part, known.whole + share.whole)
         shares.pop("", None)
-        variants = [told(one, {}) for one in best_variant(_MAIN, _arms(shares))]
-        return [*variants, *await self._best(period, filters)]
+        found = [told(one, {}) for one in best_variant(_MAIN, _arms(shares))]
+        return [*found, *await self._best(period, filters)]
 
     async def hour(self, period: Period, filters: Sequence[Filter]) -> list[InsightProto]:
         """The hour in which more of what is sent is read than in others."""
         rows = await self._rows(period, filters, _COUNTS, Dimension.DIMENSION_SEND_HOUR)
-        shares = {row.dimensions[0].value: _shares(row, *_COUNTS)[0] for row in rows}
-        return [told(one, {}) for one in best("best_hour", _MAIN, shares)]
+        return best_hour({row.dimensions[0].value: _shares(row, *_COUNTS)[0] for row in rows})
 
     async def _best(self, period: Period, filters: Sequence[Filter]) -> list[InsightProto]:
-        found = await self.hour(period, filters)
-        rows = await self._rows(period, filters, _COUNTS, Dimension.DIMENSION_SEGMENT)
+        found, rows = await asyncio.gather(
+            self.hour(period, filters),
+            self._rows(period, filters, _COUNTS, Dimension.DIMENSION_SEGMENT),
+        )
         shares = {row.dimensions[0].value: _shares(row, *_COUNTS)[0] for row in rows}
         labels = {row.dimensions[0].value: row.dimensions[0].label for row in rows}
         return [*found, *(told(one, labels) for one in best("best_segment", _MAIN, shares))]
@@ -124,12 +132,18 @@ class StandingOut:
         return await self._answers.rows(asked)
 
 
-def changes(totals: Iterable[QueryRow]) -> list[InsightProto]:
+def best_hour(shares: Mapping[str, Share]) -> list[InsightProto]:
+    """The hour in which more of what is sent is read than in others, of how many were by hour."""
+    return [told(one, {}) for one in best("best_hour", _MAIN, shares)]
+
+
+def changes(totals: Sequence[Value]) -> list[InsightProto]:
     """What is surely another than in the period before, of counts told beside it."""
+    row, known = QueryRow(values=totals), {value.measure for value in totals}
     return [
         told(one, {})
-        for row in totals
         for name, (part, whole) in _CHANGES.items()
+        if {part, whole} <= known
         for one in changed(name, "", *_shares(row, part, whole))
     ]
 

@@ -1,14 +1,16 @@
 """Timelines in the words of the contract."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis import paging
-from chassis.clock import moment_of
+from chassis.clock import Clock, moment_of
 from chassis.failures import FieldInvalid
+from chassis.postgres import Pool
 from chassis.privacy import usable_id
+from chassis.reads import Reads
 from chassis.times import stamped, timestamp
 from merhaba.reports.v1 import (
     Freshness,
@@ -22,7 +24,11 @@ from services.reports.chronicle.store import Place, Timelines
 from services.reports.chronicle.why import Link, labels_of, why
 from services.reports.failures import ContactNotFound
 from services.reports.messages import Known
-from services.reports.reads import Reads
+
+
+def timeline_reads(pool: Pool, clock: Clock, keep: timedelta) -> Reads:
+    """The record of whose timelines were read. `keep`: how long a read stays on it."""
+    return Reads(pool, clock, keep, ("contact_id",), moment=lambda now: now)
 
 
 class TimelineApi:

@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from chassis import paging
 from chassis.answers import Answers
-from chassis.failures import FieldInvalid, Unimplemented
+from chassis.failures import FieldInvalid
 from chassis.times import timestamp
 from merhaba.reports.v1 import (
     Attribution,
@@ -27,11 +27,18 @@ from merhaba.reports.v1 import Conversion as ConversionProto
 from services.reports.conversions.definitions import Definitions
 from services.reports.conversions.model import WINDOW_MS, Conversion
 from services.reports.masks import edited
+from services.reports.model import Anchor
 
 _MUTABLE: Final = (
     *("name", "event_name", "condition", "value_expression", "currency_expression"),
     *("key_expression", "reversal_event_name", "attribution", "anchor", "window_duration"),
 )
+_ANCHORS: Final[dict[int, Anchor]] = {
+    ConversionProto.ANCHOR_UNSPECIFIED: "delivered",
+    ConversionProto.ANCHOR_DELIVERED: "delivered",
+    ConversionProto.ANCHOR_READ: "read",
+    ConversionProto.ANCHOR_CLICKED: "clicked",
+}
 _EVENT: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LONGEST_NAME: Final = 200
 _LONGEST_MS: Final = 90 * 86_400_000
@@ -116,11 +123,12 @@ def _draft(given: ConversionProto) -> Conversion:
     if given.attribution not in (
         Attribution.ATTRIBUTION_UNSPECIFIED,
         Attribution.ATTRIBUTION_LAST_TOUCH,
-    ) or given.anchor not in (
-        ConversionProto.ANCHOR_UNSPECIFIED,
-        ConversionProto.ANCHOR_DELIVERED,
     ):
-        raise Unimplemented("attributed by last touch after delivery so far; leave both unset")
+        raise FieldInvalid(
+            "conversion.attribution", "leave it unset: each query says which it wants"
+        )
+    if given.anchor not in _ANCHORS:
+        raise FieldInvalid("conversion.anchor", "unknown; give DELIVERED, READ or CLICKED")
     window = given.window_duration.ToMilliseconds() or WINDOW_MS
     if not 0 < window <= _LONGEST_MS:
         raise FieldInvalid("conversion.window_duration", "not between 0 and 90 days")
@@ -132,6 +140,7 @@ def _draft(given: ConversionProto) -> Conversion:
         currency=given.currency_expression,
         key=given.key_expression,
         reversal_event_name=given.reversal_event_name,
+        anchor=_ANCHORS[given.anchor],
         window_ms=window,
     )
 
@@ -155,7 +164,7 @@ def _conversion(one: Conversion) -> ConversionProto:
         key_expression=one.key,
         reversal_event_name=one.reversal_event_name,
         attribution=Attribution.ATTRIBUTION_LAST_TOUCH,
-        anchor=ConversionProto.ANCHOR_DELIVERED,
+        anchor=ConversionProto.Anchor.Value(f"ANCHOR_{one.anchor.upper()}"),
         window_duration=window,
         create_time=timestamp(one.create_time or None),
         update_time=timestamp(one.update_time or None),

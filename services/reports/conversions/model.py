@@ -4,8 +4,9 @@ from typing import Final
 
 import msgspec
 
-BUILT_IN: Final = "order_completed"
-"""The orders that all figures of conversion and revenue count."""
+from services.reports.model import ORDERS, Anchor
+
+BUILT_IN: Final = ORDERS
 WINDOW_MS: Final = 7 * 86_400_000
 
 
@@ -24,6 +25,9 @@ class Conversion(msgspec.Struct, kw_only=True):
     """Gives what it is about; without one every event counts."""
     reversal_event_name: str = ""
     """What undoes the one of the same key."""
+    anchor: Anchor = "delivered"
+    """What a person has to have done with a message for it to bring one."""
     window_ms: int = WINDOW_MS
+    """How long after that."""
     create_time: int = 0
     update_time: int = 0

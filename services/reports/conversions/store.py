@@ -7,12 +7,25 @@ import asyncpg
 import msgspec
 
 from chassis.failures import FieldInvalid
-from chassis.postgres import Pool
+from chassis.postgres import Connection, Pool
 from services.reports.conversions.model import Conversion
+from services.reports.model import Goal
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Conversion)
 _DELETED: Final = 5_000  # rows at once
+# Whose messages have to be looked at again
+_AGAIN: Final = (
+    "INSERT INTO revisions (contact_id, since_time)"
+    " SELECT DISTINCT contact_id, 'epoch'::timestamptz FROM conversion_facts"
+)
+
+
+async def goals(connection: Connection) -> dict[str, Goal]:
+    """How what each definition counts is attributed."""
+    rows = await connection.fetch("SELECT conversion FROM conversions")
+    found: list[Conversion] = [_decoder.decode(row[0]) for row in rows]
+    return {one.conversion_id: Goal(one.window_ms, one.anchor) for one in found}
 
 
 class ConversionStore:
@@ -60,8 +73,9 @@ class ConversionStore:
             )
             if one is None:
                 return None
+            version, attributed = one.version, (one.window_ms, one.anchor)
             wanted = change(one)
-            wanted.version = one.version + 1
+            wanted.version = version + 1
             try:
                 await connection.execute(
                     "UPDATE conversions SET name = $2, version = $3, conversion = $4"
@@ -75,16 +89,20 @@ class ConversionStore:
                 raise FieldInvalid(
                     "conversion.name", "taken by another; choose a new one"
                 ) from None
+            if (wanted.window_ms, wanted.anchor) != attributed:
+                await connection.execute(f"{_AGAIN} WHERE conversion_id = $1", conversion_id)
             return wanted
 
     async def delete(self, conversion_id: str) -> None:
         """Delete a definition and what it counted."""
         await self._pool.execute("DELETE FROM conversions WHERE conversion_id = $1", conversion_id)
-        done = f"DELETE {_DELETED}"
-        while done == f"DELETE {_DELETED}":
+        done = f"SELECT {_DELETED}"
+        while done == f"SELECT {_DELETED}":
             done = await self._pool.execute(
-                "DELETE FROM conversion_facts WHERE ctid = ANY (ARRAY(SELECT ctid"
-                " FROM conversion_facts WHERE conversion_id = $1 LIMIT $2))",
+                "WITH gone AS (DELETE FROM conversion_facts WHERE ctid = ANY (ARRAY(SELECT ctid"  # noqa: S608 - constants
+                " FROM conversion_facts WHERE conversion_id = $1 LIMIT $2)) RETURNING contact_id),"
+                f" again AS ({_AGAIN.replace('conversion_facts', 'gone')})"
+                " SELECT FROM gone",
                 conversion_id,
                 _DELETED,
             )

@@ -53,6 +53,7 @@ async def query(
         grain=_GRAINS[grain],
         compare_previous=look.compare if compare is None else compare,
         order_measure=measure(order) if order else Measure.MEASURE_UNSPECIFIED,
+        conversion_ids=[look.goal],
     )
     answer = await ask(reports.Query, QueryRequest(query=asked, page_size=_MOST))
     return Spell([line(row) for row in answer.rows], moment(answer.freshness))

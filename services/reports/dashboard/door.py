@@ -1,8 +1,10 @@
 """The dashboard's HTTP door: sign-in, pages, and what keeps a browser from doing more."""
 
 import hashlib
+import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -26,6 +28,7 @@ from chassis.transient import transient
 from merhaba.reports.v1 import AcknowledgeAlertRequest
 from services.reports.contracts import ask
 from services.reports.dashboard import session
+from services.reports.dashboard.attempts import Attempts, client
 from services.reports.dashboard.files import Files
 from services.reports.dashboard.frame import POLICY, frame
 from services.reports.dashboard.look import look
@@ -109,6 +112,7 @@ class _Door:
         self._schedules = Schedules(sources.exports)
         self._clock = clock
         self._tokens = tokens
+        self._attempts = Attempts()
         self._static = {name: (_STATIC / name).read_bytes() for name in _TYPES}
         whole = b"".join(self._static.values())
         self._version = hashlib.sha256(whole).hexdigest()[:12]
@@ -237,14 +241,20 @@ class _Door:
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
         """Take the token, from the form's body alone: addresses end up in logs and histories."""
         form = await _form(request)
-        role, onward = session.matches(form.get("token", ""), self._tokens), form.get("next", "")
+        onward, now = form.get("next", ""), self._clock.now()
+        address = client(request.remote, request.headers.get("X-Forwarded-For"))
+        if wait := self._attempts.wait(address, now):
+            return self._signing_in(request, onward, wait=wait)
+        role = session.matches(form.get("token", ""), self._tokens)
         if role is None:
             _logger.warning("sign-in refused")
+            self._attempts.failed(address, now)
             return self._signing_in(request, onward, wrong=True)
+        self._attempts.passed(address)
         response = web.HTTPSeeOther(_ours(onward) or "/", headers=_UNKEPT)
         response.set_cookie(
             _COOKIE,
-            session.issue(role, self._tokens[role], self._clock.now()),
+            session.issue(role, self._tokens[role], now),
             max_age=int(session.LASTS.total_seconds()),
             httponly=True,
             samesite="Lax",  # so that a link in a chat or mail opens what it names
@@ -259,11 +269,23 @@ class _Door:
         raise response
 
     def _signing_in(
-        self, request: web.Request, onward: str, *, wrong: bool = False
+        self,
+        request: web.Request,
+        onward: str,
+        *,
+        wrong: bool = False,
+        wait: timedelta = timedelta(0),
     ) -> web.StreamResponse:
-        say = self._speech(request)
-        page = Page(say("sign_in"), doors.sign_in(say, _ours(onward), wrong=wrong))
-        return self._answer(request, page, 403 if wrong else 200)
+        say, problem = self._speech(request), ""
+        if wait:
+            problem = say("too_many_tokens", minutes=str(math.ceil(wait / timedelta(minutes=1))))
+        elif wrong:
+            problem = say("wrong_token")
+        page = Page(say("sign_in"), doors.sign_in(say, _ours(onward), problem))
+        answer = self._answer(request, page, 429 if wait else 403 if wrong else 200)
+        if wait:
+            answer.headers["Retry-After"] = str(math.ceil(wait.total_seconds()))
+        return answer
 
     def _role(self, request: web.Request) -> Role | None:
         cookie = request.cookies.get(_COOKIE, "")

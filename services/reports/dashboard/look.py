@@ -50,6 +50,10 @@ class Look(NamedTuple):
     """Where a page of a list begins."""
     names: Mapping[tuple[str, str], str] = MappingProxyType({})
     """What people call values of filters, by dimension and value, so far as is known."""
+    goal: str = ""
+    """What counts as a conversion, by its definition; empty: orders."""
+    goals: tuple[tuple[str, str], ...] = ()
+    """The definitions there are besides, with what people call them."""
 
     @property
     def days(self) -> int:
@@ -76,7 +80,7 @@ class Look(NamedTuple):
         if not changed.compare:
             said += [("compare", "no")]
         said += [(name, value) for name, values in changed.filters for value in values]
-        for name in ("search", "sort", "by", "place"):
+        for name in ("goal", "search", "sort", "by", "place"):
             if value := getattr(changed, name):
                 said.append((name, value))
         return f"{path}?{urlencode(said)}" if said else path
@@ -132,6 +136,7 @@ def look(given: Given, now: datetime, zone: str) -> Look:
         _text(given, "sort"),
         _text(given, "by"),
         _text(given, "place"),
+        goal=_text(given, "goal"),
     )
 
 

@@ -173,8 +173,35 @@ def buckets(look: Look) -> Iterable[datetime]:
             local = local.replace(day=1)
 
 
-def chooser(say: Speech, look: Look, path: str, *, filters: bool = True) -> Safe:
-    """Period, comparison and filters, as a form that works without a script."""
+def goal_chooser(say: Speech, look: Look, path: str) -> Safe:
+    """What counts as success, as a form of its own; nothing where there are orders alone."""
+    if not look.goals:
+        return Safe()
+    field, button = _goal(say, look), tag("button", say("show"))
+    named = say("goal")
+    form = tag("form", field, button, method="get", action=path, class_="chooser", aria_label=named)
+    return join(form, _goal_note(say, look))
+
+
+def _goal_note(say: Speech, look: Look) -> Safe:
+    """What is counted where pages tell of orders."""
+    name = dict(look.goals).get(look.goal)
+    return tag("p", say("goal_note", what=name), class_="hint") if name else Safe()
+
+
+def _goal(say: Speech, look: Look) -> Safe:
+    options = [
+        tag("option", name, value=value, selected=value == look.goal)
+        for value, name in (("", say("orders")), *look.goals)
+    ]
+    return _field(say("goal"), "goal", tag("select", *options, id="goal", name="goal"))
+
+
+def chooser(
+    say: Speech, look: Look, path: str, *, filters: bool = True, goals: bool = False
+) -> Safe:
+    """Period, comparison and filters, as a form that works without a script. `goals`: also what
+    counts as success, where there is more than orders."""
     last = look.period.end - timedelta(microseconds=1)
     zone = ZoneInfo(look.period.zone)
     moments = (("from", look.period.start), ("to", last))
@@ -223,6 +250,7 @@ def chooser(say: Speech, look: Look, path: str, *, filters: bool = True) -> Safe
         for name, values in (
             *look.filters,
             *((n, (getattr(look, n),)) for n in ("search", "sort", "by")),
+            *([] if goals and look.goals else [("goal", (look.goal,))]),
         )
         for value in values
         if value
@@ -240,6 +268,7 @@ def chooser(say: Speech, look: Look, path: str, *, filters: bool = True) -> Safe
     form = tag(
         "form",
         _field(say("period"), "period", period),
+        _goal(say, look) if goals and look.goals else "",
         more,
         *kept,
         tag("button", say("show")),
@@ -248,7 +277,8 @@ def chooser(say: Speech, look: Look, path: str, *, filters: bool = True) -> Safe
         class_="chooser",
         aria_label=say("what_to_show"),
     )
-    return join(form, _chosen(say, look, path))
+    note = _goal_note(say, look) if goals else ""
+    return join(form, note, _chosen(say, look, path))
 
 
 def _chosen(say: Speech, look: Look, path: str) -> Safe:

@@ -19,7 +19,7 @@ _SUMS: Final = (
     "SELECT campaign_id, sum(planned) AS planned, sum(sent) AS sent, sum(delivered) AS delivered,"
     " sum(read) AS read, sum(clicked) AS clicked, sum(replied) AS replied, sum(failed) AS failed,"
     " sum(conversions) AS conversions"
-    " FROM rollups JOIN cubes USING (cube_id) GROUP BY campaign_id"
+    " FROM summary_days WHERE cut = 1 GROUP BY campaign_id"
 )
 ORDERS: Final[Mapping[str, str]] = {
     "changed": "c.change_time",
@@ -96,6 +96,13 @@ class Reading:
             *(campaign_id, after, most),
         )
         return [_recipient(row) for row in rows]
+
+    async def goals(self) -> tuple[tuple[str, str], ...]:
+        """What counts as success besides orders, with what people call it, by name."""
+        rows = await self._pool.fetch(
+            "SELECT conversion_id, name FROM conversions ORDER BY name LIMIT 100"
+        )
+        return tuple((row[0], row[1]) for row in rows)
 
     async def abandoned(self, campaign_id: str) -> bool:
         """Whether a campaign was cancelled or stopped: what waits of it, waits for nothing."""

@@ -22,6 +22,7 @@ from merhaba.reports.v1 import (
 )
 from services.reports.contracts import ask
 from services.reports.dashboard import asking, told
+from services.reports.dashboard.figures import Line
 from services.reports.dashboard.look import DAYS, Look
 from services.reports.dashboard.markup import Safe
 from services.reports.dashboard.pages import (
@@ -43,7 +44,7 @@ from services.reports.dashboard.pages.experiment import Judged
 from services.reports.dashboard.people import People
 from services.reports.dashboard.reading import OUTCOMES, Reading
 from services.reports.ledger import Ledger
-from services.reports.model import Period
+from services.reports.model import ORDERS, Period
 from services.reports.roles import Role
 from services.reports.words import Speech
 
@@ -101,16 +102,21 @@ class Views:
         """A look with what people call the ids by which it is narrowed."""
         names: dict[tuple[str, str], str] = {}
         for by in (name for name, _ in look.filters if name in _NAMED):
-            found = await asking.query(self._from.reports, look, ["sent"], [by], compare=False)
+            plain = look._replace(goal="")
+            found = await asking.query(self._from.reports, plain, ["sent"], [by], compare=False)
             names |= {(by, one.value): one.label for line in found.lines for one in line.names}
-        return look._replace(names=names)
+        return look._replace(names=names, goals=await self._from.reading.goals())
 
     async def overview(self, asked: Asked) -> Page:
         """A period at a glance."""
         say, look, reports = asked.say, asked.look, self._from.reports
         first = await ask(
             reports.GetOverview,
-            GetOverviewRequest(period=asking.period(look.period), filters=asking.filters(look)),
+            GetOverviewRequest(
+                period=asking.period(look.period),
+                filters=asking.filters(look),
+                conversion_id=look.goal,
+            ),
         )
         money = await asking.query(reports, look, overview.MONEY)
         days = await asking.query(reports, look, overview.BY_DAY, grain=look.grain)
@@ -122,8 +128,21 @@ class Views:
             asking.moment(first.freshness),
             [told.insight(one) for one in first.insights],
             first.open_alerts,
+            *await self._ads(look),
         )
         return Page(say("overview"), overview.overview(say, look, glance, asked.now), refresh=30)
+
+    async def _ads(self, look: Look) -> tuple[list[Line], list[Line]]:
+        """How many people came by each ad and what they did then, and its worth by currency."""
+        if any(name != "number" for name, _ in look.filters):
+            return [], []
+        came, brought = [
+            await asking.query(
+                self._from.reports, look, measures, ["ad"], compare=False, order=measures[0]
+            )
+            for measures in (overview.OF_ADS, ["revenue"])
+        ]
+        return came.lines, brought.lines
 
     async def live(self, asked: Asked) -> Page:
         """Today, and the last minutes."""
@@ -149,9 +168,13 @@ class Views:
     async def campaign(self, asked: Asked, campaign_id: str) -> Page:
         """One campaign. Raises `CampaignNotFound`."""
         say, reports = asked.say, self._from.reports
-        report = await self._from.ledger.campaign(campaign_id)
+        goal = asked.look.goal
         contract = await ask(
-            reports.GetCampaignReport, GetCampaignReportRequest(campaign_id=campaign_id)
+            reports.GetCampaignReport,
+            GetCampaignReportRequest(campaign_id=campaign_id, conversion_id=goal),
+        )
+        report = await self._from.ledger.campaign(
+            campaign_id, conversion_id="" if goal == ORDERS else goal
         )
         whole = self._whole(asked, campaign_id, report.state.launch_time)
         costs = await asking.query(
@@ -165,7 +188,7 @@ class Views:
             await asking.heat(reports, whole, "read_rate"),
             [line for line in costs.lines if line["cost"].value],
         )
-        body = campaign.campaign(say, found, asked.manager, asked.now)
+        body = campaign.campaign(say, asked.look, found, asked.manager, asked.now)
         return Page(report.state.name or say("campaign"), body, refresh=15)
 
     async def recipients(self, asked: Asked, campaign_id: str) -> Page:
@@ -332,7 +355,13 @@ class Views:
         longest = asked.now - timedelta(days=DAYS["365d"])
         start = max(launch - timedelta(days=1), longest) if launch else longest
         period = Period(start, asked.now + timedelta(microseconds=1), asked.look.period.zone)
-        return Look(period, "custom", compare=False, filters=(("campaign", (campaign_id,)),))
+        return Look(
+            period,
+            "custom",
+            compare=False,
+            filters=(("campaign", (campaign_id,)),),
+            goal=asked.look.goal,
+        )
 
 
 def _number(place: str) -> int:

@@ -1,8 +1,9 @@
 """What came of each recipient of a campaign, added up by variant. Pure.
 
-A recipient is a person on whose message Meta decided; what gates hold back is nobody's outcome. Of
-a person with several messages of the campaign the first one counts. What recipients did is added up
-beside the propensity with which they were assigned, and beside what they did before.
+A recipient is a person on whose message Meta decided; what gates hold back is nobody's outcome. A
+person counts once, with the variant, or the control, to which they were assigned first by what no
+gate held back, and of its messages with the first on which Meta decided. What recipients did is
+added up beside the propensity with which they were assigned, and beside what they did before.
 """
 
 from collections.abc import Iterable, Sequence

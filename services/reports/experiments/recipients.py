@@ -20,12 +20,12 @@ _FORMER: Final = 20
 """Messages before that say how somebody usually behaves."""
 _BEFORE: Final = timedelta(days=180)
 _DECIDED: Final = SENT | REACHED | 1 << Progress._fields.index("failed")
-# Of several messages of a person the first on which Meta decided; without one the first
+# All of a person one after the other
 _RECIPIENTS: Final = (
-    "SELECT DISTINCT ON (person)"  # noqa: S608 - constants
-    " coalesce(nullif(coalesce(p.person_id, contact_id), ''), message_id) AS person,"
-    f" {messages.READ} FROM message_facts LEFT JOIN people p USING (contact_id)"
-    f" WHERE campaign_id = $1 ORDER BY person, progress & {_DECIDED} = 0, counted_time, message_id"
+    "SELECT coalesce(nullif(coalesce(p.person_id, contact_id), ''), message_id) AS person,"  # noqa: S608 - constants
+    f" progress & {_DECIDED} <> 0 AS decided, {messages.READ}"
+    " FROM message_facts LEFT JOIN people p USING (contact_id)"
+    " WHERE campaign_id = $1 ORDER BY person"
 )
 _PATIENCE_S: Final = 600
 """Of a campaign of millions the recipients are sorted for longer than statements may take else."""
@@ -84,9 +84,7 @@ class Recipients:
 async def _recipients(
     connection: Connection, experiment: Experiment
 ) -> AsyncIterator[list[Recipient]]:
-    cursor = await connection.cursor(_RECIPIENTS, experiment.campaign_id)
-    while rows := await cursor.fetch(_CHUNK, timeout=_PATIENCE_S):
-        known = {row["person"]: messages.read(tuple(row)[1:]) for row in rows}
+    async for known in _persons(connection, experiment.campaign_id):
         sells = experiment.goal in SALES
         persons: Mapping[str, str] = {}
         if sells or experiment.adjusts_history:
@@ -106,6 +104,55 @@ async def _recipients(
             )
             for person, (fact, context) in known.items()
         ]
+
+
+async def _persons(connection: Connection, campaign_id: str) -> AsyncIterator[dict[str, Known]]:
+    """Each person with the message that counts."""
+    cursor = await connection.cursor(_RECIPIENTS, campaign_id)
+    person, theirs = "", list[tuple[bool, Known]]()
+    while rows := await cursor.fetch(_CHUNK, timeout=_PATIENCE_S):
+        found: dict[str, Known] = {}
+        for whose, decided, *columns in rows:
+            if theirs and whose != person:
+                found[person] = _counting(theirs)
+                theirs = []
+            person = whose
+            theirs.append((decided, messages.read(columns)))
+        if found:
+            yield found
+    if theirs:
+        yield {person: _counting(theirs)}
+
+
+def _counting(theirs: Sequence[tuple[bool, Known]]) -> Known:
+    """Of several messages of a person: where they were first assigned holds, also where they turned
+    out to be two contacts of whom each was assigned, but for what a gate refused; of that variant
+    the first on which Meta decided, else the first."""
+    if len(theirs) == 1:
+        return theirs[0][1]
+    every = [one for _, one in theirs]
+    held = [
+        one
+        for decided, one in theirs
+        if any(_arm(one.fact)) and (decided or "suppressed" not in one.fact.times)
+    ]
+    arm = _arm(min(held or every, key=_assigned).fact)
+    _, first = min(
+        ((not decided, one) for decided, one in theirs if _arm(one.fact) == arm),
+        key=lambda found: (found[0], found[1].fact.counted_time or 0, found[1].fact.message_id),
+    )
+    return first
+
+
+def _arm(fact: MessageFact) -> tuple[str, str]:
+    """The control, or the variant."""
+    return fact.control, "" if fact.control else fact.variant
+
+
+def _assigned(one: Known) -> tuple[int, str]:
+    """When a message was planned, which is when its variant was drawn."""
+    times = one.fact.times
+    return times.get("planned", min(times.values(), default=0)), one.fact.message_id
 
 
 async def _ids(connection: Connection, known: Mapping[str, Known]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from services.reports.model import Context, MessageFact, Progress
+from services.reports.model import REACHED, SENT, Context, MessageFact, Progress
 
 What = Literal[
     "planned",
@@ -23,7 +23,14 @@ What = Literal[
     "received",
 ]
 WHATS: Final[tuple[What, ...]] = get_args(What)
-_NOTHING: Final = Progress()
+_SENT: Final = SENT | REACHED
+"""What reached somebody was sent."""
+_Plain = Literal["read", "clicked", "replied", "failed", "unknown", "suppressed", "held_out"]
+_TOLD: Final[tuple[list[_Plain], ...]] = tuple(
+    [what for what in get_args(_Plain) if getattr(Progress.of(bits), what)]
+    for bits in range(1 << len(Progress._fields))
+)
+"""Of bits of progress, what they say but for having been sent and delivered."""
 
 
 class Pulse(msgspec.Struct):
@@ -42,21 +49,21 @@ class Pulse(msgspec.Struct):
         self.first = time if self.first is None else min(self.first, time)
         self.last = time if self.last is None else max(self.last, time)
 
-    def message(self, fact: MessageFact, before: Progress | None, after: Progress) -> None:
-        """What a message has come to; `before`: None when nothing was known of it."""
+    def message(self, fact: MessageFact, before: int | None, after: int) -> None:
+        """What a message has come to (bits of progress); `before`: None when nothing was known of
+        it."""
         if before == after:
             return
-        old, times, reached = before or _NOTHING, fact.times, fact.reached_time
+        old, times = before or 0, fact.times
+        new = after & ~old
         if before is None and (time := fact.counted_time) is not None:
             self.add("planned", fact.campaign_id, times.get("planned", time))
-        if reached is not None and not old.reached:
-            self.add("delivered", fact.campaign_id, reached)
-        sent = times.get("sent", reached)
-        if sent is not None and not (old.sent or old.reached):
-            self.add("sent", fact.campaign_id, sent)
-        for what in ("read", "clicked", "replied", "failed", "unknown", "suppressed", "held_out"):
-            if getattr(after, what) and not getattr(old, what):
-                self.add(what, fact.campaign_id, times[what])
+        if new & REACHED:
+            self.add("delivered", fact.campaign_id, fact.reached_time)
+        if new & _SENT and not old & _SENT:
+            self.add("sent", fact.campaign_id, times.get("sent", fact.reached_time))
+        for what in _TOLD[new]:
+            self.add(what, fact.campaign_id, times[what])
 
     def context(self, fact: MessageFact, before: Context, after: Context) -> None:
         """What else came of a message."""

@@ -3,6 +3,7 @@
 -- whenever the message changes, in the same transaction: what comes late corrects the time it
 -- belongs to.
 -- depends: 0004_erasures
+-- contract: of the first release, so no version before it runs beside it
 
 DROP TABLE message_facts;
 CREATE TABLE message_facts (

@@ -1,5 +1,6 @@
 -- What answers need besides sums of messages.
 -- depends: 0007_exports
+-- contract: of the first release, so no version before it runs beside it
 
 -- What people wrote to us, and what the business wrote to them outside Merhaba: when, never what.
 CREATE TABLE letters (

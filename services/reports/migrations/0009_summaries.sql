@@ -1,6 +1,8 @@
 -- Sums that answers read in milliseconds: of all messages, of what was planned of them, and of
 -- people's consent and coming; and samples that are read from their index alone.
 -- depends: 0008_answers
+-- contract: of the first release. Replicas of a build before it add nothing to these sums, so they
+-- are stopped first; so docs/operate/upgrade.md tells.
 
 -- Sums of the sums. `cut` 0: all messages together; 1: by what is planned of a message, but for its
 -- variant and language; 2: by segment, in each of which a message counts. By quarter of an hour here,

@@ -1,5 +1,6 @@
 -- When routes were told of an alert, for the silence after it; what gates said of messages.
 -- depends: 0009_summaries
+-- contract: of the first release, so no version before it runs beside it
 
 ALTER TABLE alerts ADD COLUMN told_time timestamptz;
 UPDATE alerts SET told_time = open_time;

@@ -1,5 +1,6 @@
 """Intervals of a rate or mean that is looked at once."""
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from scipy.special import ndtri
@@ -25,7 +26,7 @@ def rate_interval(successes: int, n: int, level: float = _LEVEL) -> Interval | N
     """
     if not n:
         return None
-    z = float(ndtri((1 + level) / 2))
+    z = _z(level)
     rate = successes / n
     scale = 1 + z * z / n
     centre = (rate + z * z / (2 * n)) / scale
@@ -39,5 +40,11 @@ def mean_interval(sums: Sums, level: float = _LEVEL) -> Interval | None:
     """A mean with its normal interval; None of fewer than two."""
     if sums.n < 2:
         return None
-    half = float(ndtri((1 + level) / 2)) * (sums.variance / sums.n) ** 0.5
+    half = _z(level) * (sums.variance / sums.n) ** 0.5
     return Interval(sums.mean, sums.mean - half, sums.mean + half)
+
+
+@lru_cache(maxsize=16)
+def _z(level: float) -> float:
+    """So many deviations from the mean lies what is as likely as `level`."""
+    return float(ndtri((1 + level) / 2))

@@ -29,6 +29,7 @@ from merhaba.event.v1 import (
     MessageUnknown,
     PlatformError,
     Pricing,
+    Referral,
     SegmentChanged,
     SegmentEntered,
     SegmentLeft,
@@ -158,6 +159,13 @@ def created(at: int, contact: str) -> Event:
 def received(at: int, contact: str, number: str = "") -> Event:
     body = MessageReceived(wamid=fresh_id("wamid"), phone_number_id=number)
     return event(at, contact, message_received=body)
+
+
+def came(at: int, contact: str, ad: str, headline: str = "", number: str = "", **more) -> Event:
+    """A person wrote from a click-to-WhatsApp ad."""
+    referral = Referral(source_type="ad", source_id=ad, headline=headline)
+    body = MessageReceived(wamid=fresh_id("wamid"), phone_number_id=number, referral=referral)
+    return event(at, contact, message_received=body, **more)
 
 
 def echoed(at: int, contact: str, **more) -> Event:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from services.reports.alerts.store import AlertStore
 from services.reports.answers.answering import Answers
 from services.reports.answers.kept import Kept
 from services.reports.api import ReportApi
+from services.reports.chronicle.api import timeline_reads
 from services.reports.dashboard.people import People
 from services.reports.dashboard.reading import Reading
 from services.reports.dashboard.views import Sources
@@ -78,7 +80,7 @@ class NoExperiments:
         raise NotFound("none")
 
 
-async def _no_lifts(_campaign_id: str) -> list[Any]:
+async def _no_lifts(_campaign_id: str, _conversion_id: str) -> list[Any]:
     return []
 
 
@@ -89,7 +91,10 @@ async def looking(
     """Where the dashboard's figures come from, and what makes its files."""
     firsts = Firsts(pool, clock)
     nobody: Any = None  # no page and no file asks Meta
-    reports = ReportApi(ledger, Answers(pool), Kept(pool, clock), pool, clock, nobody, _no_lifts)
+    reports = ReportApi(
+        *(ledger, Answers(pool), Kept(pool, clock), pool, clock, nobody, _no_lifts),
+        timeline_reads(pool, clock, timedelta(days=1)),
+    )
     store = ExportStore(pool)
     contents = Contents(pool, ledger, reports, lambda: b"a secret")
     beginning = Beginning(store, contents, ledger, clock)

@@ -340,3 +340,30 @@ async def test_what_cannot_be_asked_is_refused_with_a_reason(stub, query, why) -
         await stub.Query(QueryRequest(query=query))
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert reason(caught.value)[0] == why
+
+
+@pytest.mark.parametrize("odd", [1, 7 * MINUTE, 15 * MINUTE - 1])
+async def test_a_period_is_widened_to_whole_quarters_of_an_hour_whatever_is_asked(
+    stub, feed, odd
+) -> None:
+    own = fresh_id("c")
+    sends = (-1, 0, 14 * MINUTE, 45 * MINUTE, 60 * MINUTE - 1, 60 * MINUTE)
+    events = [
+        outcome("sent", NOON + at, f"{own}{n}", ref(f"{own}/{n}", own))
+        for n, at in enumerate(sends)
+    ]
+    await feed("message", events)
+    # Sums, people and hours agree
+    query = Query(
+        measures=[Measure.MEASURE_SENT, Measure.MEASURE_RECIPIENTS],
+        filters=of(own),
+        period=period_of(odd, 45 * MINUTE + odd),
+    )
+    (row,) = (await stub.Query(QueryRequest(query=query))).rows
+    assert [value.value for value in row.values] == [4, 4]
+    latest = Period(zone="UTC")
+    latest.start_time.FromDatetime(datetime(9999, 12, 1, tzinfo=UTC))
+    latest.end_time.FromDatetime(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+    query.period.CopyFrom(latest)
+    (row,) = (await stub.Query(QueryRequest(query=query))).rows
+    assert row.values[0].value == 0

@@ -9,6 +9,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from chassis.answers import Answers as Firsts
 from chassis.app import serving
 from chassis.callers import Caller, Callers
 from chassis.failures import FieldInvalid
@@ -29,13 +30,18 @@ from merhaba.reports.v1 import (
     Measure,
     Period,
     ReportServiceStub,
+    add_ConversionServiceServicer_to_server,
     add_ReportServiceServicer_to_server,
 )
 from services import POLICY
 from services.reports import model
 from services.reports.answers.lift import lifts
 from services.reports.api import ReportApi
+from services.reports.chronicle.api import timeline_reads
 from services.reports.config import ReportsSettings
+from services.reports.conversions.api import ConversionApi
+from services.reports.conversions.definitions import Definitions
+from services.reports.conversions.store import ConversionStore
 from services.reports.experiments.recipients import Recipients
 from services.reports.reconciling.asking import Asking
 from services.reports.reconciling.graph import analytics
@@ -81,15 +87,17 @@ async def stub_port(ledger, answers, kept, pool, manual_clock, asking) -> AsyncI
         grpc_port=0,
     )
     own = server("reports", TOKEN)
-    window = timedelta(days=7)
-
-    async def windows(_conversion_id: str) -> timedelta:
-        return window
-
-    facts = Recipients(pool, ledger.fold_time, windows)
-    brought = partial(lifts, facts.gathered, window=window)
+    definitions = Definitions(ConversionStore(pool), manual_clock, timedelta(days=7))
+    brought = partial(lifts, Recipients(pool, ledger.fold_time, definitions.window))
+    add_ConversionServiceServicer_to_server(
+        ConversionApi(definitions, Firsts(pool, manual_clock)), own
+    )
     add_ReportServiceServicer_to_server(
-        ReportApi(ledger, answers, kept, pool, manual_clock, asking, brought), own
+        ReportApi(
+            *(ledger, answers, kept, pool, manual_clock, asking, brought),
+            timeline_reads(pool, manual_clock, timedelta(days=1)),
+        ),
+        own,
     )
     async with serving(own, settings, ["merhaba.reports.v1.ReportService"]) as port:
         yield port
@@ -305,8 +313,11 @@ async def test_a_role_calls_what_is_its_own(
     token = "of marketing"
     keys = KnownKeys({token: Caller("desk", "marketing")})
     own = server("reports", Callers(TOKEN, keys, read_policy(POLICY)))
-    brought = partial(lifts, None, window=timedelta(days=7))
-    reporting = ReportApi(ledger, answers, kept, pool, manual_clock, asking, brought)
+    brought = partial(lifts, None)
+    reporting = ReportApi(
+        *(ledger, answers, kept, pool, manual_clock, asking, brought),
+        timeline_reads(pool, manual_clock, timedelta(days=1)),
+    )
     add_ReportServiceServicer_to_server(reporting, own)
     port = own.add_insecure_port("127.0.0.1:0")
     await own.start()

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
 from chassis.app import tasks
@@ -14,7 +15,7 @@ from chassis.streams import Consumer, EventLog, Record
 from chassis.streams.dead_letters import DeadLetters
 from chassis.testing import wait_until
 from services.reports.app import TOPICS, Sampler, main
-from services.reports.consumer import GROUP, Folding
+from services.reports.consumer import GROUP, Folding, _parts
 from services.reports.freshness import Freshness
 from services.reports.held import Held
 from services.reports.ledger import Ledger
@@ -129,3 +130,22 @@ async def test_the_process_serves_both_doors_and_stops(
     await wait_until(answers)
     stop.set()
     await asyncio.wait_for(running, 10)
+
+
+async def test_many_events_are_folded_in_parts_each_of_them_once(ledger, held) -> None:
+    own = fresh_id("c")
+    events = [
+        outcome(kind, NOON + n, f"{own}{n}", ref(f"{own}/{n}", own))
+        for n in range(300)
+        for kind in ("sent", "delivered", "read")[: n % 3 + 1]
+    ]
+    assert len(_parts([one for e in events if (one := said("message", e))])) == 2
+    folding = Folding("message", ledger, held.erase)
+    raw = [e.SerializeToString() for e in [*events, *events[:50]]]
+    unwritable = outcome("sent", NOON, "nul\0", ref(f"{own}/x", own)).SerializeToString()
+    with pytest.raises(asyncpg.PostgresError):
+        await folding.handle([*raw, unwritable])
+    await folding.handle(raw)
+    await folding.handle(raw[::-1])
+    tally = (await ledger.campaign(own)).total.tally
+    assert +tally.outcomes == {"sent": 100, "delivered": 100, "read": 100}

@@ -235,10 +235,16 @@ async def test_what_cannot_be_read_is_refused(ready, more, expected) -> None:
     assert await refusal(made(ready, trial(**more))) == expected
 
 
-async def test_other_attributions_do_not_exist_yet(ready) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await made(ready, trial(attribution=Attribution.ATTRIBUTION_ANY_TOUCH))
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+async def test_attribution_is_a_matter_of_the_question_and_the_anchor_of_the_definition(
+    ready,
+) -> None:
+    refused = made(ready, trial(attribution=Attribution.ATTRIBUTION_ANY_TOUCH))
+    assert await refusal(refused) == "FIELD_INVALID"
+    one = await made(ready, trial(anchor=Conversion.ANCHOR_CLICKED))
+    get = GetConversionRequest(conversion_id=one.conversion_id)
+    found = (await ready.stub.GetConversion(get)).conversion
+    assert found.anchor == Conversion.ANCHOR_CLICKED
+    assert await refusal(made(ready, trial(anchor=9))) == "FIELD_INVALID"
 
 
 # --- counting ---------------------------------------------------------------------------------
@@ -247,8 +253,8 @@ async def test_other_attributions_do_not_exist_yet(ready) -> None:
 async def test_events_count_once_each_until_they_are_undone_in_any_order(ready) -> None:
     one = await made(ready, trial())
     ann, bob = fresh_id("p"), fresh_id("p")
-    again = started(NOON, ann, "t1")
-    await ready.feed("contact", [again, started(NOON + 1, ann, "t1"), started(NOON, ann, "t2")])
+    again, twice = started(NOON, ann, "t1"), started(NOON, ann, "t2")
+    await ready.feed("contact", [again, started(NOON + 1, ann, "t1"), twice, twice])
     await ready.feed("contact", [again])
     await ready.feed("contact", [tracked(NOON, bob, "trial_cancelled", {"trial_id": "t3"})])
     await ready.feed("contact", [started(NOON - 1, bob, "t3"), started(NOON, bob, "t4", "free")])

@@ -7,6 +7,8 @@ import pytest
 
 from chassis.ids import fresh_id
 from services.reports import dashboard
+from services.reports.conversions.model import Conversion
+from services.reports.conversions.store import ConversionStore
 from services.reports.dashboard.markup import tag, text
 from services.reports.tests import visiting
 from services.reports.tests.auditing import audit
@@ -14,6 +16,7 @@ from services.reports.tests.events import (
     HOUR,
     MINUTE,
     NOON,
+    came,
     campaign,
     entered,
     ordered,
@@ -317,3 +320,35 @@ def _light(colour: str) -> float:
     parts = [int(colour[n : n + 2], 16) / 255 for n in (0, 2, 4)]
     linear = [one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
     return sum(one * weight for one, weight in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
+
+
+async def test_a_page_counts_by_the_definition_that_is_chosen(browser, feed, pool) -> None:
+    own = await played(feed)
+    goal = Conversion(conversion_id=own, name=f"Trials {own} {NASTY}", event_name=own)
+    await ConversionStore(pool).add(goal)
+    goals = f"/?goal={own}", f"/journeys?goal={own}", f"/campaigns/{own}?goal={own}"
+    try:
+        for path in goals:
+            shown = await page(browser, path)
+            option = f'<option value="{own}" selected>Trials {own} {text(NASTY)}</option>'
+            assert option in shown, path
+            audit(shown, path)
+        assert "TRY1,234.50" in await page(browser, f"/campaigns/{own}")
+        assert "TRY1,234.50" not in await page(browser, f"/campaigns/{own}?goal={own}")
+        async with browser.get("/?goal=nothing") as answer:
+            assert answer.status == 404
+    finally:
+        await ConversionStore(pool).delete(own)
+
+
+async def test_ads_are_shown_where_they_brought_people(browser, feed) -> None:
+    own = fresh_id("ad")
+    arrivals = [came(NOON - HOUR, f"{own}{n}", own, f"Sale {own} {NASTY}") for n in range(50)]
+    await feed("contact", arrivals)
+    await feed("contact", [ordered(NOON, f"{own}0", "o", 4321.5)])
+    shown = await page(browser, "/?period=today")
+    assert f"Sale {own} {text(NASTY)}" in shown
+    assert "TRY4,321.50" in shown
+    audit(shown, "/")
+    narrow = await page(browser, f"/?period=today&campaign={own}")
+    assert text(WORDS["en"]["ads"]) not in narrow

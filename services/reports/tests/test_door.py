@@ -9,6 +9,7 @@ from aiohttp import ClientSession, CookieJar
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
+from services.reports.dashboard.attempts import ALLOWED, WINDOW, Attempts, client
 from services.reports.dashboard.door import dashboard
 from services.reports.dashboard.session import LASTS, holds, issue
 from services.reports.ledger import Ledger
@@ -38,6 +39,74 @@ async def test_a_wrong_token_opens_nothing(stranger) -> None:
         assert answer.status == 403
         assert "Set-Cookie" not in answer.headers
     assert (await stranger.get("/", allow_redirects=False)).status == 303
+
+
+@pytest.mark.parametrize(
+    ("language", "told"), [("en", "Try again in 15 min."), ("tr", "15 dk sonra yeniden deneyin.")]
+)
+async def test_who_tries_token_after_token_waits_even_with_the_right_one(
+    stranger, manual_clock, language, told
+) -> None:
+    async def signing_in(token: str, address: str) -> tuple[int, str]:
+        answer = await stranger.post(
+            "/sign-in",
+            data={"token": token},
+            headers={"X-Forwarded-For": f"198.51.100.1, {address}", "Accept-Language": language},
+            allow_redirects=False,
+        )
+        assert answer.headers.get("Retry-After") == ("900" if answer.status == 429 else None)
+        return answer.status, await answer.text()
+
+    for number in range(ALLOWED):
+        # An address of IPv6 is as good as any other of its network
+        assert (await signing_in("wrong", f"2001:db8::{number}"))[0] == 403
+    for token in ("wrong", TOKEN):
+        status, shown = await signing_in(token, "2001:db8::ff")
+        assert status == 429
+        assert told in unescape(shown)
+    assert (await signing_in("wrong", "203.0.113.7"))[0] == 403, "others may try"
+    await manual_clock.advance(WINDOW)
+    assert (await signing_in(TOKEN, "2001:db8::ff"))[0] == 303
+
+
+def test_wrong_tokens_count_within_a_quarter_of_an_hour_and_until_a_right_one(
+    manual_clock,
+) -> None:
+    attempts, now = Attempts(), manual_clock.now()
+    for _ in range(ALLOWED - 1):
+        attempts.failed("a", now)
+    attempts.failed("a", now + WINDOW)
+    assert not attempts.wait("a", now + WINDOW)
+    for _ in range(ALLOWED - 1):
+        attempts.failed("b", now)
+    attempts.passed("b")
+    attempts.failed("b", now)
+    assert not attempts.wait("b", now)
+
+
+def test_only_so_many_addresses_are_remembered(manual_clock, monkeypatch) -> None:
+    monkeypatch.setattr("services.reports.dashboard.attempts._MOST", 2)
+    attempts, now = Attempts(), manual_clock.now()
+    for address in ("a", "b", "c"):
+        for _ in range(ALLOWED):
+            attempts.failed(address, now)
+    assert [bool(attempts.wait(address, now)) for address in ("a", "b", "c")] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "who"),
+    [
+        ("10.0.0.1", None, "10.0.0.1"),
+        ("10.0.0.1", "192.0.2.1, 203.0.113.7", "203.0.113.7"),
+        ("10.0.0.1", "garbage", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.7, unknown", "10.0.0.1"),
+        ("::ffff:10.0.0.1", None, "10.0.0.1"),
+        ("2001:db8:1:2:3::4", "", "2001:db8:1:2::/64"),
+        (None, None, ""),
+    ],
+)
+def test_a_client_is_whom_the_proxy_saw_last(peer, forwarded, who) -> None:
+    assert client(peer, forwarded) == who
 
 
 async def test_the_cookie_does_not_hold_the_token_and_scripts_cannot_read_it(stranger) -> None:

@@ -51,7 +51,7 @@ class Message:
 
     @property
     def read(self) -> bool:
-        return bool(self.times("read", "played"))
+        return bool(self.times("read", "implied_read", "played"))
 
     @property
     def reach(self) -> int | None:

@@ -28,6 +28,7 @@ from services.reports.tests.events import (
     HOUR,
     MINUTE,
     NOON,
+    came,
     created,
     entered,
     event,
@@ -35,7 +36,6 @@ from services.reports.tests.events import (
     merged,
     ordered,
     outcome,
-    received,
     ref,
     split,
     withdrew,
@@ -76,7 +76,7 @@ def erased(contact: str, request_id: str = "r") -> Event:
 
 async def lived(feed, pool, contact: str, also: str, run: str) -> None:
     """A message that a trigger started and that brought an order, told of another id of the person,
-    a withdrawal, an answer, a conversion and a read."""
+    a withdrawal, an answer by an ad, a conversion and a read."""
     about = ref(fresh_id("m"), run)
     about.occurrence_id = f"occ/{contact}"
     kinds = ("held", "sent", "delivered")
@@ -84,7 +84,7 @@ async def lived(feed, pool, contact: str, also: str, run: str) -> None:
     orders = [ordered(NOON + MINUTE, one, f"order/{contact}", 5) for one in (contact, also)]
     await feed("contact", [merged(NOON, contact, also), *orders, withdrew(NOON + 1, contact)])
     await feed("contact", [split(NOON - 2, contact, also)])
-    await feed("contact", [received(NOON + 2, contact)])
+    await feed("contact", [came(NOON + 2, contact, "ad")])
     await feed("signal", [entered(NOON, contact, run)])
     await feed("signal", [fired(NOON - 3, contact, "t", about.occurrence_id, run)])
     await pool.execute(
@@ -125,7 +125,7 @@ async def test_every_table_of_contacts_is_told_and_erased_and_figures_stay(
     assert bob.encode() not in text
     assert {one.dataset for one in told} == {
         *("message", "order", "withdrawal", "person", "membership", "conversion", "history"),
-        *("letter", "occurrence", "gate", "read", "revision", "consent", "sample"),
+        *("letter", "occurrence", "gate", "read", "revision", "consent", "sample", "arrival"),
     }
     assert sum(one.dataset == "order" for one in told) == 2, "one was told of the other id"
 
@@ -135,7 +135,7 @@ async def test_every_table_of_contacts_is_told_and_erased_and_figures_stay(
     assert dict(receipt.records) == {
         **{"message": 1, "order": 2, "withdrawal": 1, "person": 2, "membership": 1},
         **{"conversion": 1, "history": 2, "letter": 1, "occurrence": 1, "gate": 1, "read": 1},
-        **{"revision": 1, "consent": 2, "sample": 1},
+        **{"revision": 1, "consent": 2, "sample": 1, "arrival": 1},
     }
     assert await figures(ledger, run) == before
     assert await exported(privacy, anne) == []

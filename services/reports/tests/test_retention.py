@@ -8,6 +8,7 @@ from chassis.clock import moment_of
 from chassis.ids import fresh_id
 from services.reports.answers.flows import Flows
 from services.reports.answers.question import Where
+from services.reports.chronicle.api import timeline_reads
 from services.reports.retention import Retention
 from services.reports.tests.events import (
     DAY,
@@ -25,7 +26,7 @@ from services.reports.tests.test_base import stretch
 
 @pytest.fixture
 def retention(pool, manual_clock) -> Retention:
-    return Retention(pool, manual_clock, timedelta(days=100), timedelta(days=10))
+    return Retention(pool, manual_clock, timedelta(days=100))
 
 
 async def swept(retention) -> None:
@@ -74,6 +75,7 @@ async def test_letters_and_what_started_messages_go(retention, feed, pool) -> No
 
 async def test_reads_pulses_and_pages_go(retention, pool, manual_clock) -> None:
     now, own = manual_clock.now(), fresh_id("p")
+    reads = timeline_reads(pool, manual_clock, timedelta(days=10))
     for days in (20, 5):
         await pool.execute(
             "INSERT INTO reads VALUES ($1, 'desk', 'why', 'method', $2)",
@@ -89,6 +91,7 @@ async def test_reads_pulses_and_pages_go(retention, pool, manual_clock) -> None:
             *(f"{own}/{minutes}", now - timedelta(minutes=minutes)),
         )
     await swept(retention)
+    await reads.forget_old()
     for statement, left_over in (
         ("SELECT count(*) FROM reads WHERE contact_id = $1", 1),
         ("SELECT count(*) FROM pulses WHERE counts = convert_to($1, 'UTF8')", 1),

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from chassis.ids import fresh_id
 from merhaba.reports.v1 import Dimension, Filter, Grain, Measure, Query
-from services.reports import ledger, queries
+from services.reports import ledger, sampling
 from services.reports.answers.overview import Overviews
 from services.reports.answers.question import question
 from services.reports.answers.standing_out import StandingOut
@@ -63,6 +63,13 @@ async def wrong(pool) -> list:
         f"SELECT cut, bucket, {others}, {SUMS} FROM summary_days GROUP BY cut, bucket, {others}"
         f" HAVING {SOME} > 0",
         f"SELECT cut, {DAYS}, {others}, {SUMS} FROM summaries, rollup_zone"
+        f" GROUP BY 1, 2, {others} HAVING {SOME} > 0",
+    )
+    found += await differences(
+        pool,
+        f"SELECT cut, bucket, {others}, {SUMS} FROM summary_hours GROUP BY cut, bucket, {others}"
+        f" HAVING {SOME} > 0",
+        f"SELECT cut, date_bin('1 hour', bucket, 'epoch'), {others}, {SUMS} FROM summaries"
         f" GROUP BY 1, 2, {others} HAVING {SOME} > 0",
     )
     return found + await differences(
@@ -153,7 +160,7 @@ async def test_an_overview_lists_the_campaigns_of_which_most_was_sent(pool, answ
     await feed("message", [*events, *states, planned])
     ids = [f"{run}{which:02}" for which in range(12)]
     mine = [Filter(dimension=Dimension.DIMENSION_CAMPAIGN, values=ids)]
-    overviews = Overviews(answers, StandingOut(answers, pool), pool)
+    overviews = Overviews(answers, StandingOut(answers))
     found = (await overviews.read(WEEK, mine)).campaigns
     assert [row.dimensions[0].value for row in found] == ids[:1:-1]
     told = [{v.measure: v.value for v in row.values} for row in found]
@@ -166,7 +173,7 @@ async def test_an_overview_leaves_out_what_its_filters_cannot_tell(pool, answers
         Filter(dimension=Dimension.DIMENSION_SEGMENT, values=["s"]),
         Filter(dimension=Dimension.DIMENSION_TEMPLATE, values=["t"]),
     ]
-    overviews = Overviews(answers, StandingOut(answers, pool), pool)
+    overviews = Overviews(answers, StandingOut(answers))
     found = await overviews.read(WEEK, together)
     assert (found.totals, found.days, found.campaigns) == ([], [], [])
 
@@ -191,11 +198,13 @@ def test_of_many_as_many_are_looked_at_as_can_be_at_once(many, at_once, least) -
 
 
 def test_a_part_of_the_letters_is_found_by_the_index_of_a_larger_part() -> None:
-    tests = {n: f"hashtext(l.contact_id) & {n - 1} = 0" for n in (4, 8, 64)}
+    tests = {n: f"hashtext(l.contact_id) & {n - 1} = 0" for n in (4, 8, 64, 128, 512, 1024)}
     assert letters(1) == []
     assert letters(4) == [tests[4]]
     assert letters(8) == [tests[8]]
     assert letters(64) == [tests[8], tests[64]]
+    assert letters(128) == [tests[8], tests[64], tests[128]]
+    assert letters(1024) == [tests[8], tests[64], tests[512], tests[1024]]
 
 
 async def test_too_many_people_are_counted_from_some_of_them_always_the_same(
@@ -218,7 +227,7 @@ async def test_too_many_people_are_counted_from_some_of_them_always_the_same(
         Measure.MEASURE_ENGAGEMENT_FREQUENCY,
     ]
     asked = question(Query(measures=measures, filters=mine), WEEK)
-    monkeypatch.setattr(queries, "PEOPLE_AT_ONCE", 299)
+    monkeypatch.setattr(sampling, "PEOPLE_AT_ONCE", 299)
     (row,) = await answers.rows(asked)
     recipients, response, _ = row.values
     assert recipients.value == 64 * len(some)
@@ -227,6 +236,6 @@ async def test_too_many_people_are_counted_from_some_of_them_always_the_same(
     assert response.value == (60 if read else 0)
     where = ledger.Where(WEEK, (("campaign_id", (run,), False),))
     assert await store.steps(where, ["planned", "read"]) == [64 * len(some), 64 * len(read)]
-    monkeypatch.setattr(queries, "PEOPLE_AT_ONCE", 300)
+    monkeypatch.setattr(sampling, "PEOPLE_AT_ONCE", 300)
     (row,) = await answers.rows(asked)
     assert row.values[0].value == 300

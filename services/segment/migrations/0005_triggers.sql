@@ -1,6 +1,7 @@
 -- What triggers were, what is to be done because of them, and how occurrences ended.
 
 -- depends: 0004_places
+-- contract: of the first release, so no version before it runs beside it
 
 -- A trigger names its cause and its action, of which there are several kinds now.
 UPDATE triggers SET trigger = convert_to(jsonb_set(

@@ -2,6 +2,7 @@
 -- indexes by which only what may act is looked at.
 
 -- depends: 0008_declared
+-- contract: of the first release, so no version before it runs beside it
 
 CREATE TABLE sweeps (
     owner_id text NOT NULL,

@@ -2,6 +2,7 @@
 -- contact is found by what has a shared cause, too.
 
 -- depends: 0010_shared_causes
+-- contract: of the first release, so no version before it runs beside it
 
 ALTER TABLE occurrences DROP CONSTRAINT occurrences_pkey;
 DROP INDEX occurrences_by_id;

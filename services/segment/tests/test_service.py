@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from time import monotonic
 from uuid import uuid4
 
 import grpc
@@ -518,6 +519,35 @@ async def test_a_timeout_is_seen_within_a_second_without_any_event(suite) -> Non
         await wait_until(left)
         late = membership._clock.now().replace(tzinfo=None) - due
     assert timedelta() <= late < timedelta(seconds=1)
+
+
+async def test_what_falls_due_one_by_one_is_handled_together(suite, monkeypatch) -> None:
+    membership = suite.membership
+    membership._clock = SystemClock()
+    await make(suite, "recent", 'events("signed_in").within("2s").exists()')
+    contacts = [person() for _ in range(30)]
+    events = [suite.tracked(one, "signed_in") for one in contacts]
+    for number, event in enumerate(reversed(events)):  # so they fall due 20 ms apart
+        at = membership._clock.now() - timedelta(milliseconds=20 * number)
+        event.event_time.FromDatetime(at)
+    batches: list[int] = []
+    pass_time = membership.pass_time
+
+    async def counted() -> int:
+        handled = await pass_time()
+        batches.extend([handled] if handled else [])
+        return handled
+
+    monkeypatch.setattr(membership, "pass_time", counted)
+    await suite.hear(*events)
+    began = monotonic()
+
+    async def nothing_due() -> bool:
+        return await membership.look_ahead() is None
+
+    async with tasks(Timers(membership).run):
+        await wait_until(nothing_due, timeout_s=60)
+    assert len(batches) <= (monotonic() - began) / 0.1 + 2, "ten a second at most"
 
 
 async def test_two_replicas_at_once_say_everything_once(suite) -> None:

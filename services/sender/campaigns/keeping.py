@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 
 from chassis.clock import Clock, milliseconds_of
-from chassis.postgres import Connection, Effects, Pool
+from chassis.postgres import Connection, Effects, Pool, delete_before
 from chassis.streams import Record
 from chassis.transient import keep_at
 from services.sender.campaigns import rows
@@ -25,6 +25,8 @@ from services.sender.wire import record_of
 
 DEADLINE: Final = "deadline"
 _LOOK_EVERY: Final = timedelta(seconds=1)
+_FORGET_EVERY: Final = timedelta(hours=1)
+_REQUESTS_KEPT: Final = timedelta(days=2)  # longer than anybody repeats one
 _MOVED: Final = 1_000
 _CLOCKS_MS: Final = 10_000  # by so much those of processes may differ
 # What the budget held after the change it will hold again, and would be looked at for ever.
@@ -85,6 +87,15 @@ class Keeper:
     async def run(self) -> None:
         """Keep campaigns moving, until cancelled."""
         await keep_at(self._turn, self._clock, _LOOK_EVERY, "campaigns wait", self._called)
+
+    async def forget(self) -> None:
+        """Forget which requests were served long ago, until cancelled."""
+        await keep_at(self.forget_requests, self._clock, _FORGET_EVERY, "old requests stay for now")
+
+    async def forget_requests(self) -> int:
+        """Forget some changes of weights that nobody repeats any more; returns how many."""
+        before = milliseconds_of(self._clock.now() - _REQUESTS_KEPT)
+        return await delete_before(self._pool, "weight_requests", "create_time", before)
 
     async def _turn(self) -> int:
         return await self.step() + await self._counting.fold()

@@ -2,6 +2,7 @@
 -- personal. Messages of who was erased stand under no contact.
 
 -- depends: 0002_people
+-- contract: of the first release, so no version before it runs beside it
 
 CREATE TABLE erasures (
     request_id text PRIMARY KEY,

@@ -1,6 +1,7 @@
 -- What the business allows itself, what the gates said, and what messages cost.
 
 -- depends: 0003_erasures
+-- contract: of the first release, so no version before it runs beside it
 
 -- One row for the installation; none while nobody set anything.
 CREATE TABLE policy (

@@ -1,6 +1,7 @@
 -- What Meta says of a template beside its state, what it was created with, and what was asked of it.
 
 -- depends: 0006_numbers
+-- contract: of the first release, so no version before it runs beside it
 
 ALTER TABLE templates
     ADD COLUMN quality text NOT NULL DEFAULT '',

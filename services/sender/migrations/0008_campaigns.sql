@@ -1,6 +1,7 @@
 -- How far campaigns are, how they were launched, and what was asked of them.
 
 -- depends: 0007_templates
+-- contract: of the first release, so no version before it runs beside it
 
 -- Messages of campaigns by where they stand. Whatever transaction moves messages adds what that
 -- changes to `tally_changes`, where nobody waits for anybody; now and then changes are added up

@@ -1,6 +1,7 @@
 -- Who may write what came of a call, turns of campaigns, and what comes before it can be understood.
 
 -- depends: 0008_campaigns
+-- contract: of the first release, so no version before it runs beside it
 
 ALTER TABLE messages ADD COLUMN claim bigint NOT NULL DEFAULT 0;
 

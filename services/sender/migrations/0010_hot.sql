@@ -1,6 +1,7 @@
 -- What becomes of a message after its claim is written where it stands, without its indexes.
 
 -- depends: 0009_delivery
+-- contract: of the first release, so no version before it runs beside it
 
 -- Postgres spares the indexes when an update changes no column that any of them names, also in its
 -- condition. So conditions name columns that follow from the state and change only with the turn of

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from chassis.clock import Clock, milliseconds_of
-from chassis.postgres import Connection, Effects, Pool
+from chassis.postgres import Connection, Effects, Pool, delete_before
 from chassis.streams import Record
 from services.sender.aftermath import UNDER_WAY, sending
 from services.sender.failures import TemplateNotFound
@@ -147,7 +147,8 @@ class RegistryStore:
 
     async def forget_requests(self, before: int) -> None:
         """Forget what was intended long ago."""
-        await self._pool.execute("DELETE FROM template_requests WHERE create_time < $1", before)
+        while await delete_before(self._pool, "template_requests", "create_time", before):
+            pass
 
     async def credential_of(self, waba_id: str) -> str:
         """Names the access token that opens an account: that of its first number."""

@@ -22,12 +22,13 @@ from chassis.answers import Answers
 from chassis.app import tasks
 from chassis.callers import Caller, Callers
 from chassis.clock import SystemClock, milliseconds_of
-from chassis.failures import Refused
+from chassis.failures import FieldInvalid, Refused
 from chassis.ids import derived_id, fresh_id
 from chassis.outbound import outbound
 from chassis.policy import read_policy
 from chassis.postgres import Effects, Pool, database, migrate
 from chassis.privacy import Erasures
+from chassis.reads import Reads
 from chassis.rpc import channel, server
 from chassis.streams import EventLog, Position, Watch
 from chassis.testing import KnownKeys, wait_until
@@ -124,7 +125,6 @@ from services.sender.policy_api import PolicyApi
 from services.sender.post import Post
 from services.sender.privacy_api import PrivacyApi
 from services.sender.rate_card_api import RateCardApi
-from services.sender.reads import Reads
 from services.sender.rulebook.policy_store import PolicyStore
 from services.sender.rulebook.rate_card_store import RateCardStore
 from services.sender.rulebook.recalling import Recalling
@@ -147,6 +147,10 @@ TOKEN = "token"
 MARKETING = "of somebody who plans campaigns"
 CONTROL = {"Authorization": "Bearer control"}
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
+
+
+IMPOSSIBLE = ("", "no id")
+"""What profile refuses as no id of a contact."""
 
 
 class Profile(ProfileServiceServicer, ReachServiceServicer, RegistryServiceServicer):
@@ -186,6 +190,10 @@ class Profile(ProfileServiceServicer, ReachServiceServicer, RegistryServiceServi
 
     async def BatchGetContacts(self, request: Any, context: Any) -> BatchGetContactsResponse:
         known = {c.addresses[0].wa_id: c for c in self.people.values() if c.addresses}
+
+        ids = [r.contact_id for r in request.contacts if r.WhichOneof("ref") == "contact_id"]
+        if not set(ids).isdisjoint(IMPOSSIBLE):
+            raise FieldInvalid("contact_id", "not a contact's id")
 
         def result(ref: Any) -> ContactResult:
             found = self.people.get(ref.contact_id)
@@ -590,7 +598,7 @@ async def suite(
             MessageApi(
                 *(outbox, intents, explaining, number_store, graph, dispatcher),
                 Watching(Watch(log, clock, timedelta(seconds=1)), outbox),
-                Reads(pool, clock, timedelta(days=1)),
+                Reads(pool, clock, timedelta(days=1), ("message_id",)),
                 Backlog(outbox.waiting, clock),
             ),
             own,

@@ -176,8 +176,22 @@ async def test_a_late_status_pauses_no_number_that_somebody_let_send_since(ready
     await told(ready, message, 131042)
     assert await ready.pool.fetchval("SELECT count(*) FROM numbers WHERE NOT paused") == 1
     await ready.pool.execute("UPDATE numbers SET update_time = 1")
-    await told(ready, message, 131042)
+    other = await intended(ready, ready.profile.add("905558899002"))
+    await told(ready, other, 131042)
     assert await ready.pool.fetchval("SELECT count(*) FROM numbers WHERE NOT paused") == 0
+
+
+async def test_a_failure_that_is_told_again_has_no_effect_again(ready: Any) -> None:
+    message = await intended(ready, ready.profile.add("905558899003"))
+    number = message.phone_number_id
+    for paused_then in (True, False):
+        await ready.pool.execute(
+            "UPDATE numbers SET paused = false, update_time = 1 WHERE phone_number_id = $1", number
+        )
+        await told(ready, message, 131042)
+        paused = "SELECT paused FROM numbers WHERE phone_number_id = $1"
+        assert await ready.pool.fetchval(paused, number) == paused_then
+    assert (await ready.told(message.message_id)).count("message_failed") == 1
 
 
 async def test_who_stopped_offers_at_meta_or_cannot_be_reached_gets_no_more_of_them(

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from chassis.ids import fresh_id
+from chassis.testing import wait_until
 from chassis.times import timestamp
 from merhaba.event.v1 import AttributeChange, Tracked
 from merhaba.profile.v1 import Attribute
@@ -26,7 +27,7 @@ from services.sender.gates.now import OPEN_COMPLAINT
 from services.sender.model import DAY_MS, State
 from services.sender.moves import Decided, permit
 from services.sender.outcome import Sent
-from services.sender.tests.test_caps import PLACES, claim, ended, now_ms
+from services.sender.tests.test_caps import PLACES, claim, ended, now_ms, planned, store
 from services.sender.tests.test_costs import PRICE, launched, upload
 from services.sender.tests.test_hours import at
 from services.sender.tests.test_people import event, heard
@@ -34,6 +35,31 @@ from services.sender.tests.test_policy import minutes, update
 from services.sender.tests.test_sending import to, welcome
 
 WAIT, REFUSE = GateVerdict.VERDICT_WAIT, GateVerdict.VERDICT_REFUSE
+
+
+async def test_a_message_of_somebody_who_was_erased_is_explained_as_nobodys(ready: Any) -> None:
+    who = ready.profile.add("905551126001")
+    sent = await ready.messages.SendMessage(to(who))
+    await ready.erase(who)
+    answer = await explain(ready, message_id=sent.message.ref.message_id)
+    assert (answer.allowed, answer.contact_id) == (False, "")
+
+
+async def test_who_cannot_be_anybody_is_nobody_and_keeps_nobody_else_waiting(ready: Any) -> None:
+    refused = await ready.refusal(ready.messages.SendMessage(to("no id")))
+    assert refused == ("NOT_FOUND", "CONTACT_NOT_FOUND")
+    impossible = planned(ready, "no id")
+    await store(ready, impossible)
+    who = ready.profile.add("905551126002")
+    sent = await ready.messages.SendMessage(to(who))
+
+    async def both_are_decided() -> bool:
+        (own,) = await ready.rows(message_id=sent.message.ref.message_id)
+        (other,) = await ready.rows(message_id=impossible.message_id)
+        return (own.state, other.state) == (State.SENT, State.SUPPRESSED)
+
+    async with ready.sending():
+        await wait_until(both_are_decided, timeout_s=30)
 
 
 async def explain(ready: Any, **fields: Any) -> ExplainSendResponse:

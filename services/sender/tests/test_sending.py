@@ -326,6 +326,22 @@ async def test_a_message_without_quote_within_a_day_answers_the_latest_message(r
     assert replied.message_replied.match == "window"
 
 
+async def test_what_a_person_writes_answers_no_message_that_never_arrived(ready: Any) -> None:
+    who = ready.profile.add("905551110008")
+    sent = await ready.messages.SendMessage(to(who))
+    await ready.pool.execute(
+        "UPDATE messages SET state = 5, attempt_time = $2, sent_time = $2 WHERE message_id = $1",
+        *(sent.message.ref.message_id, at := now_ms()),
+    )
+    failed = status(sent.message, "failed", at // 1000, errors=[PlatformError(code=131026)])
+    await StatusConsumer(ready.outbox).handle([failed])
+    talk = ContactConsumer(ready.outbox, ready.people, ready.erase)
+    await talk.handle([received(who, ready.number_id, fresh_id("wamid"), at + 20)])
+    (row,) = await ready.rows(contact_id=who)
+    assert (row.state, row.error_code, row.replied_time) == (State.FAILED, 131026, 0)
+    assert "message_read" not in await ready.told(row.message_id)
+
+
 async def test_statuses_of_messages_that_are_not_ours_are_passed_on_with_their_identities(
     ready: Any,
 ) -> None:

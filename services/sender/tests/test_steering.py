@@ -38,7 +38,7 @@ from merhaba.sender.v1 import (
 )
 from merhaba.sender.v1 import TestSendCampaignRequest as TrialRequest
 from services.sender.consumer import SignalConsumer
-from services.sender.model import State
+from services.sender.model import DAY_MS, State
 from services.sender.tests.test_campaigns import (
     completed,
     drafted,
@@ -190,6 +190,25 @@ async def test_weights_count_for_those_planned_from_then_on_and_once_for_each_re
         (weighed(ready, campaign_id, str(uuid4()), x=1), "VARIANT_NOT_FOUND"),
     ):
         assert (await ready.refusal(refused))[1] == reason
+
+
+async def test_which_request_changed_weights_is_forgotten_when_nobody_repeats_it_any_more(
+    ready: Any,
+) -> None:
+    campaign_id = await drafted(ready, segment(ready, []), variants=variants(1, 1))
+    old, young = str(uuid4()), str(uuid4())
+    for request in (old, young):
+        await weighed(ready, campaign_id, request, v0=3)
+    await ready.pool.execute(
+        "UPDATE weight_requests SET create_time = create_time - $2 WHERE request_id = $1",
+        *(old, 3 * DAY_MS),
+    )
+    while await ready.keeper.forget_requests():
+        pass
+    kept = await ready.pool.fetch(
+        "SELECT request_id FROM weight_requests WHERE campaign_id = $1", campaign_id
+    )
+    assert [row[0] for row in kept] == [young]
 
 
 async def test_a_contact_keeps_its_variant_while_a_bandit_moves_the_weights(ready: Any) -> None:

@@ -35,7 +35,7 @@ def breakdown(say: Speech, look: Look, by: str, found: Spell, heat: Safe, now: d
     return join(
         tag("h1", say("journeys_title")),
         parts.fresh(say, found.fold_time, now),
-        parts.chooser(say, look, path),
+        parts.chooser(say, look, path, goals=True),
         parts.tabs(links, say("by")),
         parts.or_nothing(say, say(f"by.{by}"), heads, rows),
         tag("p", say("first_lines", count=say.number(_MOST)), class_="hint")

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from services.reports.dashboard import parts
 from services.reports.dashboard.charts import bar, interval
 from services.reports.dashboard.figures import Figure, Line
+from services.reports.dashboard.look import Look
 from services.reports.dashboard.markup import Child, Safe, join, tag
 from services.reports.dashboard.pages.campaigns import state
 from services.reports.dashboard.pages.experiment import Judged, comparison
@@ -40,7 +41,7 @@ class Campaign(NamedTuple):
     costs: Sequence[Line]
 
 
-def campaign(say: Speech, found: Campaign, manager: bool, now: datetime) -> Safe:
+def campaign(say: Speech, look: Look, found: Campaign, manager: bool, now: datetime) -> Safe:
     """Funnel, variants, best hours, cost, and where every recipient stands."""
     report = found.report
     told, tally = report.state, report.total.tally
@@ -56,6 +57,7 @@ def campaign(say: Speech, found: Campaign, manager: bool, now: datetime) -> Safe
     return join(
         tag("h1", told.name or told.campaign_id),
         parts.fresh(say, report.fold_time, now),
+        parts.goal_chooser(say, look, campaign_address(told.campaign_id)),
         parts.figures(*(parts.figure(k, v) for k, v in about), about=True),
         _report_files(say, told.campaign_id) if manager else "",
         insights(say, found.insights),

@@ -4,12 +4,13 @@ from services.reports.dashboard.markup import Safe, tag
 from services.reports.words import Speech
 
 
-def sign_in(say: Speech, onward: str, *, wrong: bool) -> Safe:
-    """The form that asks for the token. `onward`: where its reader wanted to go."""
+def sign_in(say: Speech, onward: str, problem: str) -> Safe:
+    """The form that asks for the token. `onward`: where its reader wanted to go; `problem`: why
+    they are not there yet."""
     return tag(
         "section",
         tag("h1", say("sign_in")),
-        tag("p", say("wrong_token"), role="alert", class_="alert") if wrong else "",
+        tag("p", problem, role="alert", class_="alert") if problem else "",
         tag(
             "form",
             tag("label", say("token"), for_="token"),

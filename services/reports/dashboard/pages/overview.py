@@ -18,6 +18,8 @@ COUNTS: Final = (
     *("opt_out_rate", "failure_rate"),
 )
 MONEY: Final = ("cost", "revenue", "return", "cost_per_conversion")
+OF_ADS: Final = ("ad_arrivals", "converted", "conversion_rate")
+_MOST_ADS: Final = 10
 BY_DAY: Final = ("sent", "read", "replied", "converted")
 _RATES: Final = {
     "delivered": "delivery_rate",
@@ -41,6 +43,10 @@ class Glance(NamedTuple):
     fold_time: datetime
     insights: Sequence[Insight]
     open_alerts: int
+    ads: Sequence[Line] = ()
+    """By ad, those by which most came first."""
+    worth: Sequence[Line] = ()
+    """The same, by currency."""
 
 
 def overview(say: Speech, look: Look, glance: Glance, now: datetime) -> Safe:
@@ -59,7 +65,7 @@ def overview(say: Speech, look: Look, glance: Glance, now: datetime) -> Safe:
     return join(
         tag("h1", say("overview")),
         parts.fresh(say, glance.fold_time, now),
-        parts.chooser(say, look, "/"),
+        parts.chooser(say, look, "/", goals=True),
         _alarm(say, glance.open_alerts),
         parts.figures(*counts, *money),
         insights(say, glance.insights),
@@ -73,6 +79,7 @@ def overview(say: Speech, look: Look, glance: Glance, now: datetime) -> Safe:
             hint=say("course_hint") if look.compare else "",
         ),
         parts.section(say("largest_campaigns"), _campaigns(say, look, glance.campaigns)),
+        _ads(say, glance),
     )
 
 
@@ -103,6 +110,30 @@ def _campaigns(say: Speech, look: Look, lines: Sequence[Line]) -> Safe:
         parts.or_nothing(say, say("largest_campaigns"), heads, rows),
         tag("p", tag("a", say("all_campaigns"), href=look.address("/campaigns"))),
     )
+
+
+def _ads(say: Speech, glance: Glance) -> Safe:
+    """By which ads people came; nothing where nobody did."""
+    if not glance.ads:
+        return Safe()
+    worth: dict[str, dict[str, int]] = {}
+    for line in glance.worth:
+        amounts = worth.setdefault(line.names[0].value, {})
+        amounts[line.currency] = round((line["revenue"].value or 0) * 1_000_000)
+    rows: list[list[Child]] = [
+        [
+            line.names[0].label,
+            say.measure("ad_arrivals", line["ad_arrivals"].value),
+            say.measure("converted", line["converted"].value),
+            parts.likely(say, line["conversion_rate"]),
+            say.amounts(worth.get(line.names[0].value, {})),
+        ]
+        for line in glance.ads[:_MOST_ADS]
+    ]
+    heads: list[Child] = [say("by.ad"), *(say(f"measure.{key}") for key in OF_ADS)]
+    heads.append(say("measure.revenue"))
+    table = parts.or_nothing(say, say("ads"), heads, rows)
+    return parts.section(say("ads"), table, hint=say("ads_hint"))
 
 
 def campaign_address(campaign_id: str) -> str:
