@@ -50,7 +50,7 @@ from merhaba.segment.v1 import (
 from merhaba.sender.v1 import SyncTemplatesRequest, TemplateServiceStub
 from services import POLICY
 from services.sender.model import CampaignPhase, Lane, Message
-from services.sender.rows import COLUMNS
+from services.sender.tables.rows import COLUMNS
 
 Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

@@ -6,10 +6,10 @@ from typing import Final
 
 import asyncpg
 
-from services.segment.membership import decide
-from services.segment.model import Happening, SegmentDefinition
-from services.segment.rules import Compiler, Rules
-from services.segment.state import ContactState
+from services.segment.engine.membership import decide
+from services.segment.engine.model import Happening, SegmentDefinition
+from services.segment.engine.rules import Compiler, Rules
+from services.segment.engine.state import ContactState
 from services.segment.vocabulary import registry
 
 _DAY_MS: Final = 86_400_000

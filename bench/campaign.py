@@ -58,12 +58,12 @@ from merhaba.sender.v1 import (
     SendMessageRequest,
     Variant,
 )
-from services.profile.identity import normalised
-from services.profile.model import Consent, Document, Fact, Identity, Kind
-from services.profile.model import Place as Where
-from services.sender.rows import COLUMNS
+from services.profile.person.identity import normalised
+from services.profile.person.model import Consent, Document, Fact, Identity, Kind
+from services.profile.person.model import Place as Where
 from services.sender.rulebook.policy_store import PolicyStore
 from services.sender.rules.policy import Policy
+from services.sender.tables.rows import COLUMNS
 
 _NUMBER: Final = "1"
 _MODELS: Final = 500

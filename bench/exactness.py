@@ -9,8 +9,8 @@ from uuid import UUID
 
 from expressions.oracle import Happening as Told
 from expressions.oracle import Oracle, Person
-from services.segment.membership import decide, pass_time
-from services.segment.model import (
+from services.segment.engine.membership import decide, pass_time
+from services.segment.engine.model import (
     AttributeFact,
     ConsentFact,
     Happening,
@@ -18,9 +18,9 @@ from services.segment.model import (
     SegmentDefinition,
     Transition,
 )
-from services.segment.outcome import Outcome
-from services.segment.rules import Compiler, Rules
-from services.segment.state import ContactState
+from services.segment.engine.outcome import Outcome
+from services.segment.engine.rules import Compiler, Rules
+from services.segment.engine.state import ContactState
 from services.segment.vocabulary import registry
 
 _MINUTE: Final = 60_000

@@ -14,11 +14,11 @@ from chassis.streams import EventLog, Record
 from cli.place import Secrets
 from merhaba.event.v1 import Event
 from services.profile.app import new_contact_id
-from services.profile.identity import BlindIndex, normalised
-from services.profile.master_keys import LocalMasterKeys, decoded
-from services.profile.model import Document, Identity, Kind, Member, Standing
-from services.profile.rows import MEMBER, MEMBERS, Sealer, keys_of, members_of
-from services.profile.vault import Vault
+from services.profile.person.identity import BlindIndex, normalised
+from services.profile.person.model import Document, Identity, Kind, Member, Standing
+from services.profile.tables.rows import MEMBER, MEMBERS, Sealer, keys_of, members_of
+from services.profile.vault.keys import Vault
+from services.profile.vault.master_keys import LocalMasterKeys, decoded
 
 SCOPE: Final = "track:shop"
 _AT_ONCE: Final = 5_000

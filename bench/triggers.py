@@ -16,14 +16,14 @@ from bench.result import Figure, tell
 from bench.running import note
 from bench.triggers_fanout import fanout, geofence
 from bench.triggers_fire import delayed, undelayed
-from services.segment.actions import SendAction
-from services.segment.causes import EventCause
-from services.segment.model import Happening, Past, TriggerDefinition
-from services.segment.occurrences import explained
-from services.segment.places import Places
-from services.segment.replay import Explain, Replay
-from services.segment.rules import Compiler
-from services.segment.trial import trial
+from services.segment.api.occurrences import explained
+from services.segment.engine.actions import SendAction
+from services.segment.engine.causes import EventCause
+from services.segment.engine.model import Happening, Past, TriggerDefinition
+from services.segment.engine.places import Places
+from services.segment.engine.replay import Explain, Replay
+from services.segment.engine.rules import Compiler
+from services.segment.engine.trial import trial
 from services.segment.vocabulary import registry
 
 _EVENTS: Final = 60

@@ -27,15 +27,15 @@ from merhaba.segment.v1 import (
     Trigger,
     TriggerServiceStub,
 )
-from services.segment.actions import SendAction as Send
-from services.segment.causes import PlaceCause
-from services.segment.model import Spot, TriggerDefinition
-from services.segment.places import Places
-from services.segment.rules import Compiler, Rules
-from services.segment.state import ContactState
-from services.segment.things import PlaceRecord
+from services.segment.engine.actions import SendAction as Send
+from services.segment.engine.causes import PlaceCause
+from services.segment.engine.model import Spot, TriggerDefinition
+from services.segment.engine.places import Places
+from services.segment.engine.rules import Compiler, Rules
+from services.segment.engine.state import ContactState
+from services.segment.engine.things import PlaceRecord
+from services.segment.engine.whereabouts import locate
 from services.segment.vocabulary import registry
-from services.segment.whereabouts import locate
 
 _AT_ONCE: Final = 20_000
 _ITEM: Final = "dress-1"

@@ -29,7 +29,7 @@ from merhaba.segment.v1 import (
     Trigger,
     TriggerServiceStub,
 )
-from services.segment.model import Occurrence
+from services.segment.engine.model import Occurrence
 
 _CONTACTS: Final = 20_000
 _PER_S: Final = 2_000

@@ -17,21 +17,17 @@ from merhaba.profile.v1.profile_service_pb2_grpc import add_ProfileServiceServic
 from merhaba.profile.v1.reach_service_pb2_grpc import add_ReachServiceServicer_to_server
 from merhaba.profile.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from services import POLICY
-from services.profile import tongue
-from services.profile.api import ProfileApi
+from services.profile.api.contacts import ProfileApi
+from services.profile.api.privacy import PrivacyApi, Rights
+from services.profile.api.reach import ReachApi
+from services.profile.api.registry import RegistryApi
 from services.profile.config import ProfileSettings
-from services.profile.consumer import recording
-from services.profile.directory import Directory
-from services.profile.due import Due
-from services.profile.envelope import Envelope
-from services.profile.identity import BlindIndex
-from services.profile.master_keys import LocalMasterKeys, decoded
-from services.profile.privacy_api import PrivacyApi, Rights
-from services.profile.reach_api import ReachApi
-from services.profile.reads import Reads
-from services.profile.recompute import Recompute
-from services.profile.registry_api import RegistryApi
-from services.profile.registry_store import RegistryStore
+from services.profile.jobs.consumer import recording
+from services.profile.jobs.due import Due
+from services.profile.jobs.recompute import Recompute
+from services.profile.person import tongue
+from services.profile.person.directory import Directory
+from services.profile.person.identity import BlindIndex
 from services.profile.rights.category_store import CategoryStore
 from services.profile.rights.erasing import Erasing
 from services.profile.rights.erasures import Erasures
@@ -40,8 +36,12 @@ from services.profile.rights.holders import HOLDERS, Holder
 from services.profile.rights.ledger import Ledger
 from services.profile.rights.records import Records
 from services.profile.rights.retention import Retention
-from services.profile.store import ContactStore
-from services.profile.vault import Vault
+from services.profile.tables.contacts import ContactStore
+from services.profile.tables.reads import Reads
+from services.profile.tables.registry import RegistryStore
+from services.profile.vault.envelope import Envelope
+from services.profile.vault.keys import Vault
+from services.profile.vault.master_keys import LocalMasterKeys, decoded
 
 # A group for each lane, so that however much the business tracks, people do not wait behind it.
 LANES = {

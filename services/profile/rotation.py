@@ -14,9 +14,9 @@ from chassis.logs import setup_logs
 from chassis.postgres import Pool, database
 from chassis.settings import from_env
 from services.profile.config import RotationSettings
-from services.profile.master_keys import LocalMasterKeys
-from services.profile.model import NOBODY
-from services.profile.vault import Vault
+from services.profile.person.model import NOBODY
+from services.profile.vault.keys import Vault
+from services.profile.vault.master_keys import LocalMasterKeys
 
 _AT_ONCE: Final = 1_000
 _TOLD_EVERY: Final = 100_000

@@ -25,52 +25,52 @@ from merhaba.segment.v1 import (
     add_TriggerServiceServicer_to_server,
 )
 from services import POLICY
-from services.segment.action_checks import Webhooks as WebhookRules
-from services.segment.api import SegmentApi
-from services.segment.attributes import Attributes
-from services.segment.backfill import Backfills
-from services.segment.catalog import Catalog
-from services.segment.catalog_api import CatalogApi
+from services.segment.api.catalog import CatalogApi
+from services.segment.api.journey_views import JourneyViews
+from services.segment.api.journeys import JourneyApi
+from services.segment.api.members import Members
+from services.segment.api.occurrences import Occurrences
+from services.segment.api.previews import Previews
+from services.segment.api.privacy import PrivacyApi
+from services.segment.api.segments import SegmentApi
+from services.segment.api.trials import Trials
+from services.segment.api.triggers import TriggerApi
 from services.segment.config import SegmentSettings, attributes_of, events_of
-from services.segment.consumer import GROUP, TOPIC, Ears, Intake
-from services.segment.declarations import Declarations
-from services.segment.declared import Declared
-from services.segment.deeds import Deeds
-from services.segment.deeds_store import DeedsStore
-from services.segment.definitions import Sources
-from services.segment.definitions_store import DefinitionsStore
-from services.segment.fanouts import Fanouts
-from services.segment.fanouts_store import FanoutsStore
-from services.segment.held import Held
-from services.segment.journey_api import JourneyApi
-from services.segment.journey_definitions import JourneyDefinitions
-from services.segment.journey_store import JourneyStore
-from services.segment.journey_views import JourneyViews
-from services.segment.members import Members
-from services.segment.membership import Membership
+from services.segment.defining.action_checks import Webhooks as WebhookRules
+from services.segment.defining.journeys import JourneyDefinitions
+from services.segment.defining.segments import SegmentDefinitions
+from services.segment.defining.triggers import TriggerDefinitions
+from services.segment.engine.definitions import Sources
+from services.segment.engine.membership import Membership
+from services.segment.engine.rules import Compiler
+from services.segment.jobs.attributes import Attributes
+from services.segment.jobs.backfill import Backfills
+from services.segment.jobs.catalog import Catalog
+from services.segment.jobs.consumer import GROUP, TOPIC, Ears, Intake
+from services.segment.jobs.declarations import Declarations
+from services.segment.jobs.declared import Declared
+from services.segment.jobs.deeds import Deeds
+from services.segment.jobs.deeds_store import DeedsStore
+from services.segment.jobs.fanouts import Fanouts
+from services.segment.jobs.place_definitions import PlaceDefinitions
+from services.segment.jobs.rebuild import Rebuilds
+from services.segment.jobs.sweeps import Sweeps
+from services.segment.jobs.things_intake import ThingsIntake
+from services.segment.jobs.things_store import ThingsStore
+from services.segment.jobs.timers import Timers
+from services.segment.jobs.webhooks import webhooks
 from services.segment.names import Names
-from services.segment.occurrences import Occurrences
-from services.segment.place_definitions import PlaceDefinitions
-from services.segment.previews import Previews
-from services.segment.privacy_api import PrivacyApi
-from services.segment.rebuild import Rebuilds
-from services.segment.rules import Compiler
-from services.segment.segment_definitions import SegmentDefinitions
-from services.segment.stage_map import StageMap
-from services.segment.stays import Stays
-from services.segment.store import SegmentStore
-from services.segment.sweeps import Sweeps
-from services.segment.sweeps_store import SweepsStore
-from services.segment.things_intake import ThingsIntake
-from services.segment.things_store import ThingsStore
-from services.segment.timers import Timers
-from services.segment.trials import Trials
-from services.segment.trigger_api import TriggerApi
-from services.segment.trigger_definitions import TriggerDefinitions
+from services.segment.tables.contacts import SegmentStore
+from services.segment.tables.definitions import DefinitionsStore
+from services.segment.tables.fanouts import FanoutsStore
+from services.segment.tables.held import Held
+from services.segment.tables.journeys import JourneyStore
+from services.segment.tables.stage_map import StageMap
+from services.segment.tables.stays import Stays
+from services.segment.tables.sweeps import SweepsStore
 from services.segment.weather.open_meteo import OpenMeteo
 from services.segment.weather.store import WeatherStore
 from services.segment.weather.watch import WeatherWatch
-from services.segment.webhooks import webhooks
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _SERVICES: Final = (

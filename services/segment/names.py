@@ -8,8 +8,8 @@ import orjson
 from chassis.postgres import Connection
 from expressions import Area, Registry
 from expressions.schema import Spec
-from services.segment.places import Places
-from services.segment.things import area, decoded_place
+from services.segment.engine.places import Places
+from services.segment.engine.things import area, decoded_place
 from services.segment.vocabulary import EVENTS, FIXED, registry
 
 

@@ -25,8 +25,8 @@ from merhaba.event.v1 import (
     SegmentChanged,
 )
 from merhaba.profile.v1 import Attribute, ConsentRecord, Contact, ContactHistory
-from services.segment.journeys.model import Reached
-from services.segment.model import (
+from services.segment.engine.journeys.model import Reached
+from services.segment.engine.model import (
     AttributeFact,
     ConsentFact,
     Happening,
@@ -36,7 +36,7 @@ from services.segment.model import (
     Spot,
     Transition,
 )
-from services.segment.settling import transition_id
+from services.segment.engine.settling import transition_id
 
 SOURCE: Final = "merhaba:segment"
 Besides: TypeAlias = dict[str, Any]

@@ -33,12 +33,19 @@ from merhaba.sender.v1 import (
 )
 from services import POLICY
 from services.sender import measuring
-from services.sender.api import MessageApi
-from services.sender.backlog import Backlog
+from services.sender.api.backlog import Backlog
+from services.sender.api.explaining import Explaining
+from services.sender.api.files import FileApi
+from services.sender.api.intents import Intents
+from services.sender.api.messages import MessageApi
+from services.sender.api.numbers import NumberApi
+from services.sender.api.policies import PolicyApi
+from services.sender.api.privacy import PrivacyApi
+from services.sender.api.rate_cards import RateCardApi
+from services.sender.api.watching import Watching
 from services.sender.body import content_of
 from services.sender.campaigns.assembly import assembled
 from services.sender.campaigns.stopping import Stopping
-from services.sender.cloud_api import cloud_api
 from services.sender.config import SenderSettings
 from services.sender.confirming import Confirming, Words
 from services.sender.consumer import (
@@ -47,31 +54,25 @@ from services.sender.consumer import (
     SignalConsumer,
     StatusConsumer,
 )
-from services.sender.dispatch import Dispatcher, Limits
-from services.sender.explaining import Explaining
-from services.sender.file_api import FileApi
+from services.sender.delivery.dispatch import Dispatcher, Limits
 from services.sender.files.downloads import Downloads
 from services.sender.files.library import Files
 from services.sender.files.store import FileStore
 from services.sender.files.uploads import Uploads
-from services.sender.held import Held
 from services.sender.in_line import Line
-from services.sender.intents import Intents
-from services.sender.naming import Named
-from services.sender.neighbours import Neighbours
-from services.sender.number_api import NumberApi
 from services.sender.numbers.keeping import Keeping
 from services.sender.numbers.store import NumberStore
-from services.sender.people_store import PeopleStore
-from services.sender.policy_api import PolicyApi
-from services.sender.post import Post
-from services.sender.privacy_api import PrivacyApi
-from services.sender.rate_card_api import RateCardApi
+from services.sender.outside.cloud_api import cloud_api
+from services.sender.outside.neighbours import Neighbours
+from services.sender.outside.post import Post
 from services.sender.rulebook.policy_store import PolicyStore
 from services.sender.rulebook.rate_card_store import RateCardStore
 from services.sender.rulebook.recalling import Recalling
 from services.sender.rulebook.tiers import TierStore
-from services.sender.store import Outbox
+from services.sender.tables.held import Held
+from services.sender.tables.naming import Named
+from services.sender.tables.outbox import Outbox
+from services.sender.tables.people import PeopleStore
 from services.sender.templates.api import TemplateApi
 from services.sender.templates.registry import Registry
 from services.sender.templates.samples import Samples
@@ -80,7 +81,6 @@ from services.sender.templates.syncing import Syncing
 from services.sender.templates.wire import unsubmitted
 from services.sender.throttle import RedisThrottle
 from services.sender.vocabulary import Vocabulary
-from services.sender.watching import Watching
 from services.sender.wording.previewing import Previewing
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

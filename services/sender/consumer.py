@@ -12,6 +12,8 @@ from chassis import telemetry
 from chassis.failures import FieldInvalid
 from merhaba.event.v1 import Event
 from services.sender.account_wire import number_facts, template_change, volume_tier
+from services.sender.delivery.outcome import kind_of
+from services.sender.delivery.progress import Fact, Kind, Status, Talk
 from services.sender.gates.now import OPEN_COMPLAINT
 from services.sender.model import (
     AccountChange,
@@ -22,8 +24,6 @@ from services.sender.model import (
     Understood,
 )
 from services.sender.numbers.facts import NumberFact
-from services.sender.outcome import kind_of
-from services.sender.progress import Fact, Kind, Status, Talk
 from services.sender.rules.volumes import VolumeTier
 from services.sender.wire import at
 

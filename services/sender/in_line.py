@@ -8,9 +8,9 @@ from chassis import names
 from chassis.clock import Clock, milliseconds_of
 from chassis.postgres import Pool
 from chassis.telemetry import gauge
+from services.sender.delivery.pace import Pace
 from services.sender.measuring import LANES
 from services.sender.model import Circuit, Lane, Number
-from services.sender.pace import Pace
 
 _COUNTED: Final = 10_000  # of each number and lane: more is many
 

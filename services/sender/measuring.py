@@ -6,8 +6,8 @@ from typing import Final
 
 from chassis import names
 from chassis.telemetry import counter, histogram
+from services.sender.delivery.moves import Decided
 from services.sender.model import Lane, Message
-from services.sender.moves import Decided
 
 _MICROS: Final = 1_000_000
 

@@ -12,10 +12,10 @@ import msgspec
 import zstandard
 from redis.asyncio import Redis
 
-from services.profile.envelope import Envelope
-from services.profile.master_keys import LocalMasterKeys
-from services.profile.seal import Sort, Tampered
-from services.profile.vault import Vault
+from services.profile.vault.envelope import Envelope
+from services.profile.vault.keys import Vault
+from services.profile.vault.master_keys import LocalMasterKeys
+from services.profile.vault.seal import Sort, Tampered
 
 _SEALED = {
     ("profile", "contacts", "document"): Sort.DOCUMENT,

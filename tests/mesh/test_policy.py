@@ -15,7 +15,7 @@ from chassis.contracts import idempotency
 from chassis.failures import Misconfigured
 from chassis.policy import Policy, owner, read_policy
 from services import POLICY
-from services.profile import roles as of_profile
+from services.profile.person import roles as of_profile
 from services.segment import roles as of_segment
 from services.sender import roles as of_sender
 

@@ -19,7 +19,7 @@ from expressions import ExpressionError, Facts, Registry, compile
 from services.ingest.links import Signer
 from services.ingest.track import wa_id
 from services.ingest.visitor import Visitors, languages
-from services.profile.phone import parse
+from services.profile.person.phone import parse
 from tests.security.anything import HOSTILE
 
 ROOT: Final = Path(__file__).resolve().parents[2]

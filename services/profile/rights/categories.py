@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from services.profile.vocabulary import BEHAVIOUR, CONSENT, EVENT_CATEGORIES
+from services.profile.person.vocabulary import BEHAVIOUR, CONSENT, EVENT_CATEGORIES
 
 
 class DataCategory(msgspec.Struct, array_like=True, frozen=True):

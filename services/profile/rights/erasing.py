@@ -10,7 +10,7 @@ import structlog
 from chassis.app import tasks
 from chassis.clock import Clock, milliseconds_of
 from chassis.transient import transient
-from services.profile.model import Identity, ServiceUnavailable
+from services.profile.person.model import Identity, ServiceUnavailable
 from services.profile.rights.erasures import Erasure, Erasures
 from services.profile.rights.holders import HOLDERS, Holder
 

@@ -15,15 +15,15 @@ from chassis.streams import Record
 from chassis.times import timestamp
 from merhaba.event.v1 import ContactErased, Event
 from merhaba.profile.v1 import ErasureReceipt
-from services.profile.directory import Ref
-from services.profile.envelope import Envelope
-from services.profile.identity import BlindIndex
-from services.profile.model import Identity, Member
-from services.profile.rights import tombstones
+from services.profile.contract.wire import SOURCE
+from services.profile.person.directory import Ref
+from services.profile.person.identity import BlindIndex
+from services.profile.person.model import Identity, Member
 from services.profile.rights.failures import ErasureNotFound
-from services.profile.rows import MEMBER, MEMBERS, keys_of, members_of
-from services.profile.vault import Vault
-from services.profile.wire import SOURCE
+from services.profile.tables import tombstones
+from services.profile.tables.rows import MEMBER, MEMBERS, keys_of, members_of
+from services.profile.vault.envelope import Envelope
+from services.profile.vault.keys import Vault
 
 _TOPIC: Final = "contact"
 _OWN: Final = "profile"

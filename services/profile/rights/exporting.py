@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from chassis.failures import TokenInvalid
 from merhaba.profile.v1 import ExportedRecord
-from services.profile.model import Contact
+from services.profile.person.model import Contact
 from services.profile.rights.holders import Holder
 from services.profile.rights.records import Records
 

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from services.profile.consent import MARKETING
-from services.profile.model import Consent, Contact, Kind
+from services.profile.person.consent import MARKETING
+from services.profile.person.model import Consent, Contact, Kind
 
 _ISTANBUL: Final = ZoneInfo("Europe/Istanbul")
 _COLUMNS: Final = ("recipient", "recipientType", "type", "status", "consentDate", "source")

@@ -10,9 +10,9 @@ from merhaba.profile.v1 import ErasureReceipt, ExportedRecord
 from merhaba.reports import v1 as reports
 from merhaba.segment import v1 as segment
 from merhaba.sender import v1 as sender
-from services.profile import phone
-from services.profile.model import Identity, Kind, ServiceUnavailable
-from services.profile.wire import identities
+from services.profile.contract.wire import identities
+from services.profile.person import phone
+from services.profile.person.model import Identity, Kind, ServiceUnavailable
 
 _ERASE_S: Final = 180.0
 """Ingest waits for consumers of the log, and looks through the archive."""

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
 from chassis.postgres import Pool
-from services.profile.directory import Profiles
+from services.profile.person.directory import Profiles
 from services.profile.rights.formats import Entry
 from services.profile.rights.whole import readable_people
-from services.profile.rows import lines_of
-from services.profile.vault import Vault
+from services.profile.tables.rows import lines_of
+from services.profile.vault.keys import Vault
 
 _PAGE: Final = 500  # lines of 500 people at most: what one read on record is about
 _SCANNED: Final = 20_000  # lines looked at for one page when few of them are asked for

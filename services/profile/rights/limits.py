@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from chassis.postgres import Connection
-from services.profile.registry_store import RegistryStore
 from services.profile.rights.categories import DataCategory, of_event
 from services.profile.rights.category_store import CategoryStore
+from services.profile.tables.registry import RegistryStore
 
 _MOST_NAMES: Final = 100_000
 

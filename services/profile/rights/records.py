@@ -12,11 +12,11 @@ from chassis.times import timestamp
 from merhaba.event.v1 import Event
 from merhaba.profile.v1 import Contact as WireContact
 from merhaba.profile.v1 import ExportedRecord
-from services.profile import views
-from services.profile.directory import EventQuery, Mark, Profiles
-from services.profile.masks import Mask
-from services.profile.model import Contact
-from services.profile.reads import ReadQuery, Reads
+from services.profile.contract import views
+from services.profile.contract.masks import Mask
+from services.profile.person.directory import EventQuery, Mark, Profiles
+from services.profile.person.model import Contact
+from services.profile.tables.reads import ReadQuery, Reads
 
 _SERVICE: Final = "profile"
 _PAGE: Final = 200

@@ -3,9 +3,9 @@
 from chassis.times import timestamp
 from merhaba.event.v1 import Event, RestrictionChanged
 from merhaba.profile.v1 import Restriction as WireRestriction
-from services.profile.asked import derived
-from services.profile.model import Contact, Happening, Restriction
-from services.profile.wire import RESTRICTION_CHANGED
+from services.profile.contract.asked import derived
+from services.profile.contract.wire import RESTRICTION_CHANGED
+from services.profile.person.model import Contact, Happening, Restriction
 
 
 def imposed(contact_id: str, reason: str, caller: str, now: int, call: str) -> Happening:

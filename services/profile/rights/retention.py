@@ -17,14 +17,14 @@ from chassis.clock import Clock, milliseconds_of
 from chassis.postgres import Connection, Pool
 from chassis.telemetry import counter
 from chassis.transient import keep_at
-from services.profile import consent
-from services.profile.directory import Profiles
-from services.profile.model import Contact
-from services.profile.registry_store import RegistryStore
+from services.profile.person import consent
+from services.profile.person.directory import Profiles
+from services.profile.person.model import Contact
 from services.profile.rights.categories import DataCategory
 from services.profile.rights.category_store import CategoryStore
 from services.profile.rights.limits import Limits, limits
 from services.profile.rights.whole import readable_people
+from services.profile.tables.registry import RegistryStore
 
 _BATCH: Final = 5_000
 _EVERY: Final = timedelta(hours=6)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from services.profile.directory import Profiles
-from services.profile.model import Contact
-from services.profile.seal import Tampered
+from services.profile.person.directory import Profiles
+from services.profile.person.model import Contact
+from services.profile.vault.seal import Tampered
 
 _logger = structlog.get_logger()
 

@@ -11,16 +11,12 @@ from chassis.answers import Answers
 from chassis.clock import ManualClock
 from chassis.postgres import Effects, Pool, database, migrate
 from chassis.streams import EventLog, Watch
-from services.profile.api import ProfileApi
+from services.profile.api.contacts import ProfileApi
+from services.profile.api.privacy import Rights
 from services.profile.app import new_contact_id
-from services.profile.directory import Directory
-from services.profile.envelope import Envelope
-from services.profile.identity import BlindIndex
-from services.profile.master_keys import LocalMasterKeys
-from services.profile.privacy_api import Rights
-from services.profile.reads import Reads
-from services.profile.recompute import Recompute
-from services.profile.registry_store import RegistryStore
+from services.profile.jobs.recompute import Recompute
+from services.profile.person.directory import Directory
+from services.profile.person.identity import BlindIndex
 from services.profile.rights.category_store import CategoryStore
 from services.profile.rights.erasing import Erasing
 from services.profile.rights.erasures import Erasures
@@ -28,8 +24,12 @@ from services.profile.rights.exporting import Exporting
 from services.profile.rights.holders import Holder
 from services.profile.rights.ledger import Ledger
 from services.profile.rights.records import Records
-from services.profile.store import ContactStore
-from services.profile.vault import Vault
+from services.profile.tables.contacts import ContactStore
+from services.profile.tables.reads import Reads
+from services.profile.tables.registry import RegistryStore
+from services.profile.vault.envelope import Envelope
+from services.profile.vault.keys import Vault
+from services.profile.vault.master_keys import LocalMasterKeys
 
 
 @pytest.fixture(scope="session")

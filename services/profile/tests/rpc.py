@@ -8,7 +8,7 @@ import grpc
 from chassis.app import serving, tasks
 from chassis.rpc import channel
 from chassis.settings import ServiceSettings
-from services.profile.reads import Reads
+from services.profile.tables.reads import Reads
 
 TOKEN = "a token for tests"
 

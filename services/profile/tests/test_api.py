@@ -49,12 +49,12 @@ from merhaba.profile.v1 import (
     add_PrivacyServiceServicer_to_server,
     add_ProfileServiceServicer_to_server,
 )
-from services.profile import model
-from services.profile.api import ProfileApi
-from services.profile.consumer import recording
-from services.profile.directory import Directory
-from services.profile.privacy_api import PrivacyApi, Rights
-from services.profile.reads import Reads
+from services.profile.api.contacts import ProfileApi
+from services.profile.api.privacy import PrivacyApi, Rights
+from services.profile.jobs.consumer import recording
+from services.profile.person import model
+from services.profile.person.directory import Directory
+from services.profile.tables.reads import Reads
 from services.profile.tests.rpc import TOKEN, reached
 
 

@@ -15,9 +15,9 @@ from chassis.rpc import channel, server
 from merhaba.ingest import v1 as ingest
 from merhaba.profile.v1 import ErasureReceipt, ExportedRecord
 from merhaba.segment import v1 as segment
-from services.profile.directory import Directory
-from services.profile.model import Happening, Identity, Kind, ServiceUnavailable
-from services.profile.privacy_api import Rights
+from services.profile.api.privacy import Rights
+from services.profile.person.directory import Directory
+from services.profile.person.model import Happening, Identity, Kind, ServiceUnavailable
 from services.profile.rights.exporting import Place
 from services.profile.rights.holders import Holder
 

@@ -28,18 +28,18 @@ from merhaba.profile.v1 import (
     UnmergeContactResponse,
 )
 from merhaba.profile.v1.profile_service_pb2_grpc import add_ProfileServiceServicer_to_server
-from services.profile.api import ProfileApi
+from services.profile.api.contacts import ProfileApi
 from services.profile.app import new_contact_id
-from services.profile.consumer import recording
-from services.profile.directory import Directory
-from services.profile.envelope import Envelope
-from services.profile.identity import BlindIndex, normalised
-from services.profile.reads import Reads
-from services.profile.registry_store import RegistryStore
-from services.profile.store import ContactStore
+from services.profile.jobs.consumer import recording
+from services.profile.person.directory import Directory
+from services.profile.person.identity import BlindIndex, normalised
+from services.profile.person.traits import names, value_json
+from services.profile.tables.contacts import ContactStore
+from services.profile.tables.reads import Reads
+from services.profile.tables.registry import RegistryStore
 from services.profile.tests.rpc import TOKEN, reached
-from services.profile.traits import names, value_json
-from services.profile.vault import Vault
+from services.profile.vault.envelope import Envelope
+from services.profile.vault.keys import Vault
 
 Handle = Callable[[Sequence[bytes]], Awaitable[None]]
 

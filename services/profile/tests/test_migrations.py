@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from chassis.postgres import database, migrate
-from services.profile.model import Standing
+from services.profile.person.model import Standing
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 WHO = "01900000-0000-7000-8000-000000000001"

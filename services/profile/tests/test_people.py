@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from chassis.failures import FieldInvalid
 from chassis.ids import fingerprint
-from services.profile.identity import MOST_TOGETHER, means_somebody
-from services.profile.model import (
+from services.profile.person.identity import MOST_TOGETHER, means_somebody
+from services.profile.person.model import (
     Consent,
     Contact,
     ContactNotFound,
@@ -27,7 +27,7 @@ from services.profile.model import (
     Note,
     Split,
 )
-from services.profile.people import (
+from services.profile.person.people import (
     MOST_OF_A_KIND,
     Evidence,
     Link,
@@ -38,8 +38,8 @@ from services.profile.people import (
     link,
     sever,
 )
-from services.profile.picture import Placed, contact, together, unfold
-from services.profile.placement import Placement
+from services.profile.person.picture import Placed, contact, together, unfold
+from services.profile.person.placement import Placement
 
 
 @dataclass

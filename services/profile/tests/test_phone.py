@@ -3,9 +3,9 @@
 import pytest
 
 from chassis.failures import FieldInvalid
-from services.profile import phone
-from services.profile.identity import normalised
-from services.profile.model import Identity, Kind
+from services.profile.person import phone
+from services.profile.person.identity import normalised
+from services.profile.person.model import Identity, Kind
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.failures import EtagMismatch, FieldInvalid
-from services.profile import attributes, consent, traits
-from services.profile.identity import normalised
-from services.profile.model import (
+from services.profile.person import attributes, consent, traits
+from services.profile.person.identity import normalised
+from services.profile.person.model import (
     UNSEEN,
     Consent,
     Document,
@@ -20,9 +20,9 @@ from services.profile.model import (
     Member,
     Note,
 )
-from services.profile.people import Part, Person
-from services.profile.picture import Placed, Rejected, unfold
-from services.profile.placement import Placement
+from services.profile.person.people import Part, Person
+from services.profile.person.picture import Placed, Rejected, unfold
+from services.profile.person.placement import Placement
 
 WA = Identity(Kind.WA_ID, "", "905321234567")
 OTHER = Identity(Kind.WA_ID, "", "4915112345678")

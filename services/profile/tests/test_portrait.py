@@ -11,9 +11,11 @@ from merhaba.event.v1 import Identity as WireIdentity
 from merhaba.profile.v1 import Address, Attribute, ConsentRecord, Inference, KnownIdentity
 from merhaba.profile.v1 import Consent as WireConsent
 from merhaba.profile.v1 import Contact as WireContact
-from services.profile import part, phone, portrait, traits, views
-from services.profile.masks import Mask
-from services.profile.model import (
+from services.profile.contract import portrait, views
+from services.profile.contract.masks import Mask
+from services.profile.contract.packed import message, moment, number, tag, text
+from services.profile.person import part, phone, traits
+from services.profile.person.model import (
     Consent,
     Contact,
     Document,
@@ -26,8 +28,7 @@ from services.profile.model import (
     Restriction,
     Window,
 )
-from services.profile.packed import message, moment, number, tag, text
-from services.profile.picture import together
+from services.profile.person.picture import together
 
 ID = "01900000-0000-7000-8000-000000000001"
 ALL = Mask([], WireContact.DESCRIPTOR)

@@ -24,12 +24,12 @@ from merhaba.profile.v1 import (
     add_ProfileServiceServicer_to_server,
     add_ReachServiceServicer_to_server,
 )
-from services.profile.api import ProfileApi
+from services.profile.api.contacts import ProfileApi
+from services.profile.api.reach import ReachApi
 from services.profile.app import new_contact_id
-from services.profile.consumer import recording
-from services.profile.directory import Directory
-from services.profile.reach_api import ReachApi
-from services.profile.reads import Reads
+from services.profile.jobs.consumer import recording
+from services.profile.person.directory import Directory
+from services.profile.tables.reads import Reads
 from services.profile.tests.rpc import TOKEN, reached
 from services.profile.tests.test_api import (
     external,

@@ -45,11 +45,11 @@ from merhaba.profile.v1 import (
     add_ProfileServiceServicer_to_server,
 )
 from services import POLICY
-from services.profile import reads as audit
-from services.profile.api import ProfileApi
-from services.profile.directory import Directory
-from services.profile.privacy_api import PrivacyApi, Rights
-from services.profile.reads import ReadQuery, Reads
+from services.profile.api.contacts import ProfileApi
+from services.profile.api.privacy import PrivacyApi, Rights
+from services.profile.person.directory import Directory
+from services.profile.tables import reads as audit
+from services.profile.tables.reads import ReadQuery, Reads
 from services.profile.tests.rpc import TOKEN, served
 
 OWN = "a token of its own"

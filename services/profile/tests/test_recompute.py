@@ -17,20 +17,20 @@ from chassis.postgres import Effects, Pool
 from chassis.streams import EventLog, Position
 from chassis.testing import wait_until
 from merhaba.event.v1 import Event, Identity
-from services.profile import runs
-from services.profile.consumer import recording
-from services.profile.directory import Directory
-from services.profile.held import hold
-from services.profile.identity import normalised
-from services.profile.model import Document, Happening
-from services.profile.recompute import Recompute
-from services.profile.registry import UnknownAttribute
-from services.profile.registry_store import RegistryStore
-from services.profile.rows import Sealer
-from services.profile.runs import RecomputeNotFound, State
-from services.profile.traits import reset, values_json
-from services.profile.vault import Vault
-from services.profile.writing import change
+from services.profile.jobs.consumer import recording
+from services.profile.jobs.recompute import Recompute
+from services.profile.person.directory import Directory
+from services.profile.person.identity import normalised
+from services.profile.person.model import Document, Happening
+from services.profile.person.registry import UnknownAttribute
+from services.profile.person.traits import reset, values_json
+from services.profile.tables import runs
+from services.profile.tables.held import hold
+from services.profile.tables.registry import RegistryStore
+from services.profile.tables.rows import Sealer
+from services.profile.tables.runs import RecomputeNotFound, State
+from services.profile.tables.writing import change
+from services.profile.vault.keys import Vault
 
 Handle = Callable[[Sequence[bytes]], Awaitable[None]]
 NOW = 1_795_338_000
@@ -184,8 +184,8 @@ async def test_a_long_history_is_folded_page_by_page(
     vault: Vault,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.profile.recompute._EVENTS", 10)
-    monkeypatch.setattr("services.profile.recompute._PAGE", 7)
+    monkeypatch.setattr("services.profile.jobs.recompute._EVENTS", 10)
+    monkeypatch.setattr("services.profile.jobs.recompute._PAGE", 7)
     long, short, exact = external(), external(), external()
     for who, count in ((long, 45), (short, 3), (exact, 10)):
         events = [tracked(who, "product_viewed", NOW + n % 5, product_id=n) for n in range(count)]
@@ -211,8 +211,8 @@ async def test_everybody_is_computed_in_parts_beside_live_events_by_several_work
     manual_clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.profile.runs._PART", 15)
-    monkeypatch.setattr("services.profile.recompute._BATCH", 4)
+    monkeypatch.setattr("services.profile.tables.runs._PART", 15)
+    monkeypatch.setattr("services.profile.jobs.recompute._BATCH", 4)
     people = [external() for _ in range(40)]
     for _ in range(2):
         events = [tracked(one, "order_completed", NOW, total=1) for one in people]
@@ -264,7 +264,7 @@ async def test_a_run_goes_on_after_a_crash_and_ends_when_cancelled(
         raise ConnectionError("gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr("services.profile.runs.advance", crash)
+        broken.setattr("services.profile.tables.runs.advance", crash)
         with pytest.raises(ConnectionError):
             await recompute.turn()
     assert (await recompute.get(run.recompute_id)).passed == 1
@@ -292,7 +292,7 @@ async def test_a_run_that_cannot_go_on_says_why(
     def no_longer_readable(*_: object) -> None:
         raise FieldInvalid("event", "not understood")
 
-    monkeypatch.setattr("services.profile.recompute.decoded", no_longer_readable)
+    monkeypatch.setattr("services.profile.jobs.recompute.decoded", no_longer_readable)
     while (await recompute.get(run.recompute_id)).state == State.RUNNING:
         assert await recompute.turn()
     found = await recompute.get(run.recompute_id)

@@ -39,14 +39,14 @@ from merhaba.profile.v1 import (
 )
 from merhaba.profile.v1.profile_service_pb2_grpc import add_ProfileServiceServicer_to_server
 from merhaba.profile.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
-from services.profile.api import ProfileApi
-from services.profile.consumer import recording
-from services.profile.directory import Directory
-from services.profile.identity import normalised
-from services.profile.reads import Reads
-from services.profile.recompute import Recompute
-from services.profile.registry_api import RegistryApi
-from services.profile.registry_store import RegistryStore
+from services.profile.api.contacts import ProfileApi
+from services.profile.api.registry import RegistryApi
+from services.profile.jobs.consumer import recording
+from services.profile.jobs.recompute import Recompute
+from services.profile.person.directory import Directory
+from services.profile.person.identity import normalised
+from services.profile.tables.reads import Reads
+from services.profile.tables.registry import RegistryStore
 from services.profile.tests.rpc import TOKEN, reached
 
 

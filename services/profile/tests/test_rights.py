@@ -53,17 +53,17 @@ from merhaba.profile.v1 import (
     add_PrivacyServiceServicer_to_server,
     add_ProfileServiceServicer_to_server,
 )
-from services.profile import consent
-from services.profile.api import ProfileApi
-from services.profile.consumer import recording
-from services.profile.directory import Directory
-from services.profile.model import Consent, Document
-from services.profile.privacy_api import PrivacyApi, Rights
-from services.profile.reads import Reads
-from services.profile.registry_store import RegistryStore
+from services.profile.api.contacts import ProfileApi
+from services.profile.api.privacy import PrivacyApi, Rights
+from services.profile.jobs.consumer import recording
+from services.profile.person import consent
+from services.profile.person.directory import Directory
+from services.profile.person.model import Consent, Document
 from services.profile.rights.category_store import CategoryStore
 from services.profile.rights.retention import Retention
-from services.profile.store import ContactStore
+from services.profile.tables.contacts import ContactStore
+from services.profile.tables.reads import Reads
+from services.profile.tables.registry import RegistryStore
 from services.profile.tests.rpc import TOKEN, reached
 
 IYS = ExportConsentsRequest.FORMAT_IYS_CSV

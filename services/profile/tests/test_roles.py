@@ -42,15 +42,15 @@ from merhaba.profile.v1 import (
     add_ProfileServiceServicer_to_server,
 )
 from services import POLICY
-from services.profile import roles
-from services.profile.api import ProfileApi
-from services.profile.directory import Directory
-from services.profile.model import ValueType
-from services.profile.privacy_api import PrivacyApi, Rights
-from services.profile.reads import Reads
-from services.profile.registry_store import RegistryStore
+from services.profile.api.contacts import ProfileApi
+from services.profile.api.privacy import PrivacyApi, Rights
+from services.profile.person import roles
+from services.profile.person.directory import Directory
+from services.profile.person.model import ValueType
+from services.profile.person.vocabulary import AttributeType
+from services.profile.tables.reads import Reads
+from services.profile.tables.registry import RegistryStore
 from services.profile.tests.rpc import TOKEN, served
-from services.profile.vocabulary import AttributeType
 
 ROLES = ("support", "marketing", "analytics")
 PURPOSE = "tests"

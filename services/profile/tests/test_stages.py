@@ -13,16 +13,16 @@ from chassis.postgres import Effects, Pool
 from chassis.streams import EventLog, Position
 from chassis.testing import wait_until
 from merhaba.event.v1 import Event, Identity
-from services.profile.consumer import recording
-from services.profile.directory import Directory, EventQuery
-from services.profile.due import Due
-from services.profile.identity import normalised
-from services.profile.model import Happening, Standing, ValueType
-from services.profile.recompute import Recompute
-from services.profile.registry_store import RegistryStore
-from services.profile.runs import State
-from services.profile.vault import Vault
-from services.profile.vocabulary import AttributeType
+from services.profile.jobs.consumer import recording
+from services.profile.jobs.due import Due
+from services.profile.jobs.recompute import Recompute
+from services.profile.person.directory import Directory, EventQuery
+from services.profile.person.identity import normalised
+from services.profile.person.model import Happening, Standing, ValueType
+from services.profile.person.vocabulary import AttributeType
+from services.profile.tables.registry import RegistryStore
+from services.profile.tables.runs import State
+from services.profile.vault.keys import Vault
 
 DAY = 86_400
 Handle = Callable[[Sequence[bytes]], Awaitable[None]]

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.failures import FieldInvalid
-from services.profile import attributes, consent, traits
-from services.profile.model import Consent, Document, Fact, Happening, Standing, ValueType
-from services.profile.standing import (
+from services.profile.person import attributes, consent, traits
+from services.profile.person.model import Consent, Document, Fact, Happening, Standing, ValueType
+from services.profile.person.standing import (
     DEFAULT,
     Borders,
     ExpressionInvalid,
@@ -21,7 +21,7 @@ from services.profile.standing import (
     borders,
     moved,
 )
-from services.profile.vocabulary import ATTRIBUTES, AttributeType
+from services.profile.person.vocabulary import ATTRIBUTES, AttributeType
 
 DAY = 86_400_000
 NOW = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp()) * 1000

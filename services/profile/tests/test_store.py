@@ -15,11 +15,11 @@ from chassis.postgres import Pool
 from chassis.streams import Consumer, DeadLetters, EventLog, Position, Record
 from chassis.testing import wait_until
 from merhaba.event.v1 import Event, Identity
-from services.profile.consumer import recording
-from services.profile.directory import Directory, EventQuery
-from services.profile.identity import normalised
-from services.profile.model import ContactNotFound, Kind
-from services.profile.traits import names, value_json
+from services.profile.jobs.consumer import recording
+from services.profile.person.directory import Directory, EventQuery
+from services.profile.person.identity import normalised
+from services.profile.person.model import ContactNotFound, Kind
+from services.profile.person.traits import names, value_json
 
 Handle = Callable[[Sequence[bytes]], Awaitable[None]]
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.profile import attributes, tongue, traits
-from services.profile.model import Document, Fact, Happening
-from services.profile.traits import engagement, sentiment
+from services.profile.person import attributes, tongue, traits
+from services.profile.person.model import Document, Fact, Happening
+from services.profile.person.traits import engagement, sentiment
 
 DAY = 86_400_000
 NOW = 20_000 * DAY

@@ -20,19 +20,19 @@ from chassis.postgres import Effects, Pool, database, migrate
 from chassis.streams import EventLog, Position, Record
 from merhaba.event.v1 import ConsentChanged, Event, Identity
 from merhaba.profile.v1 import ConsentRecord, RecordConsentRequest, RecordConsentResponse
-from services.profile import vault as vaults
 from services.profile.app import new_contact_id
-from services.profile.consumer import recording
-from services.profile.directory import ContactQuery, Cursor, Directory, EventQuery
-from services.profile.envelope import Envelope
-from services.profile.identity import BlindIndex, normalised
-from services.profile.master_keys import LocalMasterKeys
-from services.profile.model import NOBODY, ContactNotFound, ServiceUnavailable
-from services.profile.registry_store import RegistryStore
+from services.profile.jobs.consumer import recording
+from services.profile.person.directory import ContactQuery, Cursor, Directory, EventQuery
+from services.profile.person.identity import BlindIndex, normalised
+from services.profile.person.model import NOBODY, ContactNotFound, ServiceUnavailable
 from services.profile.rotation import rotate
-from services.profile.seal import KEY_BYTES, NONCE_BYTES, Key, Sort, Tampered
-from services.profile.store import ContactStore
-from services.profile.vault import Vault
+from services.profile.tables.contacts import ContactStore
+from services.profile.tables.registry import RegistryStore
+from services.profile.vault import keys as vaults
+from services.profile.vault.envelope import Envelope
+from services.profile.vault.keys import Vault
+from services.profile.vault.master_keys import LocalMasterKeys
+from services.profile.vault.seal import KEY_BYTES, NONCE_BYTES, Key, Sort, Tampered
 
 Open = Callable[[Vault], Directory]
 MIGRATIONS = Path(__file__).parent.parent / "migrations"

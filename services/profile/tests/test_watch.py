@@ -13,10 +13,10 @@ from chassis.ids import fresh_id
 from chassis.streams import EventLog, Record, Watch
 from merhaba.event.v1 import Event, Identity
 from merhaba.profile.v1 import WatchContactsRequest
-from services.profile.consumer import recording
-from services.profile.directory import Directory
-from services.profile.identity import normalised
-from services.profile.watch import changes
+from services.profile.api.watch import changes
+from services.profile.jobs.consumer import recording
+from services.profile.person.directory import Directory
+from services.profile.person.identity import normalised
 
 Handle = Callable[[Sequence[bytes]], Awaitable[None]]
 Found = AsyncIterator[tuple[str, list[Event]]]

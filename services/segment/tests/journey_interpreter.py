@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from expressions import Registry
 from expressions.oracle import Happening as Told
 from expressions.oracle import Oracle, Person
-from services.segment.journeys.model import (
+from services.segment.engine.journeys.model import (
     ActionStep,
     BranchStep,
     JourneyDefinition,
@@ -25,8 +25,8 @@ from services.segment.journeys.model import (
     WaitStep,
     WaitUntilStep,
 )
-from services.segment.journeys.splits import drawn
-from services.segment.model import Happening
+from services.segment.engine.journeys.splits import drawn
+from services.segment.engine.model import Happening
 
 MINUTE = 60_000
 TICK = MINUTE // 2

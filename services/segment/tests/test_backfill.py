@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from merhaba.event.v1 import Event
 from merhaba.profile.v1 import Attribute, ConsentRecord
 from merhaba.segment.v1 import Backfill, GetBackfillRequest, Segment
-from services.segment.membership import SCAN
-from services.segment.model import BackfillRecord
+from services.segment.engine.membership import SCAN
+from services.segment.engine.model import BackfillRecord
 from services.segment.tests.conftest import stamp
 from services.segment.tests.test_service import is_member, make, person
 

@@ -23,8 +23,8 @@ from merhaba.segment.v1 import (
     SendAction,
     Trigger,
 )
-from services.segment import fanouts
-from services.segment.things import ItemChange, ItemRecord, taken
+from services.segment.engine.things import ItemChange, ItemRecord, taken
+from services.segment.jobs import fanouts
 
 BACK, DROP = CatalogCause.CHANGE_BACK_IN_STOCK, CatalogCause.CHANGE_PRICE_DROP
 LIRA = 1_000_000

@@ -33,14 +33,14 @@ from merhaba.segment.v1 import (
     WaitStep,
     WebhookAction,
 )
-from services.segment.actions import Deed
-from services.segment.actions import WebhookAction as Webhook
-from services.segment.deeds import ATTEMPTS, wait_of
-from services.segment.occurrence_rows import add_deeds
+from services.segment.engine.actions import Deed
+from services.segment.engine.actions import WebhookAction as Webhook
+from services.segment.jobs.deeds import ATTEMPTS, wait_of
+from services.segment.jobs.webhooks import webhooks
+from services.segment.tables.occurrence_rows import add_deeds
 from services.segment.tests.conftest import SECRETS
 from services.segment.tests.test_service import HOURS, person, start
 from services.segment.tests.test_triggers import occurrences
-from services.segment.webhooks import webhooks
 
 ORDER = EventCause(name="order_completed")
 FIRED, FAILED = Occurrence.STATE_FIRED, Occurrence.STATE_FAILED

@@ -28,7 +28,7 @@ from merhaba.segment.v1 import CreateSegmentRequest, ErrorReason, Segment
 from services.segment import failures
 from services.segment.app import MIGRATIONS, main
 from services.segment.config import SegmentSettings
-from services.segment.consumer import GROUP
+from services.segment.jobs.consumer import GROUP
 from services.segment.wire import happening
 
 

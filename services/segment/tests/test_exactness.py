@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from expressions.oracle import Happening as Told
 from expressions.oracle import Oracle, Person
-from services.segment.membership import decide, pass_time
-from services.segment.model import (
+from services.segment.engine.membership import decide, pass_time
+from services.segment.engine.model import (
     AttributeFact,
     ConsentFact,
     Happening,
@@ -17,8 +17,8 @@ from services.segment.model import (
     SegmentDefinition,
     Transition,
 )
-from services.segment.rules import Compiler, Rules
-from services.segment.state import ContactState
+from services.segment.engine.rules import Compiler, Rules
+from services.segment.engine.state import ContactState
 from services.segment.vocabulary import registry
 
 MINUTE = 60_000

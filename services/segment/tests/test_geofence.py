@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from expressions import Area
-from services.segment.geofence import Geofence
+from services.segment.engine.geofence import Geofence
 
 LATITUDE = st.floats(-90, 90)
 LONGITUDE = st.floats(-180, 180)

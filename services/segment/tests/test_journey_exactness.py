@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from chassis.failures import FieldInvalid, Invalid
-from services.segment.actions import SendAction, SetAction, WebhookAction
-from services.segment.journeys.checks import check_steps
-from services.segment.journeys.model import (
+from services.segment.engine.actions import SendAction, SetAction, WebhookAction
+from services.segment.engine.journeys.checks import check_steps
+from services.segment.engine.journeys.model import (
     ActionStep,
     Arm,
     BranchStep,
@@ -28,11 +28,11 @@ from services.segment.journeys.model import (
     WaitStep,
     WaitUntilStep,
 )
-from services.segment.journeys.waits import ends
-from services.segment.membership import decide, pass_time
-from services.segment.model import AttributeFact, Happening, SegmentDefinition
-from services.segment.rules import Compiler, Rules
-from services.segment.state import ContactState
+from services.segment.engine.journeys.waits import ends
+from services.segment.engine.membership import decide, pass_time
+from services.segment.engine.model import AttributeFact, Happening, SegmentDefinition
+from services.segment.engine.rules import Compiler, Rules
+from services.segment.engine.state import ContactState
 from services.segment.tests.journey_interpreter import MINUTE, TICK, Interpreter, wait_ends
 from services.segment.vocabulary import registry
 

@@ -1,7 +1,7 @@
 """What one contact does in journeys, step by step, without a service around it."""
 
-from services.segment.actions import SendAction, StartAction
-from services.segment.journeys.model import (
+from services.segment.engine.actions import SendAction, StartAction
+from services.segment.engine.journeys.model import (
     ActionStep,
     Arm,
     JourneyDefinition,
@@ -13,12 +13,12 @@ from services.segment.journeys.model import (
     WaitStep,
     WaitUntilStep,
 )
-from services.segment.journeys.moves import MOST_INSTANCES, MOST_STEPS
-from services.segment.journeys.splits import drawn
-from services.segment.membership import decide, pass_time
-from services.segment.model import Happening
-from services.segment.rules import Rules
-from services.segment.state import ContactState
+from services.segment.engine.journeys.moves import MOST_INSTANCES, MOST_STEPS
+from services.segment.engine.journeys.splits import drawn
+from services.segment.engine.membership import decide, pass_time
+from services.segment.engine.model import Happening
+from services.segment.engine.rules import Rules
+from services.segment.engine.state import ContactState
 from services.segment.tests.test_journey_exactness import COMPILER, LONG_AGO
 
 NOW = 1_790_000_000_000

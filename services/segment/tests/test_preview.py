@@ -18,7 +18,7 @@ from merhaba.segment.v1 import (
     PreviewWarning,
     Segment,
 )
-from services.segment.estimate import Estimate, wilson
+from services.segment.defining.estimate import Estimate, wilson
 
 KINDS = PreviewWarning
 

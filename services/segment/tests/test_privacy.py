@@ -37,7 +37,7 @@ from merhaba.segment.v1 import (
     Trigger,
     WaitStep,
 )
-from services.segment.model import Past
+from services.segment.engine.model import Past
 
 RECORDS_OF_ERASURE = {"erasures", "tombstones"}
 """Tables in which an erased contact's id stays: they say that it was erased."""

@@ -19,9 +19,9 @@ from merhaba.segment.v1 import (
     ListSegmentDefinitionsRequest,
     Segment,
 )
-from services.segment import ready
-from services.segment.rules import ALLOWED_UNLESS_WITHDRAWN
-from services.segment.things import PlaceRecord, area
+from services.segment.defining import ready
+from services.segment.engine.rules import ALLOWED_UNLESS_WITHDRAWN
+from services.segment.engine.things import PlaceRecord, area
 from services.segment.vocabulary import registry
 
 HOUR = timedelta(hours=1)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from services.segment.causes import EventCause, SegmentCause
-from services.segment.membership import pass_time
-from services.segment.model import (
+from services.segment.engine.causes import EventCause, SegmentCause
+from services.segment.engine.membership import pass_time
+from services.segment.engine.model import (
     AttributeFact,
     ConsentFact,
     Happening,
@@ -18,10 +18,11 @@ from services.segment.model import (
     SegmentDefinition,
     TriggerDefinition,
 )
-from services.segment.places import Places
-from services.segment.replay import Replay
-from services.segment.rules import Rules
-from services.segment.state import ContactState
+from services.segment.engine.places import Places
+from services.segment.engine.replay import Replay
+from services.segment.engine.rules import Rules
+from services.segment.engine.state import ContactState
+from services.segment.engine.trial import trial
 from services.segment.tests.test_trigger_exactness import (
     BASES,
     COMPILER,
@@ -36,7 +37,6 @@ from services.segment.tests.test_trigger_exactness import (
     triggers,
 )
 from services.segment.tests.trigger_interpreter import Timetable
-from services.segment.trial import trial
 
 VIEWED = 'events("product_viewed").within("10m").exists()'
 ACTIVE = SegmentDefinition("seg_active", "active", 1, VIEWED, True)

@@ -25,7 +25,7 @@ from merhaba.segment.v1 import (
     WaitStep,
     WebhookAction,
 )
-from services.segment.state import ContactState
+from services.segment.engine.state import ContactState
 
 SEND = Action(send=SendAction(campaign_id="c"))
 

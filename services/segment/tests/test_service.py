@@ -44,8 +44,8 @@ from merhaba.segment.v1 import (
     Trigger,
     UpdateSegmentRequest,
 )
-from services.segment.model import Past
-from services.segment.timers import Timers
+from services.segment.engine.model import Past
+from services.segment.jobs.timers import Timers
 
 ACTIVE = 'events("product_viewed").within("24h").exists()'
 HOURS = [Duration(seconds=3600 * n) for n in range(5)]

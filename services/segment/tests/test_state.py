@@ -3,16 +3,16 @@
 import gc
 import time
 
-from services.segment.causing import MOST_KEYS, Causing
-from services.segment.journeys.model import Instance, Journeying
-from services.segment.journeys.moves import MOST_REMEMBERED, Moves
-from services.segment.membership import pass_time
-from services.segment.rules import Rules
-from services.segment.state import ContactState, TriggerState
+from services.segment.engine.causing import MOST_KEYS, Causing
+from services.segment.engine.journeys.model import Instance, Journeying
+from services.segment.engine.journeys.moves import MOST_REMEMBERED, Moves
+from services.segment.engine.membership import pass_time
+from services.segment.engine.rules import Rules
+from services.segment.engine.state import ContactState, TriggerState
+from services.segment.engine.timeline import Walk
+from services.segment.engine.ways import Ways
 from services.segment.tests.test_journey_exactness import COMPILER
 from services.segment.tests.test_journey_moves import rules
-from services.segment.timeline import Walk
-from services.segment.ways import Ways
 
 
 def had(first: int, count: int) -> ContactState:

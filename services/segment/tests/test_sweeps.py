@@ -17,7 +17,8 @@ from merhaba.segment.v1 import (
     ResumeJourneyRequest,
     UpdateJourneyRequest,
 )
-from services.segment import membership, sweeps_store
+from services.segment.engine import membership
+from services.segment.tables import sweeps as sweeps_store
 from services.segment.tests.test_journeys import create, hours, look, person, send, sent, wait
 from services.segment.tests.test_journeys import start as enter
 from services.segment.tests.test_service import HOURS, start

@@ -23,8 +23,8 @@ from merhaba.segment.v1 import (
     ListPlacesRequest,
     Segment,
 )
-from services.segment.membership import SCAN, Stretch
-from services.segment.things import ItemRecord, PlaceRecord, joined_item, later_place
+from services.segment.engine.membership import SCAN, Stretch
+from services.segment.engine.things import ItemRecord, PlaceRecord, joined_item, later_place
 
 HERE = '{"latitude": 40.9903, "longitude": 29.0275, "accuracy_meters": 9.0}'
 

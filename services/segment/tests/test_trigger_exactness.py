@@ -12,8 +12,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from services.segment.actions import SendAction
-from services.segment.causes import (
+from services.segment.engine.actions import SendAction
+from services.segment.engine.causes import (
     Cause,
     DateCause,
     EventCause,
@@ -22,17 +22,17 @@ from services.segment.causes import (
     SegmentCause,
     StageCause,
 )
-from services.segment.membership import decide, fall_due, pass_time
-from services.segment.model import (
+from services.segment.engine.membership import decide, fall_due, pass_time
+from services.segment.engine.model import (
     AttributeFact,
     Happening,
     Occurrence,
     SegmentDefinition,
     TriggerDefinition,
 )
-from services.segment.outcome import Outcome
-from services.segment.rules import Compiler, Rules
-from services.segment.state import ContactState
+from services.segment.engine.outcome import Outcome
+from services.segment.engine.rules import Compiler, Rules
+from services.segment.engine.state import ContactState
 from services.segment.tests.trigger_interpreter import (
     MINUTE,
     Interpreter,

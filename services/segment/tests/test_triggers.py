@@ -33,7 +33,7 @@ from merhaba.segment.v1 import (
     WeatherCause,
     WebhookAction,
 )
-from services.segment import causing
+from services.segment.engine import causing
 from services.segment.tests.test_service import merged, person, refused, stamp_of, start
 
 SEND = Action(send=SendAction(campaign_id="c"))

@@ -8,17 +8,18 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from services.segment.actions import SendAction
-from services.segment.causes import PlaceCause, ScheduleCause
-from services.segment.model import (
+from services.segment.engine.actions import SendAction
+from services.segment.engine.causes import PlaceCause, ScheduleCause
+from services.segment.engine.model import (
     AttributeFact,
     Happening,
     SegmentDefinition,
     Spot,
     TriggerDefinition,
 )
-from services.segment.rules import Compiler, Rules
-from services.segment.state import ContactState
+from services.segment.engine.rules import Compiler, Rules
+from services.segment.engine.state import ContactState
+from services.segment.engine.unmoved import Unmoved
 from services.segment.tests.test_exactness import (
     CONTACT,
     GROWN,
@@ -30,7 +31,6 @@ from services.segment.tests.test_exactness import (
     lives,
     oracle_members,
 )
-from services.segment.unmoved import Unmoved
 
 COMING = Rules(
     1,

@@ -23,7 +23,7 @@ from merhaba.segment.v1 import (
     Trigger,
     WeatherCause,
 )
-from services.segment.cells import cell_of, point_of
+from services.segment.engine.cells import cell_of, point_of
 from services.segment.failures import ServiceUnavailable
 from services.segment.names import Names
 from services.segment.weather import watch

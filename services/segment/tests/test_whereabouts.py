@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.segment.actions import SendAction
-from services.segment.causes import PlaceCause
-from services.segment.model import Spot, TriggerDefinition
-from services.segment.places import Places
-from services.segment.rules import Compiler, Rules
-from services.segment.state import ContactState
-from services.segment.things import PlaceRecord, area
+from services.segment.engine.actions import SendAction
+from services.segment.engine.causes import PlaceCause
+from services.segment.engine.model import Spot, TriggerDefinition
+from services.segment.engine.places import Places
+from services.segment.engine.rules import Compiler, Rules
+from services.segment.engine.state import ContactState
+from services.segment.engine.things import PlaceRecord, area
+from services.segment.engine.whereabouts import locate, settle_in
 from services.segment.vocabulary import registry
-from services.segment.whereabouts import locate, settle_in
 
 NORTH = 1 / 111_195  # degrees in a metre
 COMPILER = Compiler(registry())

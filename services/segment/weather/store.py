@@ -9,8 +9,8 @@ import msgspec
 from chassis.clock import milliseconds_of
 from chassis.ids import derived_id
 from chassis.postgres import Pool
-from services.segment.fanout import FanoutRecord, WeatherFanout
-from services.segment.outside import put_fanouts
+from services.segment.engine.fanout import FanoutRecord, WeatherFanout
+from services.segment.tables.outside import put_fanouts
 from services.segment.weather.source import Weather
 
 _weather: Final = msgspec.msgpack.Decoder(dict[str, float])

@@ -13,10 +13,10 @@ import structlog
 
 from chassis.clock import Clock
 from chassis.transient import transient
-from services.segment.cells import point_of
+from services.segment.engine.cells import point_of
+from services.segment.engine.fanout import weather_told
+from services.segment.engine.membership import Membership
 from services.segment.failures import ServiceUnavailable
-from services.segment.fanout import weather_told
-from services.segment.membership import Membership
 from services.segment.weather.source import Weather, WeatherSource
 from services.segment.weather.store import Cell, Newcomer
 

@@ -19,8 +19,8 @@ from services.sender.campaigns.counting import Counting, in_states
 from services.sender.campaigns.store import CampaignStore, Change
 from services.sender.campaigns.wire import is_triggered
 from services.sender.model import NEVER, CampaignPhase, Happening, Message, Standing, State
-from services.sender.rows import COLUMNS as MESSAGE
-from services.sender.rows import update
+from services.sender.tables.rows import COLUMNS as MESSAGE
+from services.sender.tables.rows import update
 from services.sender.wire import record_of
 
 DEADLINE: Final = "deadline"

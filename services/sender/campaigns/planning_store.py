@@ -20,9 +20,9 @@ from services.sender.model import (
     Standing,
     Template,
 )
-from services.sender.rows import insert
 from services.sender.rulebook import Rulebook
 from services.sender.rules.policy import Policy
+from services.sender.tables.rows import insert
 from services.sender.wire import record_of
 
 _TAKES: Final = [CampaignPhase.PLANNING, CampaignPhase.RUNNING, CampaignPhase.PAUSED]

@@ -13,9 +13,9 @@ from services.sender.campaigns import rows
 from services.sender.campaigns.counting import in_states
 from services.sender.campaigns.wire import campaign_of
 from services.sender.model import Campaign, Message, Number, Standing, State, Template
-from services.sender.rows import COLUMNS as MESSAGE
 from services.sender.rulebook import Rulebook
 from services.sender.rules.rates import RateCard
+from services.sender.tables.rows import COLUMNS as MESSAGE
 from services.sender.wire import campaign_record
 
 Change = Callable[[Standing], bool]

@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 
 from chassis.postgres import Connection
 from chassis.streams import Record
-from services.sender.aftermath import UNDER_WAY, sending, turn
 from services.sender.model import AccountChange, CampaignPhase, Template
 from services.sender.rulebook import publish
+from services.sender.tables.aftermath import UNDER_WAY, sending, turn
 
 _ENDS: Final = frozenset({"PAUSED", "DISABLED", "REJECTED", "PENDING_DELETION", "DELETED"})
 _APPROVED: Final = "APPROVED"

@@ -7,9 +7,9 @@ from typing import Final
 from chassis.clock import Clock, milliseconds_of
 from chassis.postgres import Connection, Effects, Pool, delete_before
 from chassis.streams import Record
-from services.sender.aftermath import UNDER_WAY, sending
 from services.sender.failures import TemplateNotFound
 from services.sender.model import AccountChange, CampaignPhase, Template
+from services.sender.tables.aftermath import UNDER_WAY, sending
 from services.sender.templates.folding import fold, follow
 
 _COLUMNS: Final = Template.__struct_fields__

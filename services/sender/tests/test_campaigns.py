@@ -44,7 +44,7 @@ from merhaba.sender.v1 import (
     WatchCampaignRequest,
 )
 from services.sender.consumer import SignalConsumer, StatusConsumer
-from services.sender.dispatch import Dispatcher, Limits
+from services.sender.delivery.dispatch import Dispatcher, Limits
 from services.sender.model import State
 from services.sender.throttle import RedisThrottle
 

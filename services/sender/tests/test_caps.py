@@ -13,14 +13,14 @@ import pytest
 from chassis.clock import SystemClock, milliseconds_of
 from chassis.ids import fresh_id
 from chassis.postgres import Effects, Pool, database
+from services.sender.delivery.moves import Decided, Settled, permit
+from services.sender.delivery.outcome import Refused, RetryAt, Sent
 from services.sender.gates import Candidate
 from services.sender.model import DAY_MS, Address, Contact, Lane, Message, State
-from services.sender.moves import Decided, Settled, permit
-from services.sender.outcome import Refused, RetryAt, Sent
-from services.sender.rows import insert
 from services.sender.rulebook.policy_store import PolicyStore
 from services.sender.rules.policy import FrequencyCap, Policy
-from services.sender.store import Outbox
+from services.sender.tables.outbox import Outbox
+from services.sender.tables.rows import insert
 from services.sender.tests.test_people import heard, merged
 
 PLACES = (30, 30, 30)

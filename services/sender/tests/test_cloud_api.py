@@ -9,7 +9,6 @@ import pytest
 from aiohttp import web
 
 from chassis.failures import Failure
-from services.sender.cloud_api import CloudApi, cloud_api
 from services.sender.failures import (
     NumberUnusable,
     PlatformBusy,
@@ -17,6 +16,7 @@ from services.sender.failures import (
     PlatformUnavailable,
     TemplateExists,
 )
+from services.sender.outside.cloud_api import CloudApi, cloud_api
 from services.sender.posting import Upload
 
 Answering = Callable[[web.Request], Any]

@@ -28,8 +28,8 @@ from merhaba.sender.v1 import (
 )
 from merhaba.sender.v1 import SendingPolicy as PolicyProto
 from services.sender.consumer import AccountConsumer, StatusConsumer
+from services.sender.delivery.outcome import Refused, Sent
 from services.sender.model import State
-from services.sender.outcome import Refused, Sent
 from services.sender.rulebook.tiers import TierStore
 from services.sender.rules.rates import Rate
 from services.sender.rules.rates import RateCard as RateCardModel

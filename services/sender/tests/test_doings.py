@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from merhaba.event.v1 import Event
-from services.sender.doings import name_of, properties_of, split
+from services.sender.outside.doings import name_of, properties_of, split
 
 
 def event(kind: str, **fields: Any) -> Event:

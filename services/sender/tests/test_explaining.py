@@ -22,11 +22,11 @@ from merhaba.sender.v1 import (
     MessageEvent,
     QuietHours,
 )
+from services.sender.delivery.moves import Decided, permit
+from services.sender.delivery.outcome import Sent
 from services.sender.gates import GATES, Candidate
 from services.sender.gates.now import OPEN_COMPLAINT
 from services.sender.model import DAY_MS, State
-from services.sender.moves import Decided, permit
-from services.sender.outcome import Sent
 from services.sender.tests.test_caps import PLACES, claim, ended, now_ms, planned, store
 from services.sender.tests.test_costs import PRICE, launched, upload
 from services.sender.tests.test_hours import at

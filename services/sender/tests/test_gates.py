@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from services.sender.delivery.sentences import explanation
 from services.sender.gates import (
     GATES,
     Asked,
@@ -31,7 +32,6 @@ from services.sender.model import (
 from services.sender.rules.caps import Counted
 from services.sender.rules.policy import FrequencyCap, Policy, QuietHours
 from services.sender.rules.rates import Rate, RateCard, Tariff
-from services.sender.sentences import explanation
 
 NOW = 1_790_000_000_000  # 21 September 2026, 17:13:20 in Istanbul
 OPEN = Policy(frequency_caps=(), quiet_hours=())

@@ -50,7 +50,7 @@ from merhaba.sender.v1 import (
     UrlButton,
     VoiceCall,
 )
-from services.sender.progress import Talk
+from services.sender.delivery.progress import Talk
 
 PICTURE = Attachment(link="https://m.example/a.jpg")
 HEADER = InteractiveHeader(image=PICTURE)

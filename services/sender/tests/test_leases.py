@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.sender.leases import Leases
+from services.sender.delivery.leases import Leases
+from services.sender.delivery.outcome import Returned, Sent
 from services.sender.model import Message, State
-from services.sender.outcome import Returned, Sent
 from services.sender.tests.test_caps import claim, ended, now_ms, planned, store
 
 

@@ -29,11 +29,11 @@ from merhaba.sender.v1 import (
     UploadMediaRequest,
 )
 from services.sender.body import files_of
+from services.sender.delivery.progress import Fact, Kind, Status, Talk
 from services.sender.failures import UrlRefused
 from services.sender.files.library import Files
 from services.sender.files.store import FileStore
 from services.sender.model import DAY_MS, State
-from services.sender.progress import Fact, Kind, Status, Talk
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
 OGG = b"OggS" + b"\0" * 24 + b"OpusHead" + b"\1" * 500

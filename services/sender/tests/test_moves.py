@@ -3,9 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from services.sender.gates import Budget, Candidate, GateVerdict, Verdict
-from services.sender.model import Address, Contact, Message, State
-from services.sender.moves import (
+from services.sender.delivery.moves import (
     Settled,
     ask_soon,
     doubt,
@@ -15,12 +13,22 @@ from services.sender.moves import (
     settle,
     too_late,
 )
-from services.sender.outcome import Halted, Outcome, Refused, RetryAt, Returned, Sent, Unclear
-from services.sender.people_store import needless
-from services.sender.progress import Fact, Kind, learn
+from services.sender.delivery.outcome import (
+    Halted,
+    Outcome,
+    Refused,
+    RetryAt,
+    Returned,
+    Sent,
+    Unclear,
+)
+from services.sender.delivery.progress import Fact, Kind, learn
+from services.sender.gates import Budget, Candidate, GateVerdict, Verdict
+from services.sender.model import Address, Contact, Message, State
 from services.sender.rules.caps import Counted
 from services.sender.rules.policy import FrequencyCap, Policy
 from services.sender.rules.rates import Rate, RateCard, Tariff
+from services.sender.tables.people import needless
 
 T = 1_000_000
 

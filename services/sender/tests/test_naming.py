@@ -4,7 +4,7 @@ import pytest
 
 from merhaba.event.v1 import Identity
 from merhaba.sender.v1 import Audience, Campaign, ContactList, Destination
-from services.sender.naming import Named, named, unname
+from services.sender.tables.naming import Named, named, unname
 
 WA_ID = Identity(kind=Identity.KIND_WA_ID, value="905321234567")
 SHOP_ID = Identity(kind=Identity.KIND_EXTERNAL_ID, scope="shop", value="ü.7")

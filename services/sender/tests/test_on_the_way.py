@@ -18,14 +18,14 @@ from chassis.testing import wait_until
 from chassis.transient import transient
 from merhaba.event.v1 import CallChanged, Event, PlatformError, StatusReceived
 from services.sender.consumer import ContactConsumer, StatusConsumer
-from services.sender.dispatch import Dispatcher, Ended, Limits, told_of
+from services.sender.delivery.dispatch import Dispatcher, Ended, Limits, told_of
+from services.sender.delivery.moves import Decided
+from services.sender.delivery.outcome import Answer, Halted, Returned, Sent, judge
+from services.sender.delivery.pace import Booked, Told
 from services.sender.model import Address, Message, Number, State
-from services.sender.moves import Decided
-from services.sender.outcome import Answer, Halted, Returned, Sent, judge
-from services.sender.pace import Booked, Told
-from services.sender.post import Post
+from services.sender.outside.post import Post
 from services.sender.posting import Posted
-from services.sender.store import Outbox
+from services.sender.tables.outbox import Outbox
 from services.sender.tests.numbers import number
 from services.sender.tests.test_caps import claim, ended, planned, store
 from services.sender.throttle import RedisThrottle

@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.sender import outcome
-from services.sender.outcome import (
+from services.sender.delivery import outcome
+from services.sender.delivery.outcome import (
     RULES,
     Act,
     Answer,

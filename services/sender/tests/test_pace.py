@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.testing import wait_until
+from services.sender.delivery.pace import Allowance, Booked, Claimed, Line, Slot
 from services.sender.model import Lane, Number
-from services.sender.pace import Allowance, Booked, Claimed, Line, Slot
 from services.sender.tests.numbers import number
 
 

@@ -37,9 +37,9 @@ from merhaba.sender.v1 import (
     Variant,
 )
 from services.sender.consumer import ContactConsumer, StatusConsumer
+from services.sender.delivery.moves import Settled
+from services.sender.delivery.outcome import RetryAt, Sent
 from services.sender.model import Message, State
-from services.sender.moves import Settled
-from services.sender.outcome import RetryAt, Sent
 from services.sender.tests.test_people import event, heard, merged, now_ms, planned, split
 from services.sender.tests.test_policy import update
 from services.sender.tests.test_sending import reason_of, status, to, welcome

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.sender.delivery.progress import Fact, Kind, learn
 from services.sender.model import Lane, Message, State
-from services.sender.progress import Fact, Kind, learn
 
 T = 1_790_000_000_000
 

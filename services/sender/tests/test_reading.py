@@ -15,10 +15,10 @@ from merhaba.sender.v1 import (
     WatchMessagesRequest,
     WatchMessagesResponse,
 )
-from services.sender.backlog import Backlog
+from services.sender.api.backlog import Backlog
+from services.sender.delivery.outcome import Sent
 from services.sender.failures import OutboxFull
 from services.sender.model import Lane
-from services.sender.outcome import Sent
 from services.sender.tests.test_caps import claim, ended, planned, store
 from services.sender.tests.test_sending import to
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from chassis.ids import fresh_id
-from services.sender.outcome import Sent
+from services.sender.delivery.outcome import Sent
 from services.sender.tests.test_caps import claim, ended, planned, store
 
 # Written by an outcome, or by what is heard later

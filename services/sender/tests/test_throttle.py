@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from chassis.ids import fresh_id
+from services.sender.delivery.pace import Pair, Told
 from services.sender.model import Circuit, Lane, Number
-from services.sender.pace import Pair, Told
 from services.sender.tests.numbers import number
 from services.sender.throttle import RedisThrottle
 

@@ -8,13 +8,13 @@ from typing import Any
 from chassis.app import tasks
 from chassis.ids import fresh_id
 from chassis.testing import wait_until
-from services.sender.dispatch import Limits
+from services.sender.delivery.dispatch import Limits
+from services.sender.delivery.outcome import Answer
 from services.sender.holds import hold, share
 from services.sender.model import Address, Lane, Message, State, lane_of
-from services.sender.outcome import Answer
+from services.sender.tables.turns import due
 from services.sender.tests.test_caps import now_ms, planned, store
 from services.sender.tests.test_on_the_way import Meta, dispatcher, waiting
-from services.sender.turns import due
 
 
 class Hanging(Meta):

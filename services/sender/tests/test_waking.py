@@ -9,8 +9,8 @@ from chassis.times import timestamp
 from merhaba.event.v1 import Pricing
 from merhaba.sender.v1 import Campaign, SendingPolicy, UpdatePolicyRequest
 from services.sender.consumer import StatusConsumer
+from services.sender.delivery.outcome import Refused, Sent
 from services.sender.model import DAY_MS, CampaignPhase, Message, State
-from services.sender.outcome import Refused, Sent
 from services.sender.rulebook import recall
 from services.sender.rules.policy import FrequencyCap
 from services.sender.tests.test_caps import (

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from chassis.streams import EventLog
+from services.sender.delivery.pace import Booked, Pace, Pair, Slot, Told
 from services.sender.model import Circuit, Lane, Number
-from services.sender.pace import Booked, Pace, Pair, Slot, Told
 
 _AHEAD_US: Final = {Lane.REPLY: 250_000, Lane.TRANSACTIONAL: 100_000, Lane.BULK: 60_000}
 """How far ahead a lane may book: so replies find a slot however much bulk waits, everywhere."""

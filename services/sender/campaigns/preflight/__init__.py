@@ -25,8 +25,8 @@ from services.sender.campaigns.preflight.result import Ground, result
 from services.sender.campaigns.preflight.sums import Sums, unpacked
 from services.sender.campaigns.store import CampaignStore
 from services.sender.campaigns.wire import campaign_of
+from services.sender.delivery.pace import Pace
 from services.sender.model import Campaign, Contact, Number
-from services.sender.pace import Pace
 from services.sender.rulebook import Rules
 from services.sender.wire import at
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from chassis.postgres import Pool
 from services.sender.campaigns.preflight.judging import Known
-from services.sender.candidates import load_tariffs, saturations, sent
 from services.sender.model import Number
 from services.sender.rulebook import Rulebook, Rules
 from services.sender.rules.rates import Tariff
+from services.sender.tables.candidates import load_tariffs, saturations, sent
 
 
 class Knowledge:

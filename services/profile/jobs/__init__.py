@@ -1,0 +1,1 @@
+"""What profile does by itself: reads the log, is on time, and computes anew."""

@@ -1,0 +1,1 @@
+"""What profile keeps in Postgres."""

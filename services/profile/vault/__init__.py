@@ -1,0 +1,1 @@
+"""Keys of contacts, and what is sealed with them."""

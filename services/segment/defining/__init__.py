@@ -1,0 +1,1 @@
+"""Segments, triggers and journeys as people define them. Pure."""

@@ -1,0 +1,1 @@
+"""Who belongs where, and what must start because of it. Pure."""

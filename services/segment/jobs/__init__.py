@@ -1,0 +1,1 @@
+"""What segment does by itself: reads the log, is on time, and works long jobs off."""

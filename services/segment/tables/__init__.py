@@ -1,0 +1,1 @@
+"""What segment keeps in Postgres."""

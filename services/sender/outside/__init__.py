@@ -1,0 +1,1 @@
+"""What the sender asks of Meta and of the other services."""
