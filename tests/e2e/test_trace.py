@@ -94,17 +94,19 @@ async def test_one_trace_shows_the_way_from_a_webhook_to_the_graph_call(
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
-    def way(said: dict[str, Any]) -> list[dict[str, str]]:
-        """But for the moment up to which reports count, which goes on."""
-        return [step for step in said["steps"] if step["where"] != "reports"]
+    def missing(said: dict[str, Any]) -> list[dict[str, str]]:
+        """What was told of the message is told there too, where more may have happened meanwhile;
+        but for the moment up to which reports count, which goes on."""
+        steps = whole["steps"]
+        return [s for s in steps if s["where"] != "reports" and s not in said["steps"]]
 
     whole = traced(message.ref.message_id)
     first = dict.fromkeys(step["where"] for step in whole["steps"])
     assert list(first)[:4] == ["person", "ingest", "segment", "sender"], whole
     assert {"Meta", "reports"} <= set(first), whole
-    assert way(traced(message.contact_id)) == way(whole)
+    assert not missing(traced(message.contact_id))
     (said,) = [step["detail"] for step in whole["steps"] if step["what"].startswith("called Meta")]
-    assert way(traced(said.rpartition(" ")[2])) == way(whole), "its trace id leads to it"
+    assert not missing(traced(said.rpartition(" ")[2])), "its trace id leads to it"
     unknown = merhaba("trace", "nobody", data=Path(addresses.data))
     assert unknown.returncode != 0
     assert "nobody" in unknown.stderr
