@@ -106,8 +106,9 @@ class Consumer:
             )
             if entries:
                 events = await self._process(entries)
+                if events < _EVENTS and len(entries) < most:  # else more is there already
+                    await asyncio.sleep(max(started + self._pace_s - monotonic(), 0))
                 most = min(max(most * _READ // max(events, 1), 1), 2 * most, _ENTRIES)
-                await asyncio.sleep(max(started + self._pace_s - monotonic(), 0))
 
     async def _process(self, entries: Sequence[Entry]) -> int:
         """Have them handled; returns how many events they held."""

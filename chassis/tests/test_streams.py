@@ -60,6 +60,16 @@ async def test_everything_appended_reaches_each_group_once(log: EventLog) -> Non
     assert all(lag.pending == 0 and lag.behind == timedelta(0) for lag in await log.lag(["a", "b"]))
 
 
+async def test_whoever_is_in_no_hurry_works_a_backlog_off_without_pausing(log: EventLog) -> None:
+    """Pauses are for more to come; at three seconds after each read these would take a minute."""
+    for n in range(1_500):  # each an entry of its own
+        await log.append(records("a", 20, n * 20))
+    slow = EventLog(log.redis, log.settings.model_copy(update={"log_pace_ms": 1000}))
+    taker = Taker()
+    async with tasks(Consumer(slow, "late", ["a"], taker, hurry=False).run):
+        await wait_until(lambda: len(taker.taken) == 30_000, timeout_s=30)
+
+
 async def test_what_was_appended_before_the_group_was_made_is_not_lost(log: EventLog) -> None:
     await log.append(records("a", 7))
     taker = Taker()
