@@ -144,13 +144,13 @@ def _api(contract: Any, audit: Audit) -> Any:
                 before,
                 size + 1,
             )
-            more = len(found) > size
+            page, token = paging.page(query, found, size, lambda row: [row.audit_id])
             return contract.ListAuditRecordsResponse(
                 audit_records=[
                     contract.AuditRecord(**{**row._asdict(), "audit_time": timestamp(row[1])})
-                    for row in found[:size]
+                    for row in page
                 ],
-                next_page_token=paging.token(query, [found[size - 1].audit_id]) if more else "",
+                next_page_token=token,
             )
 
     return AuditApi()

@@ -5,14 +5,16 @@ query beside the place.
 """
 
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from google.protobuf.message import Message
 
 from chassis.failures import FieldInvalid, TokenInvalid
+
+T = TypeVar("T")
 
 _PLACES: Final = ("page_token", "page_size", "cursor")
 """Fields that say where in a query one is, not which query it is."""
@@ -40,6 +42,15 @@ def query(request: Message, *besides: str) -> bytes:
 def token(query: bytes, place: Sequence[str | int]) -> str:
     """A token that goes on at a place in the answer to a query."""
     return urlsafe_b64encode(orjson.dumps([_fingerprint(query), *place])).decode()
+
+
+def page(
+    query: bytes, found: Sequence[T], size: int, place: Callable[[T], Sequence[str | int]]
+) -> tuple[Sequence[T], str]:
+    """A page of what was found, one more than its size having been asked for, and the token of the
+    next; empty when there is none. `place`: where what follows one begins."""
+    those = found[:size]
+    return those, token(query, place(those[-1])) if len(found) > size else ""
 
 
 def place(

@@ -90,3 +90,11 @@ def test_a_query_is_all_of_a_request_but_where_it_begins() -> None:
 
 def test_queries_of_two_kinds_differ() -> None:
     assert paging.query(ListOperationsRequest()) != paging.query(HealthCheckRequest())
+
+
+def test_one_more_than_a_page_says_that_another_follows() -> None:
+    query = paging.query(ListOperationsRequest(name="n"))
+    page, token = paging.page(query, "abcd", 3, lambda one: [one])
+    assert (page, paging.place(token, query, [str])) == ("abc", ("c",))
+    assert paging.page(query, "abc", 3, lambda one: [one]) == ("abc", "")
+    assert paging.page(query, "", 3, lambda one: [one]) == ("", "")

@@ -142,11 +142,10 @@ class IngestAdminApi(IngestAdminServiceServicer):
         asked, size = paging.query(request), paging.size(request.page_size)
         (after,) = paging.place(request.page_token, asked, [str]) or ("",)
         found = [told async for told in self._chosen(request.filter, after, size + 1)]
-        page = found[:size]
-        more = len(found) > size
+        page, token = paging.page(asked, found, size, lambda one: [one[0].dead_letter_id])
         return ListDeadLettersResponse(
             dead_letters=[told for told, _ in page],
-            next_page_token=paging.token(asked, [page[-1][0].dead_letter_id]) if more else "",
+            next_page_token=token,
         )
 
     async def RedriveDeadLetters(

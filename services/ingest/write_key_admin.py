@@ -86,11 +86,10 @@ class WriteKeyAdmin:
         (after,) = paging.place(request.page_token, asked, [str]) or ("",)
         now = self._clock.now()
         found = await self._keys.page(now, request.show_revoked, after, size + 1)
-        page = found[:size]
-        more = len(found) > size
+        page, token = paging.page(asked, found, size, lambda key: [key.name])
         return ListWriteKeysResponse(
             write_keys=[_told(key, now) for key in page],
-            next_page_token=paging.token(asked, [page[-1].name]) if more else "",
+            next_page_token=token,
         )
 
     async def update(self, request: UpdateWriteKeyRequest) -> UpdateWriteKeyResponse:

@@ -8,7 +8,7 @@ import structlog
 
 from chassis.clock import Clock, milliseconds_of
 from chassis.ids import derived_id
-from services.sender.model import DAY_MS, Contact, Lane, Message, Number, Understood
+from services.sender.model import DAY_MS, Contact, Message, Number, Understood, single
 
 _logger = structlog.get_logger()
 
@@ -76,25 +76,11 @@ class Confirming:
                 self._wake(one.phone_number_id)
 
     def _message(self, said: Understood, text: str) -> Message:
+        body = msgspec.json.encode({"type": "text", "text": {"body": text}})
         now = milliseconds_of(self._clock.now())
-        return Message(
-            message_id=derived_id("msg", "consent", said.event_id),
-            contact_id=said.contact_id,
-            campaign_id="",
-            occurrence_id="",
-            phone_number_id=said.phone_number_id,
-            template="",
-            language="",
-            variant="",
-            propensity=1.0,
-            purpose="",
-            context_wamid="",
-            body=msgspec.json.encode({"type": "text", "text": {"body": text}}),
-            lane=Lane.REPLY,
-            not_after=said.time + DAY_MS,
-            plan_time=now,
-            received_time=said.received_time,
-            traceparent=said.traceparent,
-            category="service",
-            due_time=now,
-        )
+        message = single(said.contact_id, said.phone_number_id, body, now)
+        message.message_id = derived_id("msg", "consent", said.event_id)
+        message.not_after = said.time + DAY_MS
+        message.received_time = said.received_time
+        message.traceparent = said.traceparent
+        return message

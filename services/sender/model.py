@@ -132,6 +132,32 @@ class Message(Struct):
     """A test send: caps and quiet hours do not hold for it, and nothing counts it."""
 
 
+def single(contact_id: str, phone_number_id: str, body: bytes, now: int) -> Message:
+    """A message to one person that no campaign and no occurrence asks for: our own words, planned
+    for now, in the lane of replies. It has no id yet."""
+    return Message(
+        message_id="",
+        contact_id=contact_id,
+        campaign_id="",
+        occurrence_id="",
+        phone_number_id=phone_number_id,
+        template="",
+        language="",
+        variant="",
+        propensity=1.0,
+        purpose="",
+        context_wamid="",
+        body=body,
+        lane=Lane.REPLY,
+        not_after=0,
+        plan_time=now,
+        received_time=now,
+        traceparent="",
+        category="service",
+        due_time=now,
+    )
+
+
 class Happening(Struct):
     """Something that became of a message, to be published."""
 

@@ -169,10 +169,10 @@ class ImportCalls:
         (before,) = paging.place(request.page_token, asked, [str]) or ("",)
         states = [import_jobs.state(state) for state in request.states]
         found = await self._store.newest(states, before, size + 1)
-        page = found[:size]
+        page, token = paging.page(asked, found, size, lambda one: [one.import_id])
         return ListImportsResponse(
             import_jobs=map(import_jobs.told, page),
-            next_page_token=paging.token(asked, [page[-1].import_id]) if found[size:] else "",
+            next_page_token=token,
         )
 
     async def rejects(self, request: ListImportRejectsRequest) -> ListImportRejectsResponse:

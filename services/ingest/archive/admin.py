@@ -74,11 +74,10 @@ class ArchiveAdmin:
         asked, size = paging.query(request), paging.size(request.page_size)
         before = _place(request.page_token, asked, "page_token")
         found = await self._archive.newest(_query(request), before, size + 1)
-        page = found[:size]
-        more = len(found) > size
+        page, token = paging.page(asked, found, size, lambda head: [head.webhook_id])
         return ListWebhooksResponse(
             webhooks=[_webhook(head) for head in page],
-            next_page_token=paging.token(asked, [page[-1].webhook_id]) if more else "",
+            next_page_token=token,
         )
 
     async def replay(self, request: ReplayWebhooksRequest) -> AsyncIterator[ReplayWebhooksResponse]:

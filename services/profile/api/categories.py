@@ -46,10 +46,10 @@ class CategoryApi(PrivacyServiceServicer):
         (after,) = paging.place(request.page_token, query, [str]) or ("",)
         known = await self._categories.all()
         names = sorted(name for name in known if name > after)
-        page = names[:size]
+        page, token = paging.page(query, names, size, lambda name: [name])
         return ListDataCategoriesResponse(
             data_categories=[_view(known[name]) for name in page],
-            next_page_token=paging.token(query, [page[-1]]) if len(names) > size else "",
+            next_page_token=token,
         )
 
     async def UpdateDataCategory(

@@ -83,7 +83,7 @@ class PrivacyApi(ConsentApi, RightsApi, CategoryApi):
             milliseconds(request.end_time) if request.HasField("end_time") else _NEVER,
         )
         reads = await self._reads.list(query, (before[0], before[1]) if before else None, size + 1)
-        more = len(reads) > size
+        page, token = paging.page(asking, reads, size, lambda one: (one.time, one.read_id))
         return ListPersonalDataReadsResponse(
             reads=[
                 PersonalDataRead(
@@ -95,9 +95,7 @@ class PrivacyApi(ConsentApi, RightsApi, CategoryApi):
                     contact_ids=set(ids).intersection(one.contact_ids) if ids else one.contact_ids,
                     fields=one.fields,
                 )
-                for one in reads[:size]
+                for one in page
             ],
-            next_page_token=paging.token(asking, (reads[size - 1].time, reads[size - 1].read_id))
-            if more
-            else "",
+            next_page_token=token,
         )

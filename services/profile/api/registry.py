@@ -100,11 +100,9 @@ class RegistryApi(RegistryServiceServicer):
         asking, size = paging.query(request), paging.size(request.page_size, _USUAL)
         (after,) = paging.place(request.page_token, asking, [str]) or ("",)
         found = await self._registry.attributes(request.name_prefix, after, size + 1)
+        page, token = paging.page(asking, found, size, lambda one: [one.name])
         return ListAttributesResponse(
-            attribute_types=map(_attribute_view, found[:size]),
-            next_page_token=paging.token(asking, [found[size - 1].name])
-            if len(found) > size
-            else "",
+            attribute_types=map(_attribute_view, page), next_page_token=token
         )
 
     async def RegisterEventType(
@@ -130,12 +128,8 @@ class RegistryApi(RegistryServiceServicer):
         asking, size = paging.query(request), paging.size(request.page_size, _USUAL)
         (after,) = paging.place(request.page_token, asking, [str]) or ("",)
         found = await self._registry.events(request.name_prefix, after, size + 1)
-        return ListEventTypesResponse(
-            event_types=map(_event_view, found[:size]),
-            next_page_token=paging.token(asking, [found[size - 1].name])
-            if len(found) > size
-            else "",
-        )
+        page, token = paging.page(asking, found, size, lambda one: [one.name])
+        return ListEventTypesResponse(event_types=map(_event_view, page), next_page_token=token)
 
     async def GetStageRules(
         self, request: GetStageRulesRequest, context: Call

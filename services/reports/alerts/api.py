@@ -103,9 +103,7 @@ class AlertApi(AlertServiceServicer):
         query, size = paging.query(request), paging.size(request.page_size)
         place = paging.place(request.page_token, query, [str, str])
         found = await self._store.rules(place and (place[0], place[1]), size + 1)
-        page, more = found[:size], ""
-        if len(found) > size:
-            more = paging.token(query, [page[-1].name, page[-1].alert_rule_id])
+        page, more = paging.page(query, found, size, lambda one: [one.name, one.alert_rule_id])
         return ListAlertRulesResponse(
             alert_rules=[nouns.rule_proto(one) for one in page], next_page_token=more
         )
@@ -156,10 +154,9 @@ class AlertApi(AlertServiceServicer):
             place and (moment_of(place[0]), place[1]),
             size + 1,
         )
-        page, more = found[:size], ""
-        if len(found) > size:
-            last = page[-1].alert
-            more = paging.token(query, [last.open_time, last.alert_id])
+        page, more = paging.page(
+            query, found, size, lambda one: [one.alert.open_time, one.alert.alert_id]
+        )
         return ListAlertsResponse(alerts=[nouns.alert(one) for one in page], next_page_token=more)
 
     async def AcknowledgeAlert(

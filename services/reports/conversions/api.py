@@ -82,10 +82,10 @@ class ConversionApi(ConversionServiceServicer):
         found = [
             one for one in await self._definitions.listed() if after is None or one.name > after[0]
         ]
-        page = found[:size]
+        page, token = paging.page(query, found, size, lambda one: [one.name])
         return ListConversionsResponse(
             conversions=[_conversion(one) for one in page],
-            next_page_token=paging.token(query, [page[-1].name]) if len(found) > size else "",
+            next_page_token=token,
         )
 
     async def UpdateConversion(

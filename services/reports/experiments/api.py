@@ -104,9 +104,9 @@ class ExperimentApi(ExperimentServiceServicer):
             place and (moment_of(place[0]), place[1]),
             size + 1,
         )
-        page, more = found[:size], ""
-        if len(found) > size:
-            more = paging.token(query, [page[-1].create_time, page[-1].experiment_id])
+        page, more = paging.page(
+            query, found, size, lambda one: [one.create_time, one.experiment_id]
+        )
         return ListExperimentsResponse(
             experiments=[nouns.experiment(one) for one in page], next_page_token=more
         )

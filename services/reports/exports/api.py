@@ -90,12 +90,11 @@ class ExportApi(ExportServiceServicer):
         states = [nouns.state(s, f"states[{n}]") for n, s in enumerate(request.states)]
         before = place and (moment_of(place[0]), str(place[1]))
         found = await self._store.listed(states, request.schedule_id, before or None, size + 1)
-        token = ""
-        if len(found) > size:
-            last = found[size - 1]
-            token = paging.token(query, [milliseconds_of(last.create_time), last.export_id])
+        page, token = paging.page(
+            query, found, size, lambda one: [milliseconds_of(one.create_time), one.export_id]
+        )
         return ListExportsResponse(
-            exports=[nouns.export(one) for one in found[:size]], next_page_token=token
+            exports=[nouns.export(one) for one in page], next_page_token=token
         )
 
     async def CancelExport(
@@ -183,11 +182,9 @@ class ExportApi(ExportServiceServicer):
         place = paging.place(request.page_token, query, [str, str])
         name, schedule_id = place or ("", "")
         found = await self._store.schedules((name, schedule_id), size + 1)
-        token = ""
-        if len(found) > size:
-            token = paging.token(query, [found[size - 1].name, found[size - 1].schedule_id])
+        page, token = paging.page(query, found, size, lambda one: [one.name, one.schedule_id])
         return ListExportSchedulesResponse(
-            schedules=[nouns.schedule(one) for one in found[:size]], next_page_token=token
+            schedules=[nouns.schedule(one) for one in page], next_page_token=token
         )
 
     async def UpdateExportSchedule(

@@ -51,10 +51,10 @@ class CatalogApi(CatalogServiceServicer):
         query, size = paging.query(request), paging.size(request.page_size)
         (after,) = paging.place(request.page_token, query, [str]) or ("",)
         found = await self._things.list_items(request.catalog_id, request.category, after, size + 1)
-        page = found[:size]
+        page, token = paging.page(query, found, size, lambda one: [one.item_id])
         return ListCatalogItemsResponse(
             items=[nouns.catalog_item(one) for one in page],
-            next_page_token=paging.token(query, [page[-1].item_id]) if len(found) > size else "",
+            next_page_token=token,
         )
 
     async def GetPlace(self, request: GetPlaceRequest, context: Any) -> GetPlaceResponse:
@@ -71,10 +71,10 @@ class CatalogApi(CatalogServiceServicer):
         query, size = paging.query(request), paging.size(request.page_size)
         (after,) = paging.place(request.page_token, query, [str]) or ("",)
         found = await self._things.list_places(request.labels, after, size + 1)
-        page = found[:size]
+        page, token = paging.page(query, found, size, lambda one: [one.place_id])
         return ListPlacesResponse(
             places=[nouns.place(one) for one in page],
-            next_page_token=paging.token(query, [page[-1].place_id]) if len(found) > size else "",
+            next_page_token=token,
         )
 
 

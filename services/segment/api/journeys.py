@@ -135,8 +135,7 @@ class JourneyApi(JourneyServiceServicer):
             ),
             key=lambda one: one.definition.name,
         )
-        page = found[:size]
-        more = paging.token(query, [page[-1].definition.name]) if len(found) > size else ""
+        page, more = paging.page(query, found, size, lambda one: [one.definition.name])
         return ListJourneysResponse(
             journeys=[nouns.journey(one) for one in page], next_page_token=more
         )
@@ -287,10 +286,7 @@ class JourneyApi(JourneyServiceServicer):
             (place[0], place[1]) if place else _LAST,
             size + 1,
         )
-        page = found[:size]
-        more = ""
-        if len(found) > size:
-            more = paging.token(query, [page[-1].start_time, page[-1].instance_id])
+        page, more = paging.page(query, found, size, lambda one: [one.start_time, one.instance_id])
         return ListInstancesResponse(
             instances=[nouns.instance(one) for one in page], next_page_token=more
         )

@@ -142,10 +142,10 @@ class Members:
         after, at = place or ("", self._moment(request.moment_time, self._membership.now))
         await self._check_known(request.segment_id, at)
         found = await self._store.members(request.segment_id, after, size + 1, at)
-        page = found[:size]
+        page, token = paging.page(query, found, size, lambda one: [one[0], at])
         return ListMembersResponse(
             members=_members(page),
-            next_page_token=paging.token(query, [page[-1][0], at]) if len(found) > size else "",
+            next_page_token=token,
             moment_time=timestamp(at),
             total_count=await self._store.member_count(request.segment_id, at),
         )

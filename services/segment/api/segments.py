@@ -162,11 +162,11 @@ class SegmentApi(SegmentServiceServicer):
             ),
             key=lambda one: one.name,
         )
-        page = found[:size]
+        page, token = paging.page(query, found, size, lambda one: [one.name])
         counts = await self._store.member_counts([one.segment_id for one in page])
         return ListSegmentsResponse(
             segments=[self._noun(one, counts.get(one.segment_id, 0)) for one in page],
-            next_page_token=paging.token(query, [page[-1].name]) if len(found) > size else "",
+            next_page_token=token,
         )
 
     async def UpdateSegment(
@@ -231,12 +231,10 @@ class SegmentApi(SegmentServiceServicer):
         found = await self._store.backfills(
             request.segment_id, states, after[0] if after else "", size + 1
         )
-        page = found[:size]
+        page, token = paging.page(query, found, size, lambda one: [one.backfill_id])
         return ListBackfillsResponse(
             backfills=[nouns.backfill(one) for one in page],
-            next_page_token=paging.token(query, [page[-1].backfill_id])
-            if len(found) > size
-            else "",
+            next_page_token=token,
         )
 
     async def ListSegmentDefinitions(
@@ -248,11 +246,10 @@ class SegmentApi(SegmentServiceServicer):
         query, size = paging.query(request), paging.size(request.page_size, most=500)
         after = paging.place(request.page_token, query, [str, str])
         found = [one for one in ready.listed() if not after or (one.category, one.name) > after]
-        page = found[:size]
-        more = paging.token(query, [page[-1].category, page[-1].name])
+        page, token = paging.page(query, found, size, lambda one: [one.category, one.name])
         return ListSegmentDefinitionsResponse(
             definitions=[nouns.ready_definition(one, request.language) for one in page],
-            next_page_token=more if len(found) > size else "",
+            next_page_token=token,
         )
 
     async def PreviewSegment(

@@ -111,8 +111,7 @@ class TriggerApi(TriggerServiceServicer):
             ),
             key=lambda one: one.definition.name,
         )
-        page = found[:size]
-        more = paging.token(query, [page[-1].definition.name]) if len(found) > size else ""
+        page, more = paging.page(query, found, size, lambda one: [one.definition.name])
         return ListTriggersResponse(
             triggers=[trigger_nouns.trigger(one) for one in page], next_page_token=more
         )
@@ -203,10 +202,9 @@ class TriggerApi(TriggerServiceServicer):
         found = await self._occurrences.listed(
             request.trigger_id, contact, states, between, place or _LAST, size + 1
         )
-        page = found[:size]
-        more = ""
-        if len(found) > size:
-            more = paging.token(query, [page[-1].cause_time, page[-1].occurrence_id])
+        page, more = paging.page(
+            query, found, size, lambda one: [one.cause_time, one.occurrence_id]
+        )
         return ListOccurrencesResponse(
             occurrences=[trigger_nouns.occurrence(one) for one in page], next_page_token=more
         )

@@ -16,7 +16,7 @@ from services.sender.body.media import Attached
 from services.sender.failures import ContactNotFound, NumberUnusable, TemplateNotFound
 from services.sender.files import types as media_types
 from services.sender.files.store import File
-from services.sender.model import DAY_MS, Contact, Lane, Message, Number, Template, lane_of
+from services.sender.model import DAY_MS, Contact, Message, Number, Template, lane_of, single
 from services.sender.numbers.allocation import allocate, lines_of
 from services.sender.wire import at
 from services.sender.wording.fitting import fit
@@ -157,27 +157,7 @@ class Intents:
         body = _frozen(named(content, lambda url: file_of("", url)), options or {})
         number = await self._number(contact, number_id)
         now = milliseconds_of(self._clock.now())
-        message = Message(
-            message_id="",
-            contact_id=contact.contact_id,
-            campaign_id="",
-            occurrence_id="",
-            phone_number_id=number.phone_number_id,
-            template="",
-            language="",
-            variant="",
-            propensity=1.0,
-            purpose="",
-            context_wamid="",
-            body=body,
-            lane=Lane.REPLY,
-            not_after=0,
-            plan_time=now,
-            received_time=now,
-            traceparent="",
-            category="service",
-            due_time=now,
-        )
+        message = single(contact.contact_id, number.phone_number_id, body, now)
         if content.HasField("template"):
             template = await self._template(number.waba_id, content)
             message.template, message.language = template.name, template.language

@@ -17,7 +17,7 @@ from services.sender.failures import (
     TemplateState,
     VariantNotFound,
 )
-from services.sender.model import Campaign, Contact, Lane, Message, Template
+from services.sender.model import Campaign, Contact, Lane, Message, Template, single
 from services.sender.numbers.allocation import allocate, lines_of
 from services.sender.wording.form import Form
 from services.sender.wording.words import Filled, Words
@@ -87,28 +87,14 @@ class Trying:
             tester = await self._meant(destination)
             whose = sample or await self._read(tester.contact_id, needs)
             form, filled = _fill(words, request.language or tester.language, whose, now)
-            message = Message(
-                message_id=derived_id("msg", "test", request.request_id, tester.contact_id),
-                contact_id=tester.contact_id,
-                campaign_id="",
-                occurrence_id="",
-                phone_number_id=allocate(lines, tester),
-                template=form.template.name,
-                language=form.template.language,
-                variant="",
-                propensity=1.0,
-                purpose=campaign.purpose,
-                context_wamid="",
-                body=b"",
-                lane=Lane.TRANSACTIONAL,
-                not_after=0,
-                plan_time=now,
-                received_time=now,
-                traceparent="",
-                category=form.template.category_at(now),
-                due_time=now,
-                trial=True,
-            )
+            message = single(tester.contact_id, allocate(lines, tester), b"", now)
+            message.message_id = derived_id("msg", "test", request.request_id, tester.contact_id)
+            message.template = form.template.name
+            message.language = form.template.language
+            message.purpose = campaign.purpose
+            message.lane = Lane.TRANSACTIONAL
+            message.category = form.template.category_at(now)
+            message.trial = True
             values = {**filled.values, **await self._tokens(message, filled)}
             message.body = body_of(campaign, form, values)
             messages.append(await self._outbox.add(message))
